@@ -1,0 +1,1 @@
+"""See and decide: capture, detect, track, rules, alert."""

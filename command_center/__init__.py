@@ -1,0 +1,1 @@
+"""Hear, act, prove: ingest, journal, incidents, console."""

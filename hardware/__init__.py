@@ -1,0 +1,1 @@
+"""Boards, units and small drivers."""

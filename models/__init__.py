@@ -1,0 +1,1 @@
+"""What is deployed to see with: signed bundles, registry, evaluation."""

@@ -1,0 +1,270 @@
+"""One SQLite file, one owning connection on one thread, and group commit.
+
+Whatever arrives while the last commit is running goes into the next one, so a burst costs a few fsyncs and a lone put
+costs one. ``run`` returns only after the commit has been fsynced (WAL, ``synchronous=FULL``): that is what "spooled"
+and "stored" mean everywhere else in this system.
+
+Why one owner: SQLite before 3.51.3 can corrupt a WAL when two connections write or checkpoint at once
+(https://sqlite.org/wal.html#walresetbug), and the SQLite of Debian 12 is older. Readers are query-only connections, which
+neither write nor checkpoint. A lock file keeps a second process out.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from relay.errors import OperatorError, SpoolBusy, SpoolDamaged, SpoolFull
+
+T = TypeVar("T")
+
+_MAX_GROUP: Final = 512
+"""Jobs in one commit: past 100 the cost per row hardly falls, and a later job waits longer."""
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    """One piece of work and where its outcome goes."""
+
+    work: Callable[[sqlite3.Connection], T]
+    future: "asyncio.Future[T] | Future[T]"
+    loop: asyncio.AbstractEventLoop | None
+    result: T | None = None
+    error: BaseException | None = None
+
+
+def explain(error: sqlite3.Error, file: Path) -> OperatorError:
+    """SQLite's errors in the words of whoever must act."""
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return SpoolFull(
+            f"the disk under {file} is full or failing ({text}): free space there; nothing that was stored is lost"
+        )
+    if "malformed" in text or "not a database" in text:
+        return SpoolDamaged(
+            f"{file} is damaged ({text}): stop the service and run the check command on it, which saves what can be saved"
+        )
+    return OperatorError(f"{file}: {text}")
+
+
+class Database:
+    """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
+
+    def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int) -> None:
+        self.file = file
+        self._connection = connection
+        self._lock_descriptor = lock_descriptor
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name=f"database {file.name}", daemon=True)
+        self._closed = False
+        self.commits = 0
+        """Commits since opening: what group commit saves is jobs / commits."""
+
+    @classmethod
+    def open(cls, file: Path, *, parts: Mapping[str, Sequence[str]]) -> "Database":
+        """Open or create the file, bring each part's schema up to date, and start the owning thread.
+
+        ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1.
+
+        Raises:
+            SpoolBusy: another process has it open.
+            SpoolDamaged: the file is not intact, or newer than this release.
+            SpoolFull: no room on the disk.
+        """
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock_descriptor = _lock(file)
+        try:
+            connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
+            try:
+                _prepare(connection, file, parts)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            os.close(lock_descriptor)
+            raise explain(error, file) from error
+        except BaseException:
+            os.close(lock_descriptor)
+            raise
+        database = cls(file, connection, lock_descriptor)
+        database._thread.start()
+        return database
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` on the owning thread; returns after its commit was fsynced.
+
+        If ``work`` raises, its own changes alone are rolled back and the error comes out here.
+
+        Raises:
+            SpoolFull: the disk has no room; nothing of this work is stored.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._submit(_Job(work=work, future=future, loop=loop))
+        return await future
+
+    def run_blocking(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """``run`` for callers without an event loop."""
+        future: Future[T] = Future()
+        self._submit(_Job(work=work, future=future, loop=None))
+        return future.result()
+
+    def reader(self) -> sqlite3.Connection:
+        """A new connection that can only read. The caller closes it and keeps it on one thread at a time."""
+        connection = sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False,
+                                     isolation_level=None)  # fmt: skip
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def close(self) -> None:
+        """Finish what was submitted, close the file and let other processes in."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+        os.close(self._lock_descriptor)
+
+    def _submit(self, job: _Job[Any]) -> None:
+        if self._closed:
+            raise OperatorError(f"{self.file} is closed")
+        self._jobs.put(job)
+
+    def _serve(self) -> None:
+        is_open = True
+        while is_open:
+            job = self._jobs.get()
+            group: list[_Job[Any]] = []
+            while True:
+                if job is None:
+                    is_open = False
+                    break
+                group.append(job)
+                if len(group) >= _MAX_GROUP:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            if group:
+                self._commit(group)
+                _deliver(group)
+
+    def _commit(self, group: list[_Job[Any]]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._run_one(job)
+            connection.execute("COMMIT")
+            self.commits += 1
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            explained = explain(error, self.file)
+            for job in group:  # nothing of this group is stored, so nobody may hear that it was
+                job.error = job.error or explained
+                job.result = None
+
+    def _run_one(self, job: _Job[Any]) -> None:
+        connection = self._connection
+        connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(connection)
+        except sqlite3.Error as error:
+            job.error = explain(error, self.file)
+            if not connection.in_transaction:  # SQLite rolled everything back by itself (a full disk does that)
+                raise
+        except Exception as error:  # noqa: BLE001  the caller's error goes back to the caller, whatever it is
+            job.error = error
+        if job.error is not None:
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+
+
+def _deliver(group: list[_Job[Any]]) -> None:
+    """Tell every caller; one wake-up per event loop and commit."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
+    for job in group:
+        if job.loop is None:
+            _resolve(job)
+        else:
+            by_loop.setdefault(job.loop, []).append(job)
+    for loop, jobs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more, the work is stored
+            loop.call_soon_threadsafe(_resolve_all, jobs)
+
+
+def _resolve_all(jobs: list[_Job[Any]]) -> None:
+    for job in jobs:
+        _resolve(job)
+
+
+def _resolve(job: _Job[Any]) -> None:
+    if job.future.done():  # the caller was cancelled; the work is stored all the same
+        return
+    if job.error is not None:
+        job.future.set_exception(job.error)
+    else:
+        job.future.set_result(job.result)
+
+
+def _lock(file: Path) -> int:
+    descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise SpoolBusy(f"another process has {file} open: stop it first, or ask it through its local door") from None
+    return descriptor
+
+
+def _prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise SpoolDamaged(
+            f"{file} can't be put into WAL mode (found {mode}): its file system lacks shared memory or locks"
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_part (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"
+    )
+    for name, steps in parts.items():
+        row = connection.execute("SELECT version FROM schema_part WHERE name = ?", (name,)).fetchone()
+        version = row[0] if row else 0
+        if version > len(steps):
+            raise SpoolDamaged(
+                f"{file} has version {version} of its part {name!r}, this release knows {len(steps)}: install the newer release again"
+            )
+        for step in steps[version:]:
+            for statement in _statements(step):
+                connection.execute(statement)
+        connection.execute("INSERT OR REPLACE INTO schema_part VALUES (?, ?)", (name, len(steps)))
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> list[str]:
+    """The single statements of a script: ``executescript`` would commit the surrounding transaction."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    if pending.strip():
+        raise ValueError(f"the schema step ends within a statement: {pending.strip()[:60]!r}")
+    return statements

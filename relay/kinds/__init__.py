@@ -1,0 +1,1 @@
+"""What an envelope can say: one file per kind, each with its body's fields, units and bounds."""

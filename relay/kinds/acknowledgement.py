@@ -1,0 +1,30 @@
+"""An acknowledgement: a person has seen the alert. It goes down to the node that raised it."""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from relay.kinds.body import Count, Name, Salt, Sha256, Text, new_salt
+
+
+class AnswerState(enum.IntEnum):
+    """How far the people have got."""
+
+    SEEN = 1
+    """Acknowledged by a dispatcher."""
+    DISPATCHED = 2
+    ON_SCENE = 3
+    CLOSED = 4
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """The body of an acknowledgement."""
+
+    salt: Salt = msgspec.field(default_factory=new_salt)
+    alert_ids: Annotated[tuple[Sha256, ...], msgspec.Meta(min_length=1, max_length=256)]
+    state: AnswerState
+    role: Name
+    """The person's role, e.g. ``dispatcher``; not the name: a camera has no need of it."""
+    acted_at_wall_ms: Count
+    note: Text = ""
