@@ -10,7 +10,7 @@ from nacl.signing import SigningKey
 
 from relay import dsse
 from relay.errors import Malformed
-from relay.kinds.body import Count, Salt, new_salt
+from relay.kinds.body import Count
 
 NodeIdBytes = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 
@@ -24,9 +24,8 @@ class RosterStatement(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 
 
 class Roster(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """The body of a roster envelope."""
+    """A statement with its signature; neighbours pass it on as a hop note."""
 
-    salt: Salt = msgspec.field(default_factory=new_salt)
     statement: bytes
     signature: bytes
 

@@ -1,0 +1,94 @@
+"""What a relay is told: one TOML file, every key known, every unit in its name.
+
+An unknown key is an error, because a misspelt one would otherwise silently mean its default.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from relay import limits
+from relay.errors import ConfigError
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.MAX_NAME_BYTES)]
+
+
+class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[path]]``: a way to a neighbour that listens."""
+
+    name: Name
+    kind: Literal["zeromq"] = "zeromq"
+    endpoint: str
+    """``tcp://host:port``."""
+    peer: Name
+    """The neighbour's name, as in its passport."""
+    interface: str = ""
+    """Network interface to pin the path to; empty: whatever the routing table says."""
+    metered: bool = False
+    cost_per_mb: float = 0.0
+    provider: str = ""
+    jurisdiction: str = ""
+
+
+class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[listen]]``: where neighbours reach us."""
+
+    name: Name = "listen"
+    kind: Literal["zeromq"] = "zeromq"
+    endpoint: str
+    """``tcp://0.0.0.0:5701``; port 0 takes a free one."""
+
+
+class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[spool]``."""
+
+    capacity_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 2_000_000_000
+    reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 200_000_000
+
+
+class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every station needs, whatever its role."""
+
+    state_dir: Path
+    listen: tuple[ListenConfig, ...] = ()
+    path: tuple[PathConfig, ...] = ()
+    spool: SpoolConfig = SpoolConfig()
+
+
+class RelayConfig(StationConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole ``relay.toml``."""
+
+    heartbeat_interval_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+def load(config_file: Path, kind: type[C]) -> C:
+    """Read a TOML configuration file into its typed form. Relative paths in it count from the file's own folder.
+
+    Raises:
+        ConfigError: missing, not TOML, an unknown key, or a value outside its bounds.
+    """
+    try:
+        text = config_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"can't read the configuration {config_file}: {error.strerror}") from error
+    try:
+        return msgspec.convert(tomllib.loads(text), kind, dec_hook=_paths_from(config_file.absolute().parent))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{config_file} is not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        known = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(kind)))
+        raise ConfigError(f"{config_file}: {error}; the keys known at the top are: {known}") from error
+
+
+def _paths_from(folder_dir: Path):  # type: ignore[no-untyped-def]  # the hook has the type that msgspec names
+    def hook(kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str):
+            return folder_dir / Path(value).expanduser()
+        raise NotImplementedError(kind)  # msgspec turns this into its own error
+
+    return hook

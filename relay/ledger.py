@@ -1,0 +1,132 @@
+"""What has arrived here for us, for good: the memory that makes a thousand deliveries one alert.
+
+Ids are kept as tombstones, not for a time window. An id is the hash of a header that holds origin, series and sequence,
+so looking a number up finds a repeated envelope (same id) and a fork (same number, another id: somebody else has the
+node's key, or its disk was copied). Called by ``station`` inside its transaction; receipts are made from what it returns
+after the commit.
+"""
+
+import enum
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from relay.envelope import Envelope
+from relay.ids import NodeId
+from relay.ranges import RangeSet
+
+SCHEMA: Final = (
+    """
+CREATE TABLE inbound (                      -- every envelope that was ever stored here for us
+  origin    BLOB    NOT NULL,
+  series    INTEGER NOT NULL,
+  sequence  INTEGER NOT NULL,
+  id        BLOB    NOT NULL,
+  PRIMARY KEY (origin, series, sequence, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inbound_stream (               -- the same as ranges, for receipts and gaps
+  origin    BLOB    NOT NULL,
+  series    INTEGER NOT NULL,
+  stored    BLOB    NOT NULL,               -- msgpack [[first, last], …]
+  forgone   BLOB    NOT NULL,               -- what the origin says will never come
+  opened_at INTEGER NOT NULL,               -- order in which series appeared; the highest is the current one
+  PRIMARY KEY (origin, series)
+) STRICT, WITHOUT ROWID;
+""",
+)
+
+_ranges_decoder: Final = msgspec.msgpack.Decoder(list[tuple[int, int]])
+
+
+class Novelty(enum.Enum):
+    """Whether an envelope says something new."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    FORK = "fork"
+    """A number that we have seen with another content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """How much of one series of one origin is here."""
+
+    origin: NodeId
+    series: int
+    stored: RangeSet
+    forgone: RangeSet
+
+    def settled(self) -> RangeSet:
+        """What a receipt may say: stored, or given up by the origin itself."""
+        return RangeSet([*self.stored, *self.forgone])
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Numbers that must exist and have not come."""
+        return self.settled().gaps()
+
+
+class Ledger:
+    """Reads and writes the tables above; keeps no state of its own."""
+
+    def note(self, connection: sqlite3.Connection, envelope: Envelope) -> Novelty:
+        """Remember one envelope. ``extend`` must follow in the same transaction for what was not a duplicate."""
+        header = envelope.header
+        key = (header.origin, header.series, header.sequence)
+        known = [
+            row[0]
+            for row in connection.execute(
+                "SELECT id FROM inbound WHERE origin = ? AND series = ? AND sequence = ?", key
+            )
+        ]
+        if envelope.id in known:
+            return Novelty.DUPLICATE
+        connection.execute("INSERT INTO inbound VALUES (?, ?, ?, ?)", (*key, envelope.id))
+        return Novelty.FORK if known else Novelty.NEW
+
+    def extend(self, connection: sqlite3.Connection, envelopes: Iterable[Envelope]) -> None:
+        """Add envelopes to the ranges of their series."""
+        by_stream: dict[tuple[NodeId, int], list[int]] = {}
+        for envelope in envelopes:
+            header = envelope.header
+            by_stream.setdefault((header.origin, header.series), []).append(header.sequence)
+        for (origin, series), sequences in by_stream.items():
+            state = self.state(connection, origin, series)
+            for sequence in sequences:
+                state.stored.add(sequence)
+            self._write(connection, state)
+
+    def forgo(
+        self, connection: sqlite3.Connection, origin: NodeId, series: int, ranges: Iterable[tuple[int, int]]
+    ) -> None:
+        """Note numbers that the origin says will never come. Its signed heartbeat says so."""
+        state = self.state(connection, origin, series)
+        before = state.forgone.count
+        for first, last in ranges:
+            state.forgone.add(first, last)
+        if state.forgone.count != before:
+            self._write(connection, state)
+
+    def state(self, connection: sqlite3.Connection, origin: NodeId, series: int) -> StreamState:
+        """How much of a series is here; an empty state if nothing is."""
+        row = connection.execute(
+            "SELECT stored, forgone FROM inbound_stream WHERE origin = ? AND series = ?", (origin, series)
+        ).fetchone()
+        stored, forgone = ([], []) if row is None else (_ranges_decoder.decode(row[0]), _ranges_decoder.decode(row[1]))
+        return StreamState(origin=origin, series=series, stored=RangeSet(stored), forgone=RangeSet(forgone))
+
+    def streams(self, connection: sqlite3.Connection, origin: NodeId) -> list[StreamState]:
+        """Every series of an origin, the current one last."""
+        rows = connection.execute("SELECT series FROM inbound_stream WHERE origin = ? ORDER BY opened_at", (origin,))
+        return [self.state(connection, origin, row[0]) for row in rows.fetchall()]
+
+    def _write(self, connection: sqlite3.Connection, state: StreamState) -> None:
+        stored, forgone = (msgspec.msgpack.encode(list(ranges)) for ranges in (state.stored, state.forgone))
+        connection.execute(
+            "INSERT INTO inbound_stream VALUES (?, ?, ?, ?, (SELECT COALESCE(MAX(opened_at), 0) + 1 FROM inbound_stream "
+            "WHERE origin = ?1)) ON CONFLICT (origin, series) DO UPDATE SET stored = excluded.stored, forgone = excluded.forgone",
+            (state.origin, state.series, stored, forgone),
+        )

@@ -1,0 +1,80 @@
+"""What every way to the command centre must offer: one Protocol, one file per carrier in ``relay/paths/``.
+
+A path makes *sessions* with neighbours and moves *parcels* (an envelope, a receipt or a hop note, as opaque bytes) over
+them in both directions. It promises nothing about delivery: ``send`` returning True means "handed to the carrier", never
+"arrived". What it must do is tell the truth about being up, keep its own queues short, and never block.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Lane(enum.IntEnum):
+    """Urgent parcels never queue behind bulk ones: each lane has its own connection."""
+
+    URGENT = 0
+    BULK = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFacts:
+    """What is known about a path before anything is sent on it."""
+
+    name: str
+    mtu_bytes: int
+    """Largest parcel."""
+    is_metered: bool = False
+    cost_per_mb: float = 0.0
+    provider: str = ""
+    jurisdiction: str = ""
+
+
+class Session(Protocol):
+    """One connection to one neighbour."""
+
+    @property
+    def facts(self) -> PathFacts:
+        """Of the path that carries it."""
+
+    @property
+    def is_outgoing(self) -> bool:
+        """Whether we made it: we said hello first."""
+
+    @property
+    def transport_key(self) -> bytes:
+        """32 bytes that the other end has proved to hold the secret of; empty if the carrier can't prove any."""
+
+    def send(self, parcel: bytes, lane: Lane) -> bool:
+        """Hand a parcel to the carrier, without waiting. False: it takes none now, try again shortly."""
+
+    def drop(self, reason: str) -> None:
+        """End this session; an outgoing path makes a new one after its back-off."""
+
+
+class PathEvents(Protocol):
+    """Whom a path tells what happens; all calls come on the event loop."""
+
+    def session_opened(self, session: Session) -> None:
+        """A neighbour can be spoken to."""
+
+    def session_received(self, session: Session, parcel: bytes) -> None:
+        """A parcel came. It has at most ``limits.MAX_PARCEL_BYTES``; nothing else about it is known."""
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """The neighbour can't be spoken to any more."""
+
+
+class Path(Protocol):
+    """A carrier."""
+
+    @property
+    def facts(self) -> PathFacts:
+        """What is known about it."""
+
+    async def run(self, events: PathEvents) -> None:
+        """Make sessions and keep making them until cancelled; never gives up.
+
+        Raises:
+            EndpointInUse, ConfigError: what only a person can mend, before anything was started.
+        """

@@ -1,0 +1,1 @@
+"""The ways to the command centre: one file per carrier."""

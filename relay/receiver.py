@@ -1,0 +1,240 @@
+"""What comes in: bounds, passport, signature, then the transaction, then the receipt. In that order, always.
+
+Envelopes are verified one by one on the event loop and stored in groups on the database thread; whatever arrives while
+one group is being committed makes up the next. Only after the commit does anybody hear "stored". A sender's mistake is
+counted under its name and answered with it; it never stops the loop.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import structlog
+
+from relay import envelope as envelopes
+from relay import hop, receipt
+from relay.clock import Clock
+from relay.counters import Counters
+from relay.database import Database
+from relay.envelope import Envelope
+from relay.errors import HeardError, NotForUs, OperatorError
+from relay.identity import Identity
+from relay.ids import AUTHORITY, NodeId
+from relay.ledger import Ledger, Novelty, StreamState
+from relay.links import Link, Links
+from relay.passport import Passport, Role
+from relay.path import Lane
+from relay.spool import Carried, Spool, Spooled
+from relay.trust import TrustBook
+
+_log = structlog.get_logger("relay.receiver")
+
+_GROUP: Final = 500
+_MOST_WAITING: Final = 20_000
+"""Verified envelopes in memory before the next is turned away: its sender keeps it and tries again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A verified envelope addressed to us, and how it came."""
+
+    envelope: Envelope
+    passport: Passport
+    via: NodeId
+    """The neighbour that handed it over."""
+    path: str
+    received_wall_ms: int
+    received_monotonic_ms: int
+    is_fork: bool = False
+    """Its number was used before with another content."""
+
+
+class Inbox(Protocol):
+    """Who takes what is addressed to this machine."""
+
+    def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        """Store new arrivals: on the database thread, inside the transaction. Must keep what it can't read, and say so."""
+
+    def committed(self, arrivals: Sequence[Arrival]) -> None:
+        """They are durable: on the event loop, before the receipts go out."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What one transaction did, for the steps after it."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    streams: list[StreamState] = field(default_factory=list)
+    held: list[tuple[Link, bytes]] = field(default_factory=list)
+    heard: list[tuple[Link, bytes]] = field(default_factory=list)
+    carried: list[Spooled] = field(default_factory=list)
+    full: list[tuple[Link, Envelope, OperatorError]] = field(default_factory=list)
+
+
+class Receiver:
+    """Owns the queue between the paths and the database."""
+
+    def __init__(
+        self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
+        links: Links, inbox: Inbox, clock: Clock, counters: Counters, on_carried: Callable[[Iterable[Spooled]], None],
+        on_receipt: Callable[[receipt.Receipt], None],
+    ) -> None:  # fmt: skip
+        self._identity = identity
+        self._role = role
+        self._trust = trust
+        self._database = database
+        self._spool = spool
+        self._ledger = ledger
+        self._links = links
+        self._inbox = inbox
+        self._clock = clock
+        self._counters = counters
+        self._on_carried = on_carried
+        self._on_receipt = on_receipt
+        self._waiting: list[tuple[Arrival, Link]] = []
+        self._wake = asyncio.Event()
+
+    def take(self, link: Link, parcel: bytes) -> None:
+        """Verify a receipt or an envelope from an introduced neighbour and queue it.
+
+        Raises:
+            SenderError: refused, and why; the caller counts it and tells the neighbour.
+        """
+        if receipt.is_receipt(parcel):
+            self._on_receipt(self._verified_receipt(parcel))
+            return
+        envelope = envelopes.parse(parcel)
+        header = envelope.header
+        passport = self._trust.passport_of(header.origin)
+        if header.kind.goes_down and passport.role != Role.CENTER:
+            raise NotForUs(
+                f"only a command centre may send {header.kind.name}, and {passport.name} is a {passport.role.name}"
+            )
+        if header.origin == self._identity.node_id:
+            return  # our own, come back in a loop
+        envelopes.verify(envelope, passport.signing_key)
+        assert link.peer is not None
+        self._links.learn_route(header.origin, link.peer.node_id)
+        if len(self._waiting) >= _MOST_WAITING:
+            self._counters.refused("too_many_waiting")
+            return
+        arrival = Arrival(
+            envelope=envelope, passport=passport, via=link.peer.node_id, path=link.session.facts.name,
+            received_wall_ms=self._clock.wall_ms(), received_monotonic_ms=self._clock.monotonic_ms(),
+        )  # fmt: skip
+        self._waiting.append((arrival, link))
+        self._wake.set()
+
+    def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
+        parsed = receipt.parse(parcel)
+        passport = self._trust.passport_of(parsed.signer)
+        receipt.verify(parsed, passport.signing_key)
+        return parsed
+
+    def is_for_us(self, envelope: Envelope) -> bool:
+        """Whether this machine is where the envelope ends."""
+        destination = envelope.header.destination
+        return destination == self._identity.node_id or (destination == AUTHORITY and self._role == Role.CENTER)
+
+    async def run(self) -> None:
+        """Store what was verified, group by group; for as long as the station runs."""
+        while True:
+            await self._wake.wait()
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            if not self._waiting:
+                self._wake.clear()
+            if not group:
+                continue
+            try:
+                outcome = await self._database.run(lambda connection, group=group: self._store(connection, group))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored
+                await self._store_one_by_one(group, error)
+            else:
+                self._after_commit(outcome)
+
+    async def _store_one_by_one(self, group: list[tuple[Arrival, Link]], error: Exception) -> None:
+        """One bad apple must not hold the others back: it alone goes without a receipt, counted."""
+        if len(group) > 1:
+            for item in group:
+                try:
+                    outcome = await self._database.run(lambda connection, item=item: self._store(connection, [item]))  # type: ignore[misc]
+                except Exception as single:  # noqa: BLE001  the same
+                    await self._store_one_by_one([item], single)
+                else:
+                    self._after_commit(outcome)
+            return
+        reason = "disk_full" if isinstance(error, OperatorError) else "not_stored"
+        self._counters.refused(reason)
+        _log.error("not stored", envelope=group[0][0].envelope.id.hex(), error=str(error),
+                   exc_info=None if isinstance(error, HeardError) else error)  # fmt: skip
+
+    def _store(self, connection: sqlite3.Connection, group: list[tuple[Arrival, Link]]) -> _Outcome:
+        outcome = _Outcome()
+        streams: dict[tuple[NodeId, int], None] = {}
+        for arrival, link in group:
+            envelope = arrival.envelope
+            if not self.is_for_us(envelope):
+                self._carry(connection, envelope, link, outcome)
+                continue
+            streams[envelope.header.origin, envelope.header.series] = None
+            novelty = self._ledger.note(connection, envelope)
+            if novelty == Novelty.DUPLICATE:
+                self._counters.count("duplicates_arrived")
+                continue
+            outcome.arrivals.append(arrival if novelty == Novelty.NEW else _as_fork(arrival))
+        if outcome.arrivals:
+            self._inbox.accept(connection, outcome.arrivals)
+            self._ledger.extend(connection, [arrival.envelope for arrival in outcome.arrivals])
+        outcome.streams = [self._ledger.state(connection, origin, series) for origin, series in streams]
+        return outcome
+
+    def _carry(self, connection: sqlite3.Connection, envelope: Envelope, link: Link, outcome: _Outcome) -> None:
+        try:
+            became, number, receipt_wire = self._spool.carry(connection, envelope)
+        except OperatorError as error:
+            outcome.full.append((link, envelope, error))
+            return
+        if became == Carried.HEARD:
+            outcome.heard.append((link, receipt_wire))
+            return
+        outcome.held.append((link, envelope.id))
+        if became == Carried.NEW:
+            outcome.carried.append(Spooled(envelope=envelope, number=number))
+
+    def _after_commit(self, outcome: _Outcome) -> None:
+        self._counters.count("envelopes_stored", len(outcome.arrivals))
+        self._counters.count("envelopes_carried", len(outcome.carried))
+        if outcome.arrivals:
+            self._inbox.committed(outcome.arrivals)
+        for state in outcome.streams:
+            self.send_receipt(state)
+        for link, wire in outcome.heard:
+            link.send(wire, Lane.URGENT)
+        by_link: dict[int, tuple[Link, list[bytes]]] = {}
+        for link, identifier in outcome.held:
+            by_link.setdefault(link.id, (link, []))[1].append(identifier)
+        for link, ids in by_link.values():
+            link.note(hop.Stored(ids=tuple(ids)))
+        for link, envelope, error in outcome.full:
+            self._counters.refused("spool_full")
+            link.note(hop.Refused(id=envelope.id, reason="spool_full", detail=str(error)[:300]))
+        if outcome.carried:
+            self._on_carried(outcome.carried)
+
+    def send_receipt(self, state: StreamState) -> None:
+        """Sign what is stored of a series and send it on every link that leads back. It is cumulative: any may be lost."""
+        issued = receipt.issue(
+            state.settled(), signer=self._identity.node_id, signing=self._identity.signing,
+            stored_at_s=self._clock.wall_ms() // 1000, origin=state.origin, series=state.series,
+        )  # fmt: skip
+        self._counters.count("receipts_issued")
+        for link in self._links.towards(state.origin):
+            link.send(issued.wire, Lane.URGENT)
+
+
+def _as_fork(arrival: Arrival) -> Arrival:
+    return Arrival(envelope=arrival.envelope, passport=arrival.passport, via=arrival.via, path=arrival.path,
+                   received_wall_ms=arrival.received_wall_ms, received_monotonic_ms=arrival.received_monotonic_ms,
+                   is_fork=True)  # fmt: skip

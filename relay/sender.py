@@ -1,0 +1,209 @@
+"""The loop that sends: what the spool holds, over what links there are, as the scheduler plans.
+
+Keeps a bounded window of envelopes in memory, most urgent first; the spool is the truth and the window a view of it.
+What enough neighbours hold is *parked*: only its number stays in memory until its receipt comes or its recheck is due.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from relay.clock import Clock
+from relay.counters import Counters
+from relay.database import Database
+from relay.ids import EnvelopeId, NodeId
+from relay.links import Link, Links
+from relay.path import Lane
+from relay.precedence import Precedence
+from relay.scheduler import Attempt, Entry, SendPolicy, lane_of, note_sent, plan
+from relay.spool import Spool, Spooled, Waiting
+
+WINDOW: Final = 1_000
+"""Envelopes in memory. Alerts are a few hundred bytes, chunks 4 KiB: at most some megabytes."""
+_RETRY_BUSY_S: Final = 0.01
+
+
+@dataclass(slots=True)
+class _InWindow:
+    waiting: Waiting
+    entry: Entry
+
+
+@dataclass(slots=True)
+class _Parked:
+    until_ms: int
+    attempts: dict[bytes, Attempt]
+
+
+class Sender:
+    """Owns the window. All methods run on the event loop."""
+
+    def __init__(
+        self, *, database: Database, spool: Spool, links: Links, clock: Clock, counters: Counters,
+        show_passport: Callable[[Link, NodeId], None], policy: SendPolicy | None = None,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._spool = spool
+        self._links = links
+        self._clock = clock
+        self._counters = counters
+        self._show_passport = show_passport
+        self._policy = policy or SendPolicy()
+        self._window: dict[int, _InWindow] = {}
+        self._numbers: dict[EnvelopeId, int] = {}
+        self._parked: dict[int, _Parked] = {}
+        self._cursors = dict.fromkeys(Precedence, 0)
+        self._may_have_more = True
+        self._wake = asyncio.Event()
+
+    # ------------------------------------------------------------------ what others tell it
+
+    def offer(self, spooled: Iterable[Spooled]) -> None:
+        """Something was just committed to the spool: send it without reading it back."""
+        for item in spooled:
+            header = item.envelope.header
+            if len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW:
+                self._may_have_more = True
+                self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
+                continue
+            self._admit(
+                Waiting(number=item.number, id=item.envelope.id, origin=header.origin, destination=header.destination,
+                        series=header.series, sequence=header.sequence, kind=header.kind, precedence=header.precedence,
+                        wire=item.envelope.wire)
+            )  # fmt: skip
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something changed: look again."""
+        self._wake.set()
+
+    def link_opened(self, peer: NodeId) -> None:
+        """A neighbour is there: what waits parked and was never offered to it, is due."""
+        for parked in self._parked.values():
+            if peer not in parked.attempts:
+                parked.until_ms = 0
+        for item in self._window.values():
+            attempt = item.entry.attempts.get(peer)
+            if attempt is not None and not attempt.is_held_there:
+                del item.entry.attempts[peer]  # what was under way on the old session may be lost: offer it anew
+        self._wake.set()
+
+    def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
+        """A neighbour says that it holds these. Returns those that wait in the window, for whoever tells the owner."""
+        found: list[Waiting] = []
+        for identifier in ids:
+            item = self._window.get(self._numbers.get(identifier, 0))
+            if item is None:
+                continue
+            attempt = item.entry.attempts.setdefault(peer, Attempt(self._clock.monotonic_ms()))
+            attempt.is_held_there = True
+            found.append(item.waiting)
+        self._wake.set()
+        return found
+
+    def ask_again(self, peer: NodeId, origin: NodeId) -> None:
+        """A neighbour lacked a passport and has it now: what it could not take is due again."""
+        for item in self._window.values():
+            if item.waiting.origin == origin:
+                item.entry.attempts.pop(peer, None)
+        self._wake.set()
+
+    def freed(self, numbers: Iterable[int]) -> None:
+        """These left the spool."""
+        for number in numbers:
+            item = self._window.pop(number, None)
+            if item is not None:
+                self._numbers.pop(item.waiting.id, None)
+            self._parked.pop(number, None)
+        self._wake.set()
+
+    # ------------------------------------------------------------------ the loop
+
+    async def run(self) -> None:
+        """Plan, send, wait; for as long as the station runs."""
+        while True:
+            self._wake.clear()
+            await self._fill()
+            delay_s = self._send_what_is_due()
+            try:
+                async with asyncio.timeout(delay_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _send_what_is_due(self) -> float:
+        now_ms = self._clock.monotonic_ms()
+        self._aim()
+        ordered = sorted(self._window.values(), key=lambda item: (item.entry.precedence, item.entry.number))
+        decided = plan([item.entry for item in ordered], now_ms, self._policy)
+        is_busy: set[tuple[int, Lane]] = set()
+        by_id = {link.id: link for link in self._links}
+        for number, link_id in decided.sends:
+            item = self._window[number]
+            link, lane = by_id[link_id], lane_of(item.entry.precedence)
+            if (link_id, lane) in is_busy:
+                continue
+            self._show_passport(link, item.waiting.origin)
+            if not link.send(item.waiting.wire, lane):
+                is_busy.add((link_id, lane))
+                continue
+            assert link.peer is not None
+            note_sent(item.entry, link.peer.node_id, now_ms)
+            self._counters.count("envelopes_sent")
+        for number, until_ms in decided.parked:
+            item = self._window.pop(number)
+            self._numbers.pop(item.waiting.id, None)
+            self._parked[number] = _Parked(until_ms=until_ms, attempts=item.entry.attempts)
+        if is_busy:
+            return _RETRY_BUSY_S
+        return max(0.001, (decided.next_look_ms - now_ms) / 1000)
+
+    def _aim(self) -> None:
+        """Give each entry the links that lead to its destination now."""
+        views: dict[NodeId, list[Link]] = {}
+        for item in self._window.values():
+            destination = item.waiting.destination
+            if destination not in views:
+                views[destination] = self._links.towards(destination)
+            item.entry.links = [
+                self._links.view(link) for link in views[destination]
+                if link.peer is not None and link.peer.node_id != item.waiting.origin  # never back to where it is from
+            ]  # fmt: skip
+
+    async def _fill(self) -> None:
+        """Bring the window up to size from the spool: parked ones whose time has come, then what was never read."""
+        now_ms = self._clock.monotonic_ms()
+        due = [number for number, parked in self._parked.items() if parked.until_ms <= now_ms]
+        room = WINDOW - len(self._window)
+        if due and room > 0:
+            due = due[:room]
+            rows = await self._database.run(lambda connection: self._spool.read(connection, due))
+            for waiting in rows:
+                parked = self._parked.pop(waiting.number, None)
+                self._admit(waiting, parked.attempts if parked else None)
+            for number in due:
+                self._parked.pop(number, None)  # settled or expired meanwhile
+        if self._may_have_more and room > WINDOW // 4:
+            self._may_have_more = False
+            fresh = await self._database.run(lambda connection: self._read_on(connection, room))
+            self._may_have_more = self._may_have_more or len(fresh) >= room
+            for waiting in fresh:
+                self._cursors[waiting.precedence] = max(self._cursors[waiting.precedence], waiting.number)
+                self._admit(waiting)
+
+    def _read_on(self, connection: sqlite3.Connection, room: int) -> Sequence[Waiting]:
+        found: list[Waiting] = []
+        for precedence in Precedence:
+            if len(found) < room:
+                found += self._spool.after(connection, precedence, self._cursors[precedence], room - len(found))
+        return found
+
+    def _admit(self, waiting: Waiting, attempts: dict[bytes, Attempt] | None = None) -> None:
+        if waiting.number in self._window or (waiting.number in self._parked and attempts is None):
+            return
+        entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
+                      attempts=attempts or {})  # fmt: skip
+        self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
+        self._numbers[waiting.id] = waiting.number

@@ -1,0 +1,138 @@
+"""What a receipt does: frees the copies that it covers, travels on towards the origin, and answers the owner.
+
+Receipts are cumulative, so of those that came while the last commit ran only the furthest of each series counts.
+"""
+
+import asyncio
+import enum
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from relay.clock import Clock
+from relay.counters import Counters
+from relay.database import Database
+from relay.errors import HeardError
+from relay.ids import AUTHORITY, EnvelopeId, NodeId
+from relay.links import Links
+from relay.passport import Passport, Role
+from relay.path import Lane
+from relay.receipt import Receipt
+from relay.sender import Sender
+from relay.spool import Freed, Spool
+from relay.trust import TrustBook
+
+_log = structlog.get_logger("relay.settler")
+
+
+class AnswerLevel(enum.IntEnum):
+    """How far one of our own envelopes has got, as far as we know."""
+
+    SPOOLED = 1
+    RELAYED = 2
+    """A neighbour holds it."""
+    HEARD = 3
+    """The destination has stored it durably: its signed receipt is here."""
+    SEEN = 4
+    """A person has acknowledged it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One of our own envelopes reached a level."""
+
+    envelope_id: EnvelopeId
+    sequence: int
+    kind: int
+    destination: NodeId
+    level: AnswerLevel
+    at_monotonic_ms: int
+    at_wall_ms: int
+    by: str
+    """The neighbour, or who signed the receipt."""
+
+
+class Settler:
+    """Owns the queue of verified receipts, and who is told of answers."""
+
+    def __init__(
+        self, *, own_id: NodeId, database: Database, spool: Spool, links: Links, sender: Sender, trust: TrustBook,
+        clock: Clock, counters: Counters,
+    ) -> None:  # fmt: skip
+        self._own_id = own_id
+        self._database = database
+        self._spool = spool
+        self._links = links
+        self._sender = sender
+        self._trust = trust
+        self._clock = clock
+        self._counters = counters
+        self._queue: list[tuple[Receipt, NodeId]] = []
+        self._wake = asyncio.Event()
+        self.callbacks: list[Callable[[Answer], None]] = []
+
+    def arrived(self, receipt: Receipt) -> None:
+        """Queue a verified receipt. A centre signs for the authority's streams, a node for those addressed to it.
+
+        Raises:
+            UnknownSender, Revoked: the signer may not speak now.
+        """
+        signer = self._trust.passport_of(receipt.signer)
+        destination = AUTHORITY if signer.role == Role.CENTER else signer.node_id
+        self._queue.append((receipt, destination))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Settle, group by group; for as long as the station runs."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            group, self._queue = self._queue, []
+            furthest: dict[tuple[NodeId, NodeId, int], tuple[Receipt, NodeId]] = {}
+            for receipt, destination in group:
+                key = (receipt.origin, destination, receipt.series)
+                if key not in furthest or furthest[key][0].ranges().count <= receipt.ranges().count:
+                    furthest[key] = (receipt, destination)
+            for receipt, destination in furthest.values():
+                await self._settle(receipt, destination)
+
+    async def _settle(self, receipt: Receipt, destination: NodeId) -> None:
+        def work(connection: sqlite3.Connection) -> list[Freed] | None:
+            return self._spool.settle(connection, receipt, destination)
+
+        try:
+            freed = await self._database.run(work)
+        except HeardError as error:  # a full disk: the envelopes stay, and their receipt comes again
+            self._counters.refused("not_settled")
+            _log.error("receipt not kept", error=str(error))
+            return
+        if receipt.origin != self._own_id:  # pass it on, news or not: the last hop may have lost it
+            for link in self._links.towards(receipt.origin):
+                if link.peer is not None and link.peer.node_id != receipt.signer:
+                    link.send(receipt.wire, Lane.URGENT)
+        if not freed:
+            return
+        self._counters.count("envelopes_receipted", len(freed))
+        self._sender.freed([item.number for item in freed])
+        by = self._trust.name_of(receipt.signer)
+        for item in freed:
+            if item.origin == self._own_id:
+                self._tell(item.id, item.sequence, item.kind, destination, AnswerLevel.HEARD, by)
+
+    def held(self, peer: Passport, ids: Iterable[EnvelopeId]) -> None:
+        """A neighbour says that it holds these."""
+        for waiting in self._sender.held_by(peer.node_id, ids):
+            if waiting.origin == self._own_id:
+                self._tell(
+                    waiting.id, waiting.sequence, waiting.kind, waiting.destination, AnswerLevel.RELAYED, peer.name
+                )
+
+    def _tell(
+        self, identifier: EnvelopeId, sequence: int, kind: int, destination: NodeId, level: AnswerLevel, by: str
+    ) -> None:
+        answer = Answer(envelope_id=identifier, sequence=sequence, kind=kind, destination=destination, level=level,
+                        at_monotonic_ms=self._clock.monotonic_ms(), at_wall_ms=self._clock.wall_ms(), by=by)  # fmt: skip
+        for callback in self.callbacks:
+            callback(answer)

@@ -1,0 +1,362 @@
+"""The spool: everything in this machine's custody, durable before it is sent, kept until the receipt.
+
+It owns the tables of ``spool_schema.sql`` and nothing else; it does no I/O but through the connection it is given, so
+each method is one step of a transaction of ``relay.database.Database``. Called by ``station`` and ``sender``.
+
+Invariants, verified by ``spool_check``:
+
+1. An alert exists once it is committed here. Nothing is sent from memory.
+2. Number, link and row of an own envelope are written in one transaction: ``last_sequence`` is the highest number given,
+   and every number from 1 to it is here, receipted, or forgone.
+3. A row leaves by one of three ways only: a receipt that covers it; expiry, if it has a time to live; eviction, for
+   something of higher precedence. The last two are counted, and for own envelopes forgone and reported upstream.
+4. FLASH and IMMEDIATE are never evicted, and the reserve is open to them alone.
+5. The columns of a row say what its wire bytes say.
+6. ``usage`` is the sum over ``envelope``.
+7. No row is covered by a receipt that we hold.
+8. Receipts only grow.
+"""
+
+import enum
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from relay import envelope as envelopes
+from relay.clock import Clock
+from relay.envelope import Envelope
+from relay.errors import SpoolFull
+from relay.header import Header, Kind
+from relay.identity import Identity
+from relay.ids import AUTHORITY, EnvelopeId, NodeId
+from relay.precedence import Precedence
+from relay.ranges import RangeSet
+from relay.receipt import Receipt
+from relay.receipt import parse as parse_receipt
+
+SCHEMA: Final[Sequence[str]] = (files("relay").joinpath("spool_schema.sql").read_text(encoding="utf-8"),)
+
+_LAST_BOOT: Final = 65535
+_EVICTABLE: Final = (Precedence.BULK, Precedence.ROUTINE, Precedence.PRIORITY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolLimits:
+    """How much the spool may hold."""
+
+    capacity_bytes: int = 2_000_000_000
+    reserve_bytes: int = 200_000_000
+    """Of the capacity, what only alerts may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Something to say, before it is numbered, sealed and signed."""
+
+    kind: Kind
+    precedence: Precedence
+    body: bytes
+    peer_sealing_key: bytes
+    """For whom the body is sealed: the authority's key upwards, the node's downwards."""
+    destination: NodeId = AUTHORITY
+    ttl_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """An envelope in our custody."""
+
+    envelope: Envelope
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An envelope that has no receipt yet, as the sender needs it."""
+
+    number: int
+    id: EnvelopeId
+    origin: NodeId
+    destination: NodeId
+    series: int
+    sequence: int
+    kind: int
+    precedence: Precedence
+    wire: bytes
+
+
+class Carried(enum.Enum):
+    """What became of an envelope that somebody handed us to carry."""
+
+    NEW = "new"
+    HELD = "held"
+    """We have it already and it waits for its receipt."""
+    HEARD = "heard"
+    """It has its receipt: hand that back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """A row that a receipt let go."""
+
+    number: int
+    id: EnvelopeId
+    origin: NodeId
+    sequence: int
+    kind: int
+
+
+_WAITING: Final = "number, id, origin, destination, series, sequence, kind, precedence, wire"
+
+
+def _waiting(row: tuple[int, EnvelopeId, NodeId, NodeId, int, int, int, int, bytes]) -> Waiting:
+    number, identifier, origin, destination, series, sequence, kind, precedence, wire = row
+    return Waiting(number=number, id=identifier, origin=origin, destination=destination, series=series,
+                   sequence=sequence, kind=kind, precedence=Precedence(precedence), wire=wire)  # fmt: skip
+
+
+class Spool:
+    """The rules of custody. Stateless but for its keys and its current opening."""
+
+    def __init__(self, *, identity: Identity, clock: Clock, limits: SpoolLimits | None = None) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._limits = limits or SpoolLimits()
+        self._opening = 0
+        self._secrets: dict[bytes, bytes] = {}
+
+    def start(self, connection: sqlite3.Connection) -> None:
+        """Note this opening. Each numbering's boot goes up by one, so that monotonic times are never compared across boots."""
+        cursor = connection.execute(
+            "INSERT INTO opening (boot_id, at_wall_ms, at_monotonic_ms) VALUES (?, ?, ?)",
+            (self._clock.boot_id, self._clock.wall_ms(), self._clock.monotonic_ms()),
+        )
+        self._opening = cursor.lastrowid or 0
+        connection.execute("DELETE FROM stream WHERE boot >= ?", (_LAST_BOOT,))  # put() starts a new series
+        connection.execute("UPDATE stream SET boot = boot + 1")
+
+    # ------------------------------------------------------------------ in
+
+    def put(self, connection: sqlite3.Connection, draft: Draft) -> Spooled:
+        """Number, chain, sign, seal and store something of our own.
+
+        Raises:
+            SpoolFull: no room, and nothing of lower precedence left to evict.
+            Malformed: the body is over its bound.
+        """
+        series, boot, last_sequence, link = self._stream(connection, draft.destination)
+        header = Header(
+            kind=draft.kind, quality=self._clock.quality(), precedence=draft.precedence,
+            origin=self._identity.node_id, destination=draft.destination, series=series, boot=boot,
+            sequence=last_sequence + 1, wall_ms=self._clock.wall_ms(), monotonic_ms=self._clock.monotonic_ms(),
+            ttl_s=draft.ttl_s, link=link, body_sha256=hashlib.sha256(draft.body).digest(),
+        )  # fmt: skip
+        envelope = envelopes.seal(
+            header, draft.body, signing=self._identity.signing, shared_secret=self._secret(draft.peer_sealing_key)
+        )
+        number = self._insert(connection, envelope)
+        connection.execute(
+            "UPDATE stream SET last_sequence = ?, link = ? WHERE destination = ?",
+            (header.sequence, envelope.id[:8], draft.destination),
+        )
+        return Spooled(envelope=envelope, number=number)
+
+    def carry(self, connection: sqlite3.Connection, envelope: Envelope) -> tuple[Carried, int, bytes]:
+        """Take somebody else's envelope into custody. The caller has verified its signature.
+
+        Returns what became of it, its number here, and the receipt's wire bytes where it is HEARD.
+
+        Raises:
+            SpoolFull: no room; the sender keeps its copy and tries again.
+        """
+        header = envelope.header
+        receipt = self.receipt_for(connection, header.origin, header.destination, header.series)
+        if receipt is not None and receipt.covers(header.sequence):
+            return Carried.HEARD, 0, receipt.wire
+        row = connection.execute(
+            "SELECT number FROM envelope WHERE origin = ? AND destination = ? AND series = ? AND sequence = ? AND id = ?",
+            (header.origin, header.destination, header.series, header.sequence, envelope.id),
+        ).fetchone()
+        if row is not None:
+            return Carried.HELD, row[0], b""
+        return Carried.NEW, self._insert(connection, envelope), b""
+
+    # ------------------------------------------------------------------ out
+
+    def settle(self, connection: sqlite3.Connection, receipt: Receipt, destination: NodeId) -> list[Freed] | None:
+        """Let go of everything that a receipt covers; None if we hold one that says as much already.
+
+        ``destination`` is the signer's id, or ``AUTHORITY`` if a command centre signed. The caller has verified it.
+        """
+        stored = receipt.ranges()
+        known = self.receipt_for(connection, receipt.origin, destination, receipt.series)
+        if known is not None and known.ranges() == stored:
+            return None
+        if known is not None and stored.count < known.ranges().count:
+            return None  # an older receipt that took a slower path
+        connection.execute(
+            "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?)",
+            (receipt.origin, destination, receipt.series, stored.count, receipt.wire),
+        )
+        freed: list[Freed] = []
+        for first, last in stored:
+            rows = connection.execute(
+                "DELETE FROM envelope WHERE origin = ? AND destination = ? AND series = ? AND sequence BETWEEN ? AND ? "
+                "RETURNING number, id, origin, sequence, kind",
+                (receipt.origin, destination, receipt.series, first, last),
+            )
+            freed += [Freed(number=r[0], id=r[1], origin=r[2], sequence=r[3], kind=r[4]) for r in rows]
+            if receipt.origin == self._identity.node_id:
+                connection.execute(
+                    "DELETE FROM forgone WHERE destination = ? AND series = ? AND first >= ? AND last <= ?",
+                    (destination, receipt.series, first, last),
+                )
+        return freed
+
+    def expire(self, connection: sqlite3.Connection) -> list[int]:
+        """Drop what outlived its time to live, counted; alerts never expire. Returns the numbers dropped.
+
+        Age counts on the monotonic clock: within this boot exactly; for rows of an earlier boot from this boot's start,
+        because how long the machine was off can't be known. Nothing expires too early.
+        """
+        now = self._clock.monotonic_ms()
+        rows = connection.execute(
+            """SELECT e.number, e.origin, e.destination, e.series, e.sequence, e.precedence FROM envelope e
+               JOIN opening o ON o.id = e.opening
+               WHERE e.ttl_s > 0 AND e.precedence > ? AND
+                     ? - CASE WHEN o.boot_id = ? THEN e.put_monotonic_ms ELSE 0 END > e.ttl_s * 1000""",
+            (Precedence.IMMEDIATE, now, self._clock.boot_id),
+        ).fetchall()
+        for row in rows:
+            self._drop(connection, row, "expired")
+        return [row[0] for row in rows]
+
+    # ------------------------------------------------------------------ questions
+
+    def after(self, connection: sqlite3.Connection, precedence: int, number: int, at_most: int) -> list[Waiting]:
+        """What waits for its receipt with this precedence, oldest first, from past ``number`` on."""
+        rows = connection.execute(
+            f"SELECT {_WAITING} FROM envelope WHERE precedence = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (precedence, number, at_most),
+        )
+        return [_waiting(row) for row in rows]
+
+    def read(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Waiting]:
+        """Those of these numbers that still wait."""
+        found: list[Waiting] = []
+        for number in numbers:
+            row = connection.execute(f"SELECT {_WAITING} FROM envelope WHERE number = ?", (number,)).fetchone()  # noqa: S608
+            if row is not None:
+                found.append(_waiting(row))
+        return found
+
+    def receipt_for(
+        self, connection: sqlite3.Connection, origin: NodeId, destination: NodeId, series: int
+    ) -> Receipt | None:
+        """The furthest receipt that we hold for a series."""
+        row = connection.execute(
+            "SELECT wire FROM receipt WHERE origin = ? AND destination = ? AND series = ?",
+            (origin, destination, series),
+        ).fetchone()
+        return parse_receipt(row[0]) if row else None
+
+    def receipts_to(self, connection: sqlite3.Connection, origin: NodeId) -> list[bytes]:
+        """The wire bytes of every receipt for this origin's envelopes."""
+        return [row[0] for row in connection.execute("SELECT wire FROM receipt WHERE origin = ?", (origin,))]
+
+    def backlog(self, connection: sqlite3.Connection) -> tuple[tuple[int, ...], int]:
+        """Envelopes by precedence, and bytes in all."""
+        rows = connection.execute("SELECT envelopes, bytes FROM usage ORDER BY precedence").fetchall()
+        return tuple(row[0] for row in rows), sum(row[1] for row in rows)
+
+    def oldest_alert_age_s(self, connection: sqlite3.Connection) -> int:
+        """How long the oldest alert has waited for its receipt, s; 0 if none waits. Earlier boots count from this boot's start."""
+        row = connection.execute(
+            """SELECT MIN(CASE WHEN o.boot_id = ? THEN e.put_monotonic_ms ELSE 0 END) FROM envelope e
+               JOIN opening o ON o.id = e.opening WHERE e.precedence <= ?""",
+            (self._clock.boot_id, Precedence.IMMEDIATE),
+        ).fetchone()
+        return 0 if row[0] is None else max(0, (self._clock.monotonic_ms() - row[0]) // 1000)
+
+    def forgone(self, connection: sqlite3.Connection, destination: NodeId = AUTHORITY) -> RangeSet:
+        """Our own numbers of the current series that will never come and are not receipted yet."""
+        rows = connection.execute(
+            "SELECT first, last FROM forgone f JOIN stream s USING (destination, series) WHERE destination = ?",
+            (destination,),
+        )
+        return RangeSet(rows.fetchall())
+
+    def tallies(self, connection: sqlite3.Connection) -> dict[str, int]:
+        """What left without a receipt, by reason, over the spool's whole life."""
+        return dict(connection.execute("SELECT name, count FROM tally").fetchall())
+
+    # ------------------------------------------------------------------ inside
+
+    def _secret(self, peer_sealing_key: bytes) -> bytes:
+        secret = self._secrets.get(peer_sealing_key)
+        if secret is None:
+            secret = self._secrets[peer_sealing_key] = self._identity.shared_secret(peer_sealing_key)
+        return secret
+
+    def _stream(self, connection: sqlite3.Connection, destination: NodeId) -> tuple[int, int, int, bytes]:
+        row: tuple[int, int, int, bytes] | None = connection.execute(
+            "SELECT series, boot, last_sequence, link FROM stream WHERE destination = ?", (destination,)
+        ).fetchone()
+        if row is None:
+            # Random, so that a machine whose disk was replaced can't take the old numbering up again by accident.
+            row = (secrets.randbelow((1 << 32) - 1) + 1, 1, 0, bytes(8))
+            connection.execute("INSERT INTO stream VALUES (?, ?, ?, ?, ?)", (destination, *row))
+        return row
+
+    def _insert(self, connection: sqlite3.Connection, envelope: Envelope) -> int:
+        header = envelope.header
+        self._make_room(connection, len(envelope.wire), header.precedence)
+        cursor = connection.execute(
+            "INSERT INTO envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, "
+            "put_monotonic_ms, put_wall_ms, size_bytes, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (envelope.id, header.origin, header.destination, header.series, header.sequence, header.kind,
+             header.precedence, header.ttl_s, self._opening, self._clock.monotonic_ms(), self._clock.wall_ms(),
+             len(envelope.wire), envelope.wire),
+        )  # fmt: skip
+        return cursor.lastrowid or 0
+
+    def _make_room(self, connection: sqlite3.Connection, size_bytes: int, precedence: Precedence) -> None:
+        allowed = self._limits.capacity_bytes - (0 if precedence.is_alert else self._limits.reserve_bytes)
+        used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
+        if used + size_bytes <= allowed:
+            return
+        for victims in _EVICTABLE:
+            if victims <= precedence:
+                break
+            while used + size_bytes > allowed:
+                row = connection.execute(
+                    "SELECT number, origin, destination, series, sequence, precedence, size_bytes FROM envelope "
+                    "WHERE precedence = ? ORDER BY number LIMIT 1",
+                    (victims,),
+                ).fetchone()
+                if row is None:
+                    break
+                self._drop(connection, row, "evicted")
+                used -= row[6]
+        if used + size_bytes > allowed:
+            raise SpoolFull(
+                f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
+                "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
+            )
+
+    def _drop(self, connection: sqlite3.Connection, row: Sequence[object], reason: str) -> None:
+        number, origin, destination, series, sequence = row[:5]
+        connection.execute("DELETE FROM envelope WHERE number = ?", (number,))
+        connection.execute(
+            "INSERT INTO tally VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1",
+            (f"{reason}_{Precedence(int(str(row[5]))).name.lower()}",),
+        )
+        if origin == self._identity.node_id:
+            connection.execute(
+                "INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)",
+                (destination, series, sequence, sequence, reason),
+            )
