@@ -1,1 +1,9 @@
-"""Keys, envelopes, spool, paths, scheduling: the ground floor. Imports nothing else of ours."""
+"""Keys, envelopes, spool, paths, scheduling: the ground floor. Imports nothing else of ours.
+
+The way of an alert: ``emitter`` or ``station.put`` → ``spool`` → ``scheduler`` → ``sender`` → ``paths/`` → ``receiver``;
+the way back: ``receipt`` → ``settler``. ``relay/DESIGN.md`` states the invariants.
+"""
+
+from relay.emitter import EmitRequest, Emitted, Emitter
+
+__all__ = ["EmitRequest", "Emitted", "Emitter"]

@@ -1,0 +1,47 @@
+# Everything a person does with this project. `make help` lists it.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+EXTRAS := node,center,dev
+
+.PHONY: help setup demo test test-all check format bench docs clean
+
+help:  ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## make .venv with what a node, a centre and the tests need (no Node, no torch)
+
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/make_venv.sh
+	./scripts/make_venv.sh $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: setup  ## run a command centre, a relay and a camera, and open the console; CAMERA=… MODEL=… take your own
+	$(BIN)/command-center demo $(if $(CAMERA),--camera '$(CAMERA)') $(if $(MODEL),--model '$(MODEL)') $(if $(STATE),--state '$(STATE)')
+
+test: setup  ## the ordinary tests, in a few minutes
+	./scripts/install_test_tools.sh
+	$(PYTEST) -m 'not slow'
+
+test-all: setup  ## all tests, the slow ones too
+	./scripts/install_test_tools.sh
+	$(PYTEST)
+
+check: setup  ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+docs: setup  ## check that every command and link in the documentation works
+	$(PYTEST) tests/architecture/test_documentation.py
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache

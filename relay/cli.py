@@ -1,0 +1,181 @@
+"""``alert-relay``: run, enroll, status, check, emit. The only place of this package that prints and exits."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from relay import door, enrollment, log
+from relay.config import RelayConfig, load
+from relay.crew import crew
+from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter
+from relay.errors import HeardError, Malformed
+from relay.identity import Identity
+from relay.precedence import Precedence
+from relay.service import beat, station_verbs
+from relay.station import Station, StationStatus
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Carry signed alerts, whatever happens, until the command centre has stored them.")  # fmt: skip
+StateOption = Annotated[
+    Path, typer.Option("--state", help="The folder with this machine's keys and spool.", envvar="HEARD_STATE")
+]
+
+
+@contextlib.contextmanager
+def one_clear_line() -> Iterator[None]:
+    """An error of ours ends the command with one line on stderr and its exit code; anything else is a bug and shows itself."""
+    try:
+        yield
+    except HeardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+async def until_told_to_stop() -> None:
+    """Return on SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    await stop.wait()
+
+
+@app.command()
+def enroll(
+    code: Annotated[str, typer.Argument(help="The one-time code from `command-center node invite`.")],
+    state: StateOption,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for an administrator's approval.")] = 600.0,
+) -> None:
+    """Make this machine's keys and join a command centre."""
+    with one_clear_line():
+        enrolled = enrollment.enroll(code, state, wait_s=wait)
+        passport = enrolled.own_passport().passport
+        print(
+            f"enrolled as {passport.name} ({passport.role.name.lower()} at {passport.site}), id {passport.node_id.hex()}"
+        )
+        print(f"authority fingerprint {enrolled.authority.fingerprint.hex()}")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="The relay's TOML file.")],
+    log_json: Annotated[bool, typer.Option(help="Log one JSON object a line.")] = False,
+) -> None:
+    """Carry envelopes until told to stop."""
+    log.configure(is_json=log_json)
+    with one_clear_line():
+        asyncio.run(_run(load(config, RelayConfig)))
+
+
+async def _run(config: RelayConfig) -> None:
+    async with (
+        Station.open(config) as station,
+        door.open_door(config.state_dir, station_verbs(station)),
+        crew() as members,
+    ):
+        members.start(beat(station, interval_s=config.heartbeat_interval_s), "heartbeat")
+        print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}", flush=True)
+        await until_told_to_stop()
+
+
+@app.command()
+def status(
+    state: StateOption, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Show paths, neighbours and what waits."""
+    with one_clear_line():
+        answer = door.ask(state, "status")
+        if as_json:
+            print(answer.decode())
+            return
+        show_status(msgspec.json.decode(answer, type=StationStatus))
+
+
+def show_status(known: StationStatus) -> None:
+    """Print a station's status for a person."""
+    console = Console()
+    console.print(f"[bold]{known.name}[/bold] ({known.role} at {known.site}, {known.node_id})")
+    paths = Table("path", "state", "round trip", "sent", "last word", title="paths", title_justify="left")
+    for path in known.paths:
+        paths.add_row(path.path, "up" if path.is_up else "DOWN", f"{path.rtt_ms:.0f} ms" if path.rtt_ms else "–",
+                      f"{path.bytes_sent:,} B", f"{path.last_heard_age_ms / 1000:.1f} s ago" if path.is_up else "–")  # fmt: skip
+    if known.paths:
+        console.print(paths)
+    waiting = Table("precedence", "waiting", title="without a receipt", title_justify="left")
+    for precedence in Precedence:
+        waiting.add_row(precedence.name, str(known.backlog[precedence]))
+    console.print(waiting)
+    console.print(f"spool {known.spool_bytes:,} bytes, oldest alert waiting {known.oldest_waiting_s} s, "
+                  f"neighbours: {', '.join(known.neighbours) or 'none'}")  # fmt: skip
+    for name, count in known.counters.items():
+        if name.startswith(("refused_", "sent_but_refused_")):
+            console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
+    for name, count in known.left_without_receipt.items():
+        console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
+
+
+@app.command()
+def check(state: StateOption, repair: Annotated[bool, typer.Option(help="Mend what can be mended.")] = False) -> None:
+    """Verify every invariant of the spool. The service must be stopped. Exit code 1 if anything is wrong."""
+    with one_clear_line():
+        sys.exit(check_spool(state / "spool.sqlite", Identity.load(state / "identity.key"), is_repairing=repair))
+
+
+def check_spool(spool_file: Path, identity: Identity, *, is_repairing: bool) -> int:
+    """Check, or repair and check again; prints one line a finding and returns the exit code."""
+    from relay import spool_check
+
+    act: Callable[..., spool_check.Report] = spool_check.repair if is_repairing else spool_check.check
+    report = act(spool_file, identity=identity)
+    for finding in report.findings:
+        print(f"invariant {finding.invariant}: {finding.what} ({finding.where})")
+    if is_repairing and report.findings:
+        print(f"mended {len(report.findings)} findings; checking again")
+        return check_spool(spool_file, identity, is_repairing=False)
+    print(f"{spool_file}: {'sound' if not report.findings else f'{len(report.findings)} findings'}")
+    return 1 if report.findings else 0
+
+
+@app.command()
+def emit(
+    state: StateOption,
+    label: Annotated[str, typer.Option(help="What was seen or heard, at most 12 bytes, e.g. gunshot.")],
+    camera: Annotated[str, typer.Option(help="Which sensor says so, at most 12 bytes.")],
+    zone: Annotated[str, typer.Option(help="Where, at most 12 bytes.")] = "",
+    confidence: Annotated[float, typer.Option(help="0 to 1.")] = 1.0,
+    precedence: Annotated[str, typer.Option(help="FLASH or IMMEDIATE.")] = "FLASH",
+    snapshot: Annotated[Path | None, typer.Option(help="A JPEG to send after it.")] = None,
+) -> None:
+    """Raise an alert from any program; prints its id once it is durable."""
+    with one_clear_line():
+        request = EmitRequest(label=label, camera=camera, zone=zone, confidence=confidence, precedence=precedence,
+                              snapshot=_read_snapshot(snapshot))  # fmt: skip
+        print(msgspec.json.encode(Emitter(state).emit(request)).decode())
+
+
+def _read_snapshot(file: Path | None) -> bytes:
+    if file is None:
+        return b""
+    try:
+        picture = file.read_bytes()
+    except OSError as error:
+        raise Malformed(f"can't read the snapshot {file}: {error.strerror}") from error
+    if len(picture) > MAX_SNAPSHOT_BYTES or not picture.startswith(b"\xff\xd8"):
+        raise Malformed(f"expected a JPEG of at most {MAX_SNAPSHOT_BYTES} bytes in {file}, found {len(picture)} bytes")
+    return picture
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,94 @@
+"""What every running station does beside carrying: beat, and answer at its local door."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+import msgspec
+
+from relay import limits
+from relay.door import Verb
+from relay.emitter import EmitRequest, Emitted, emitted, snapshot_drafts
+from relay.errors import Malformed, SpoolFull
+from relay.header import Kind
+from relay.kinds import body
+from relay.kinds.heartbeat import CameraHealth, Heartbeat
+from relay.precedence import Precedence
+from relay.station import Station
+
+
+async def compose_heartbeat(
+    station: Station, *, interval_s: int, started_monotonic_ms: int, cameras: tuple[CameraHealth, ...] = (),
+    model: str = "", model_sha256: bytes = b"",
+) -> Heartbeat:  # fmt: skip
+    """How this station is now."""
+    status = await station.status()
+    return Heartbeat(
+        release=version("heard"), uptime_s=max(0, station.clock.monotonic_ms() - started_monotonic_ms) // 1000,
+        interval_s=interval_s, backlog=status.backlog, oldest_waiting_s=status.oldest_waiting_s,
+        spool_bytes=status.spool_bytes, disk_free_bytes=shutil.disk_usage(station.database.file.parent).free,
+        refused=station.counters.refused_total, forgone=status.forgone[: limits.MAX_FORGONE_RANGES], cameras=cameras,
+        paths=status.paths[:16], model=model, model_sha256=model_sha256,
+    )  # fmt: skip
+
+
+async def put_heartbeat(station: Station, heartbeat: Heartbeat) -> None:
+    """Spool a heartbeat; it expires after three intervals, the next one says the same and more."""
+    draft = station.draft_up(Kind.HEARTBEAT, Precedence.ROUTINE, body.encode(heartbeat), ttl_s=3 * heartbeat.interval_s)
+    try:
+        await station.put(draft)
+    except SpoolFull:  # alerts have the room; the spool has said so itself, and the next beat tries again
+        station.counters.refused("heartbeat_spool_full")
+
+
+async def beat(station: Station, *, interval_s: int) -> None:
+    """A relay's heart: one heartbeat now, and one every interval."""
+    started_ms = station.clock.monotonic_ms()
+    while True:
+        await put_heartbeat(
+            station, await compose_heartbeat(station, interval_s=interval_s, started_monotonic_ms=started_ms)
+        )
+        await asyncio.sleep(interval_s)
+
+
+def emit_verb(station: Station, on_emitted: Callable[[Emitted, EmitRequest], None] | None = None) -> Verb:
+    """The door's ``emit``: spools the alert first and alone, then its picture."""
+
+    async def emit(raw: msgspec.Raw) -> Emitted:
+        try:
+            request = msgspec.json.decode(raw, type=EmitRequest)
+        except msgspec.DecodeError as error:
+            raise Malformed(f"expected the fields of an alert: {error}") from error
+        sealing_key = station.authority.sealing_key
+        spooled = await station.put(request.alert_draft(sealing_key))
+        result = emitted(spooled)
+        if on_emitted is not None:
+            on_emitted(result, request)
+        if request.snapshot:
+            await station.put_all(
+                snapshot_drafts(request.snapshot, alert_id=spooled.envelope.id, sealing_key=sealing_key,
+                                captured_wall_ms=station.clock.wall_ms() - request.age_ms,
+                                captured_monotonic_ms=max(0, station.clock.monotonic_ms() - request.age_ms))
+            )  # fmt: skip
+        return result
+
+    return emit
+
+
+def station_verbs(station: Station) -> Mapping[str, Verb]:
+    """What any station answers at its door."""
+
+    async def status(_: msgspec.Raw) -> object:
+        return await station.status()
+
+    async def ping(_: msgspec.Raw) -> object:
+        await station.database.run(_read_nothing)
+        return "here"
+
+    return {"status": status, "ping": ping, "emit": emit_verb(station)}
+
+
+def _read_nothing(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT 1 FROM stream LIMIT 1").fetchone()
