@@ -8,6 +8,7 @@ import ctypes
 import enum
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -57,14 +58,23 @@ _STA_UNSYNC: Final = 0x40
 _TIME_ERROR: Final = 5
 
 
+def _find_adjtimex() -> Callable[[object], int] | None:
+    try:
+        found: Callable[[object], int] = ctypes.CDLL(None).adjtimex
+    except (OSError, AttributeError):  # not Linux, or not glibc: we can't know, so we don't claim it
+        return None
+    return found
+
+
+_adjtimex: Final = _find_adjtimex()
+
+
 def _kernel_says_synchronized() -> bool:
     """Ask adjtimex(2) without changing anything (modes = 0)."""
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        timex = _Timex()
-        state: int = libc.adjtimex(ctypes.byref(timex))
-    except (OSError, AttributeError):  # not Linux, or not glibc: we can't know, so we don't claim it
+    if _adjtimex is None:
         return False
+    timex = _Timex()
+    state = _adjtimex(ctypes.byref(timex))
     return state not in {-1, _TIME_ERROR} and not timex.status & _STA_UNSYNC
 
 

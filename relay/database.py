@@ -80,11 +80,11 @@ class Database:
             SpoolFull: no room on the disk.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock_descriptor = _lock(file)
+        lock_descriptor = lock(file)
         try:
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
             try:
-                _prepare(connection, file, parts)
+                prepare(connection, file, parts)
             except BaseException:
                 connection.close()
                 raise
@@ -219,7 +219,12 @@ def _resolve(job: _Job[Any]) -> None:
         job.future.set_result(job.result)
 
 
-def _lock(file: Path) -> int:
+def lock(file: Path) -> int:
+    """Take the lock that keeps a second process out; closing the descriptor gives it back.
+
+    Raises:
+        SpoolBusy: another process has it.
+    """
     descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,7 +234,8 @@ def _lock(file: Path) -> int:
     return descriptor
 
 
-def _prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequence[str]]) -> None:
+def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    """Set the connection's modes and bring each part's schema up to date."""
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise SpoolDamaged(

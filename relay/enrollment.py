@@ -6,9 +6,9 @@ for our keys; so enrolling over plain HTTP gives an eavesdropper nothing, and a 
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import time
@@ -75,7 +75,7 @@ def parse_code(code: str) -> EnrollmentCode:
     try:
         data = base64.b32decode(text + "=" * (-len(text) % 8))
         parts = msgspec.msgpack.decode(data, type=_CodeParts)
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, msgspec.DecodeError) as error:  # binascii.Error and UnicodeDecodeError are ValueErrors
         raise EnrollmentRefused(f"the enrolment code is cut off or mistyped ({error}): copy it whole") from error
     if parts.check != _check_of(parts.url, parts.fingerprint, parts.invite_id, parts.secret):
         raise EnrollmentRefused("the enrolment code is mistyped: its check digits don't match; copy it whole")
@@ -290,7 +290,7 @@ def _post(url: str, body: bytes) -> bytes:
             return data
     except urllib.error.HTTPError as error:
         raise EnrollmentRefused(f"{url} answered {error.code}: {_reason(error.read(_MAX_REPLY_BYTES))}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise NetworkError(
             f"can't reach the command centre at {url}: {error}; check the network, then try again"
         ) from error

@@ -46,6 +46,25 @@ class RangeSet:
         self._first[left:right] = [first]
         self._last[left:right] = [last]
 
+    def minus(self, other: "RangeSet") -> "RangeSet":
+        """What is here and not in ``other``; both stay as they are."""
+        rest = RangeSet()
+        holes = list(other)
+        at = 0
+        for first, last in self:
+            start = first
+            while at < len(holes) and holes[at][1] < start:
+                at += 1
+            for hole_first, hole_last in holes[at:]:
+                if hole_first > last or start > last:
+                    break
+                if hole_first > start:
+                    rest.add(start, hole_first - 1)
+                start = hole_last + 1
+            if start <= last:
+                rest.add(start, last)
+        return rest
+
     @property
     def contiguous(self) -> int:
         """The highest number up to which everything from 1 on is there; 0 if 1 is missing."""

@@ -94,7 +94,7 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     sends: list[tuple[int, LinkId]] = []
     parked: list[tuple[int, int]] = []
     next_look_ms = now_ms + IDLE_LOOK_MS
-    urgent_room, bulk_room = _room(entries := list(entries), policy)
+    urgent_room, bulk_room = _room(entries := list(entries), now_ms, policy)
     for entry in entries:
         chosen, again_at_ms = _choose(entry, now_ms, policy)
         for link in chosen:
@@ -146,14 +146,17 @@ def _tries(entry: Entry, link: LinkView) -> int:
     return attempt.count if attempt else 0
 
 
-def _room(entries: Sequence[Entry], policy: SendPolicy) -> tuple[dict[LinkId, int], dict[LinkId, int]]:
-    """What is left of each link's windows after what is in flight."""
+def _room(entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> tuple[dict[LinkId, int], dict[LinkId, int]]:
+    """What is left of each link's windows after what is in flight.
+
+    What is overdue is not in flight: it was lost or turned away, and a window full of it would stay shut for ever.
+    """
     urgent: dict[LinkId, int] = {}
     bulk: dict[LinkId, int] = {}
     for entry in entries:
         for link in entry.links:
             attempt = entry.attempts.get(link.peer)
-            if attempt is None or attempt.is_held_there:
+            if attempt is None or attempt.is_held_there or attempt.again_at_ms(link.rtt_ms, policy) <= now_ms:
                 continue
             if lane_of(entry.precedence) == Lane.URGENT:
                 urgent[link.id] = urgent.get(link.id, policy.urgent_window) - 1

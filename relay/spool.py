@@ -194,10 +194,9 @@ class Spool:
         """
         stored = receipt.ranges()
         known = self.receipt_for(connection, receipt.origin, destination, receipt.series)
-        if known is not None and known.ranges() == stored:
-            return None
-        if known is not None and stored.count < known.ranges().count:
-            return None  # an older receipt that took a slower path
+        before = known.ranges() if known is not None else RangeSet()
+        if known is not None and not stored.minus(before):
+            return None  # the same, or an older receipt that took a slower path
         connection.execute(
             "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?)",
             (receipt.origin, destination, receipt.series, stored.count, receipt.wire),
@@ -210,11 +209,10 @@ class Spool:
                 (receipt.origin, destination, receipt.series, first, last),
             )
             freed += [Freed(number=r[0], id=r[1], origin=r[2], sequence=r[3], kind=r[4]) for r in rows]
-            if receipt.origin == self._identity.node_id:
-                connection.execute(
-                    "DELETE FROM forgone WHERE destination = ? AND series = ? AND first >= ? AND last <= ?",
-                    (destination, receipt.series, first, last),
-                )
+        if receipt.origin == self._identity.node_id:
+            # A centre that was restored from a backup, or another one, may not have what an earlier receipt let us free.
+            self._forgo(connection, destination, receipt.series, before.minus(stored), "receipted")
+            forgive(connection, destination, receipt.series, stored)
         return freed
 
     def expire(self, connection: sqlite3.Connection) -> list[int]:
@@ -329,7 +327,10 @@ class Spool:
         used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
         if used + size_bytes <= allowed:
             return
-        for victims in _EVICTABLE:
+        evictable: int = connection.execute(
+            "SELECT COALESCE(SUM(bytes), 0) FROM usage WHERE precedence > ?", (max(precedence, Precedence.IMMEDIATE),)
+        ).fetchone()[0]
+        for victims in _EVICTABLE if used - evictable + size_bytes <= allowed else ():  # never evict in vain
             if victims <= precedence:
                 break
             while used + size_bytes > allowed:
@@ -359,4 +360,30 @@ class Spool:
             connection.execute(
                 "INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)",
                 (destination, series, sequence, sequence, reason),
+            )
+
+    @staticmethod
+    def _forgo(connection: sqlite3.Connection, destination: NodeId, series: int, ranges: RangeSet, reason: str) -> None:
+        for first, last in ranges:
+            connection.execute(
+                "INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)", (destination, series, first, last, reason)
+            )
+
+
+def forgive(connection: sqlite3.Connection, destination: NodeId, series: int, known: RangeSet) -> None:
+    """Take numbers out of ``forgone`` again: they were receipted after all."""
+    rows = connection.execute(
+        "SELECT first, last, reason FROM forgone WHERE destination = ? AND series = ?", (destination, series)
+    ).fetchall()
+    for first, last, reason in rows:
+        whole = RangeSet([(first, last)])
+        rest = whole.minus(known)
+        if rest == whole:
+            continue
+        connection.execute(
+            "DELETE FROM forgone WHERE destination = ? AND series = ? AND first = ?", (destination, series, first)
+        )
+        for left_first, left_last in rest:
+            connection.execute(
+                "INSERT INTO forgone VALUES (?, ?, ?, ?, ?)", (destination, series, left_first, left_last, reason)
             )

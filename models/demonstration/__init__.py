@@ -13,6 +13,7 @@ DEMONSTRATION_DIR: Final = Path(__file__).resolve().parent
 SCENE_FILE: Final = DEMONSTRATION_DIR / "scene.mp4"
 TRUTH_FILE: Final = DEMONSTRATION_DIR / "scene.truth.json"
 WEIGHTS_FILE: Final = DEMONSTRATION_DIR / "demonstration_detector.onnx"
+MODEL_CARD_FILE: Final = DEMONSTRATION_DIR / "MODEL_CARD.md"
 
 
 class TruthBox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +68,7 @@ def load_truth(truth_file: Path = TRUTH_FILE) -> SceneTruth:
 
 __all__ = [
     "DEMONSTRATION_DIR",
+    "MODEL_CARD_FILE",
     "SCENE_FILE",
     "TRUTH_FILE",
     "WEIGHTS_FILE",

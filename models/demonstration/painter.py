@@ -25,9 +25,7 @@ Color = tuple[float, float, float]
 WIDTH: Final = 1280
 HEIGHT: Final = 720
 NEAREST_M: Final = 0.5
-CIRCLE: Final = np.stack(
-    [np.cos(np.arange(14) * 2 * math.pi / 14), np.sin(np.arange(14) * 2 * math.pi / 14)], axis=1
-)
+CIRCLE: Final = np.stack([np.cos(np.arange(14) * 2 * math.pi / 14), np.sin(np.arange(14) * 2 * math.pi / 14)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +115,7 @@ def paint(picture: Floats, labels: Labels, camera: Camera, light: Light, solid: 
     if not patch.any():
         return 0
     cover = cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
-    color = _shade(patch, (x0, y0), (x1 - x0, y1 - y0), light, solid)
+    color = _shade(patch, (x1 - x0, y1 - y0), light, solid)
     window = picture[y0:y1, x0:x1]
     window += (color - window) * cover[..., None]
     solid_pixels = cover > 0.5
@@ -125,7 +123,7 @@ def paint(picture: Floats, labels: Labels, camera: Camera, light: Light, solid: 
     return int(solid_pixels.sum())
 
 
-def _shade(patch: npt.NDArray[np.uint8], at: tuple[int, int], size: tuple[int, int], light: Light, solid: Solid) -> Floats:
+def _shade(patch: npt.NDArray[np.uint8], size: tuple[int, int], light: Light, solid: Solid) -> Floats:
     """Color of each pixel of a hull, as if the outline were inflated into a rounded body."""
     inside = cv2.distanceTransform(cv2.copyMakeBorder(patch, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
     inside = cv2.resize(inside[1:-1, 1:-1], size, interpolation=cv2.INTER_AREA)
@@ -141,21 +139,20 @@ def _shade(patch: npt.NDArray[np.uint8], at: tuple[int, int], size: tuple[int, i
     lambert = np.clip(normal_x * sun_x + normal_y * sun_y - normal_z * sun_z, 0.0, 1.0)
     level = light.sky * (0.72 + 0.28 * normal_y + 0.25 * normal_z) + light.sun * lambert
     if solid.weave > 0.0:
-        level = level * (1.0 + solid.weave * _folds(at, size))
+        level = level * (1.0 + solid.weave * _folds(size))
     color = level[..., None] * np.array(solid.color, np.float32) * np.array(light.tint, np.float32)
     if solid.gloss > 0.0:
         color = color + (solid.gloss * 190.0 * lambert**12)[..., None]
     return np.asarray(color, dtype=np.float32)
 
 
-def _folds(at: tuple[int, int], size: tuple[int, int]) -> Floats:
-    """A soft pattern of creases for cloth, fixed to the body's corner."""
+def _folds(size: tuple[int, int]) -> Floats:
+    """A soft pattern of creases for cloth."""
     width, height = size
     across = np.arange(width, dtype=np.float32)[None, :] / max(width, 1)
     along = np.arange(height, dtype=np.float32)[:, None] / max(height, 1)
     waves = np.sin(9.0 * along + 5.0 * across + 2.0 * np.sin(7.0 * across))
     creases = np.sin(21.0 * along - 11.0 * across + 1.7)
-    del at
     return np.asarray(0.6 * waves + 0.4 * creases, dtype=np.float32)
 
 
@@ -172,6 +169,6 @@ def cast_shadows(picture: Floats, camera: Camera, light: Light, solids: list[Sol
         hull = np.asarray(cv2.convexHull(projected), dtype=np.float32).reshape(-1, 2)
         cv2.fillConvexPoly(mask, np.round(hull * 8).astype(np.int32), 255, lineType=cv2.LINE_AA, shift=4)
     soft = cv2.GaussianBlur(mask, (0, 0), 2.2).astype(np.float32) / 255.0
-    soft = cv2.resize(soft, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    spread = cv2.resize(soft, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
     strength = min(0.62, 0.75 * light.sun / (light.sun + light.sky))
-    picture *= 1.0 - strength * soft[..., None]
+    picture *= 1.0 - strength * spread[..., None]

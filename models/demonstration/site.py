@@ -71,9 +71,9 @@ def build_site(seed: int) -> Site:
     unused = np.zeros((HEIGHT, WIDTH), np.int16)
     for solid in parts:
         paint(picture, unused, camera, light, solid)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.55)
+    softened = cv2.GaussianBlur(picture, (0, 0), 0.55)
     bollards = tuple(solid for x in (-4.2, 4.3) for solid in _bollard(x, 8.9))
-    return Site(picture=np.asarray(picture, np.float32), camera=camera, light=light, furniture=bollards)
+    return Site(picture=np.asarray(softened, np.float32), camera=camera, light=light, furniture=bollards)
 
 
 def _wall_corners(left: float, right: float, low: float, high: float, depth: float) -> Doubles:
@@ -298,7 +298,9 @@ def _lamp_post(x: float, z: float) -> list[Solid]:
     return [
         Solid(spheres=(((x, 0.0, z), 0.09), ((x, 4.6, z), 0.055)), color=steel, gloss=0.2),
         Solid(spheres=(((x, 4.6, z), 0.05), ((x + 0.9, 4.75, z - 0.2), 0.04)), color=steel),
-        Solid(spheres=(((x + 0.7, 4.72, z - 0.2), 0.08), ((x + 1.1, 4.72, z - 0.2), 0.07)), color=(190.0, 200.0, 205.0)),
+        Solid(
+            spheres=(((x + 0.7, 4.72, z - 0.2), 0.08), ((x + 1.1, 4.72, z - 0.2), 0.07)), color=(190.0, 200.0, 205.0)
+        ),
     ]
 
 

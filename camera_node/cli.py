@@ -1,0 +1,169 @@
+"""``camera-node``: enroll, run, check, status. The only place of this package that prints and exits."""
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from camera_node.answered import AlertAnswers, read, state_name
+from camera_node.config import NodeConfig, load
+from camera_node.node import NodeReport, open_node
+from camera_node.preflight import check as try_everything
+from relay import door, enrollment, log
+from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
+from relay.crew import crew
+from relay.database import explain
+from relay.errors import NetworkError, OperatorError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="See a threat, say so, and know that it was heard.")  # fmt: skip
+ConfigOption = Annotated[Path, typer.Option("--config", help="The node's TOML file.", envvar="HEARD_NODE_CONFIG")]
+
+
+@app.command()
+def enroll(
+    code: Annotated[str, typer.Argument(help="The one-time code from `command-center node invite`.")],
+    state: StateOption,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for an administrator's approval.")] = 600.0,
+) -> None:
+    """Make this node's keys and join a command centre."""
+    with one_clear_line():
+        enrolled = enrollment.enroll(code, state, wait_s=wait)
+        own = enrolled.own_passport().passport
+        print(f"enrolled as {own.name} ({own.role.name.lower()} at {own.site}), id {own.node_id.hex()}")
+        print(f"authority fingerprint {enrolled.authority.fingerprint.hex()}")
+
+
+@app.command()
+def run(
+    config: ConfigOption,
+    log_json: Annotated[bool, typer.Option(help="Log one JSON object a line; --no-log-json is for people.")] = True,
+) -> None:
+    """Watch the cameras until told to stop."""
+    log.configure(is_json=log_json)
+    with one_clear_line():
+        asyncio.run(_run(load(config)))
+
+
+async def _run(config: NodeConfig) -> None:
+    async with open_node(config) as node, crew() as members:
+        members.start(node.run(), "node")
+        cameras = ", ".join(camera.name for camera in config.camera) or "none"
+        print(f"{node.station.passport.name} watches with {node.weights.name}: {cameras}", flush=True)
+        await until_told_to_stop()
+
+
+@app.command()
+def check(config: ConfigOption) -> None:
+    """Try keys, clock, spool, paths, model and cameras. Exit code 1 if anything is wrong."""
+    log.configure(is_json=True, level=60)
+    with one_clear_line():
+        sys.exit(asyncio.run(_check(load(config))))
+
+
+async def _check(config: NodeConfig) -> int:
+    wrong = 0
+    async for finding in try_everything(config):
+        print(f"{'ok   ' if finding.is_well else 'WRONG'} {finding.what}: {finding.detail}", flush=True)
+        wrong += not finding.is_well
+    print("ready" if not wrong else f"{wrong} of these need somebody", flush=True)
+    return 1 if wrong else 0
+
+
+@app.command()
+def status(
+    state: StateOption, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Show cameras, paths, and how far the last alerts have got. Works on a stopped node, too: from its spool."""
+    with one_clear_line():
+        try:
+            report = msgspec.json.decode(door.ask(state, "node"), type=NodeReport)
+        except NetworkError as error:
+            alerts = _stored_answers(state)
+            if as_json:
+                print(msgspec.json.encode({"running": False, "alerts": [_flat(alert) for alert in alerts]}).decode())
+            else:
+                print(f"the node is not running ({error}); its spool says:")
+                _show_alerts(alerts)
+            return
+        if as_json:
+            described = {
+                "running": True,
+                **msgspec.to_builtins(report),
+                "alerts": [_flat(alert) for alert in report.alerts],
+            }
+            # Camera and path health are arrays on the wire; names are kinder here.
+            described["cameras"] = [
+                {name: getattr(camera, name) for name in camera.__struct_fields__} for camera in report.cameras
+            ]
+            described["station"]["paths"] = [
+                {name: getattr(path, name) for name in path.__struct_fields__} for path in report.station.paths
+            ]
+            print(msgspec.json.encode(described).decode())
+            return
+        _show(report)
+
+
+def _flat(alert: AlertAnswers) -> dict[str, object]:
+    """An alert with what follows from its fields."""
+    return {
+        **msgspec.structs.asdict(alert),
+        "level": alert.level,
+        "sighting_to_spooled_ms": alert.sighting_to_spooled_ms,
+    }
+
+
+def _stored_answers(state_dir: Path) -> list[AlertAnswers]:
+    spool_file = state_dir / "spool.sqlite"
+    if not spool_file.exists():
+        raise OperatorError(f"expected a node's spool in {spool_file}, found none: enroll and run the node first")
+    try:
+        with contextlib.closing(sqlite3.connect(f"{spool_file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return read(connection, at_most=200)
+    except sqlite3.Error as error:
+        raise explain(error, spool_file) from error
+
+
+def _show(report: NodeReport) -> None:
+    console = Console()
+    show_status(report.station)
+    vouched = "" if report.is_model_verified else " [yellow](unsigned)[/yellow]"
+    console.print(f"model {report.model}{vouched}")
+    table = Table(
+        "camera", "state", "frames/s", "last frame", "reconnects", "why", title="cameras", title_justify="left"
+    )
+    for camera in report.cameras:
+        table.add_row(camera.camera, camera.state.name.lower(), f"{camera.frames_per_s:.1f}",
+                      f"{camera.last_frame_age_ms / 1000:.1f} s ago", str(camera.reconnects), camera.detail)  # fmt: skip
+    console.print(table)
+    _show_alerts(list(report.alerts)[:20])
+
+
+def _show_alerts(alerts: list[AlertAnswers]) -> None:
+    console = Console()
+    if not alerts:
+        console.print("no alerts yet")
+        return
+    table = Table("alert", "what", "where", "sighted", "spooled", "relayed", "heard", "seen by a person", "fallback",
+                  title="alerts", title_justify="left")  # fmt: skip
+    for alert in alerts:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(alert.sighted_wall_ms / 1000))
+        seen = f"{alert.seen_by} ({state_name(alert.seen_state)})" if alert.seen_by else "–"
+        spooled = f"{alert.sighting_to_spooled_ms} ms" if alert.sighting_to_spooled_ms is not None else "yes"
+        table.add_row(alert.alert_id[:8], f"{alert.label} {alert.confidence:.2f}", f"{alert.camera} {alert.zone}".strip(),
+                      f"{at} UTC", spooled, alert.relayed_by or "–", alert.heard_by or "–", seen,
+                      alert.fallback or "–")  # fmt: skip
+    console.print(table)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,251 @@
+"""The node's configuration: one TOML file, every key known, every unit in its name.
+
+state_dir = "/var/lib/heard"
+
+[[path]]
+name = "site"
+endpoint = "tcp://relay.example:5701"
+peer = "relay-1"
+
+[[camera]]
+name = "gate"                        # at most 12 bytes: it travels in every alert
+source = "rtsp://user:password@10.0.0.5/stream"
+
+[[camera.zone]]
+name = "yard"
+polygon = [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0], [0.0, 1.0]]     # fractions of the picture
+
+[[camera.rule]]
+kind = "zone_intrusion"
+zones = ["yard"]
+
+[model]
+registry_dir = "/var/lib/heard/models"
+signers_file = "/etc/heard/signers"
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from camera_node.rules.catalog import RuleSettings
+from camera_node.rules.class_of_interest import ClassOfInterestSettings
+from camera_node.rules.loitering import LoiteringSettings
+from camera_node.source import parse_source
+from relay import limits
+from relay.config import PathConfig, SpoolConfig
+from relay.errors import ConfigError
+
+MAX_CONFIG_BYTES: Final = 1_000_000
+DetectorName = Literal["onnx", "ultralytics"]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0.1, le=86_400)]
+Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=100)]
+
+
+class ZoneConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named part of a camera's picture."""
+
+    name: str
+    polygon: Polygon
+
+
+class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera."""
+
+    name: str
+    source: str
+    """A file, ``rtsp://…``, ``rtsps://…`` or ``/dev/videoN``."""
+    loop: bool = False
+    """Files only: start again at the end."""
+    frames_per_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+    """Frames given to the detector at most; the camera may deliver more."""
+    lost_after_s: Annotated[float, Meta(ge=0.5, le=60)] = 3.0
+    black_after_s: Annotated[float, Meta(ge=0.5, le=600)] = 2.0
+    frozen_after_s: Annotated[float, Meta(ge=0.5, le=600)] = 5.0
+    zone: tuple[ZoneConfig, ...] = ()
+    rule: tuple[RuleSettings, ...] = (ClassOfInterestSettings(),)
+    """Without any: every weapon is a FLASH alert."""
+    privacy_masks: Annotated[tuple[Polygon, ...], Meta(max_length=50)] = ()
+    """Black in every picture that leaves the node. The detector sees through them."""
+
+    def __repr__(self) -> str:  # the source may hold a password
+        return f"CameraConfig({self.name})"
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to see with: exactly one of ``registry_dir``, ``bundle_file`` and ``weights_file``."""
+
+    registry_dir: Path | None = None
+    """The active model of a registry, as ``model-bundle activate`` left it."""
+    bundle_file: Path | None = None
+    """A signed bundle; it is taken into ``state_dir/models`` first."""
+    weights_file: Path | None = None
+    """Plain ONNX weights, unsigned. Said aloud in the log at every start."""
+    signers_file: Path | None = None
+    """Whose bundles are trusted. Needed with the first two."""
+    detector: DetectorName = "onnx"
+    least_confidence: Share = 0.25
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """For each camera; 0: the processor's cores shared among the cameras."""
+    labels: tuple[str, ...] = ()
+    """Class names, for weights that carry none."""
+
+
+class HeartbeatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the centre hears from this node when nothing happens."""
+
+    interval_s: Annotated[int, Meta(ge=1, le=86_400)] = 30
+
+
+class FallbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done here when nobody has heard an alert in time."""
+
+    deadline_s: Seconds = 20.0
+    command: tuple[str, ...] = ()
+    """Program and arguments, run without a shell; HEARD_* in its environment says what was seen. Empty: only recorded."""
+    time_limit_s: Seconds = 60.0
+    least_urgent: Literal["FLASH", "IMMEDIATE"] = "IMMEDIATE"
+    """For alerts of this precedence and above."""
+    forget_after_s: Seconds = 3600.0
+    """An alert that is older than this when the node comes back is recorded and not acted on."""
+
+
+class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    state_dir: Path
+    model: ModelConfig
+    path: tuple[PathConfig, ...] = ()
+    camera: Annotated[tuple[CameraConfig, ...], Meta(max_length=64)] = ()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    fallback: FallbackConfig = FallbackConfig()
+    spool: SpoolConfig = SpoolConfig()
+
+
+def load(config_file: Path) -> NodeConfig:
+    """Read and check the configuration. Relative paths count from the file's folder.
+
+    Raises:
+        ConfigError: says which file, which key, what was expected and what was found.
+    """
+    try:
+        data = config_file.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"expected the node's configuration in {config_file}, found no such file") from None
+    except OSError as error:
+        raise ConfigError(f"can't read {config_file}: {error.strerror}") from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{config_file}: expected at most {MAX_CONFIG_BYTES} bytes, found {len(data)}")
+    try:
+        config = msgspec.convert(tomllib.loads(data.decode()), NodeConfig, dec_hook=_as_path)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{config_file} is not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{config_file}: {_explain(str(error))}") from None
+    problem = _problem(config)
+    if problem:
+        raise ConfigError(f"{config_file}: {problem}")
+    return _resolved(config, config_file.resolve().parent)
+
+
+def _as_path(kind: type, value: object) -> object:
+    """What msgspec does not know by itself."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"expected text for a path, found {type(value).__name__}")
+
+
+def _explain(message: str) -> str:
+    """Msgspec's message; for an unknown key with the keys that are known there."""
+    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$(.*)`)?", message)
+    if not unknown:
+        return message.replace("`$.", "`").replace("Object", "the table")
+    key, place = unknown.group(1), re.sub(r"\[[^\]]*\]", "", unknown.group(2) or "").strip(".")
+    tables: dict[str, type[Struct]] = {
+        "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig, "model": ModelConfig, "path": PathConfig,
+        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "spool": SpoolConfig,
+    }  # fmt: skip
+    known = tables.get(place)
+    if known is not None:
+        fields = ", ".join(field.encode_name for field in msgspec.structs.fields(known))
+    else:
+        fields = "; ".join(
+            f"{settings.__struct_config__.tag}: {', '.join(('kind', *settings.__struct_fields__))}"
+            for settings in get_args(RuleSettings)
+        )
+    return f"unknown key {key!r} in {f'[{place}]' if place else 'the top level'}; known keys: {fields}"
+
+
+def _problem(config: NodeConfig) -> str:
+    """The first thing that one field alone can't show; empty if there is none."""
+    given = [
+        name for name in ("registry_dir", "bundle_file", "weights_file") if getattr(config.model, name) is not None
+    ]
+    if len(given) != 1:
+        return f"[model] expected exactly one of registry_dir, bundle_file, weights_file, found {' and '.join(given) or 'none'}"
+    if given != ["weights_file"] and config.model.signers_file is None:
+        return f"[model] {given[0]} needs signers_file: whose models are trusted"
+    doubled = _doubled([camera.name for camera in config.camera])
+    if doubled:
+        return f"two cameras are called {doubled!r}: names must differ"
+    doubled = _doubled([path.name for path in config.path])
+    if doubled:
+        return f"two paths are called {doubled!r}: names must differ"
+    if config.spool.reserve_bytes >= config.spool.capacity_bytes:
+        return "[spool] reserve_bytes must be less than capacity_bytes"
+    return next((problem for camera in config.camera if (problem := _camera_problem(camera))), "")
+
+
+def _camera_problem(camera: CameraConfig) -> str:
+    names = [zone.name for zone in camera.zone]
+    for what, name in [("camera", camera.name), *(("zone", name) for name in names)]:
+        size = len(name.encode())
+        if not 1 <= size <= limits.MAX_TAG_BYTES:
+            return (
+                f"expected 1 to {limits.MAX_TAG_BYTES} bytes of UTF-8 for the name of a {what}, found {size} in {name!r}: "
+                "it travels in every alert, and an alert must fit one radio frame"
+            )
+    doubled = _doubled(names)
+    if doubled:
+        return f"camera {camera.name!r}: two zones are called {doubled!r}"
+    for rule in camera.rule:
+        missing = [zone for zone in rule.zones if zone not in names]
+        if missing:
+            return (
+                f"camera {camera.name!r}: a rule names the zone {missing[0]!r}, known are {', '.join(names) or 'none'}"
+            )
+        if not isinstance(rule, LoiteringSettings) and rule.hits > rule.window:
+            return f"camera {camera.name!r}: expected hits ≤ window, found {rule.hits} of {rule.window}"
+    try:
+        parse_source(camera.source)
+    except ValueError as error:
+        return f"camera {camera.name!r}: {error}"
+    return ""
+
+
+def _doubled(names: Sequence[str]) -> str:
+    return next((name for name in names if names.count(name) > 1), "")
+
+
+def _resolved(config: NodeConfig, base_dir: Path) -> NodeConfig:
+    def resolve(path: Path | None) -> Path | None:
+        return None if path is None else base_dir / path.expanduser()
+
+    model = msgspec.structs.replace(
+        config.model, registry_dir=resolve(config.model.registry_dir), bundle_file=resolve(config.model.bundle_file),
+        weights_file=resolve(config.model.weights_file), signers_file=resolve(config.model.signers_file),
+    )  # fmt: skip
+    cameras = tuple(
+        msgspec.structs.replace(camera, source=str(base_dir / Path(camera.source).expanduser()))
+        if not camera.source.startswith("/") and "://" not in camera.source else camera
+        for camera in config.camera
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        config, state_dir=base_dir / config.state_dir.expanduser(), model=model, camera=cameras
+    )

@@ -1,0 +1,210 @@
+"""One camera's own process: capture, detector, tracker, rules. It has no keys and no spool.
+
+Started by ``supervision`` as ``python -m camera_node.eye <socket>``; gets its assignment over the socket, reports over
+it, and ends with it: when the node dies the socket closes, and the kernel sends SIGKILL besides. Reports of health come
+from the loop that looks at frames, so that a detector that hangs can't pretend to be well.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Final
+
+import psutil
+
+from camera_node import snapshot
+from camera_node.capture import Capture, CaptureState
+from camera_node.detector_catalog import load
+from camera_node.errors import StreamFault
+from camera_node.frame import Frame
+from camera_node.messages import (
+    LENGTH,
+    MAX_MESSAGE_BYTES,
+    Assignment,
+    Health,
+    Picture,
+    Refusal,
+    Report,
+    Sighting,
+    decode_assignment,
+    frame_message,
+)
+from camera_node.picture_check import PictureCheck
+from camera_node.rules.scene import Finding
+from camera_node.sight import Sight
+from camera_node.source import parse_source
+from camera_node.zone import Zone
+from relay import limits
+from relay.clock import Clock, SystemClock
+from relay.errors import OperatorError
+from relay.kinds.heartbeat import CameraState
+
+HEALTH_EVERY_MS: Final = 1000
+REFUSED_EXIT_CODE: Final = 2
+_PR_SET_PDEATHSIG: Final = 1
+_READER_HANGS_AFTER_MS: Final = 20_000
+_FAULTY: Final = frozenset({StreamFault.BLACK, StreamFault.FROZEN})
+
+
+class Eye:
+    """The loop over frames."""
+
+    def __init__(self, assignment: Assignment, connection: socket.socket, clock: Clock) -> None:
+        self._camera = assignment.camera
+        self._connection = connection
+        self._clock = clock
+        zones = [Zone(name=zone.name, polygon=zone.polygon) for zone in self._camera.zone]
+        self._sight = Sight(load(assignment.model), rules=self._camera.rule, zones=zones)
+        self._check = PictureCheck(black_after_s=self._camera.black_after_s, frozen_after_s=self._camera.frozen_after_s)
+        self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
+                                lost_after_s=self._camera.lost_after_s)  # fmt: skip
+        self._picture_fault: StreamFault | None = None
+        self._reconnects = 0
+        self._sightings = 0
+        self._frames = 0
+        self._told_state: CameraState | None = None
+        self._told_ms = 0
+        self._told_frames = 0
+        self._busy_ms = 0
+
+    def run(self) -> None:
+        """Look until the node closes the connection."""
+        self._capture.start()
+        interval_ms = 1000 / self._camera.frames_per_s
+        due_ms = float(self._clock.monotonic_ms())
+        process = psutil.Process()
+        while True:
+            early_ms = due_ms - self._clock.monotonic_ms()
+            if early_ms > 2:
+                threading.Event().wait(early_ms / 1000)
+            frame = self._capture.take(0.25)
+            now_ms = self._clock.monotonic_ms()
+            state = self._capture.state()
+            if state.reconnects != self._reconnects:
+                self._reconnects = state.reconnects
+                self._check.restart()
+                self._picture_fault = None
+            if frame is not None:
+                due_ms = max(due_ms + interval_ms, now_ms)
+                self._look(frame)
+            self._tell(state, process)
+            self._end_if_reader_hangs(state, now_ms)
+
+    def _look(self, frame: Frame) -> None:
+        began_ms = self._clock.monotonic_ms()
+        self._picture_fault = self._check.judge(frame.pixels, frame.captured_monotonic_ms)
+        for finding in self._sight.look(frame).findings:
+            self._report(finding, frame)
+        self._frames += 1
+        self._busy_ms += self._clock.monotonic_ms() - began_ms
+
+    def _report(self, finding: Finding, frame: Frame) -> None:
+        """The sighting first; only then the time it takes to make its picture."""
+        self._sightings += 1
+        self._send(Sighting(
+            number=self._sightings, label=finding.label, rule=int(finding.rule), zone=finding.zone,
+            precedence=int(finding.precedence), confidence=finding.confidence, box_xyxy=finding.box_xyxy,
+            track=finding.track, captured_monotonic_ms=frame.captured_monotonic_ms,
+            captured_wall_ms=frame.captured_wall_ms, clip_time_ms=frame.clip_time_ms,
+        ))  # fmt: skip
+        taken = snapshot.take(frame, box=finding.box_xyxy, caption=f"{finding.label} {finding.confidence:.2f}",
+                              masks=self._camera.privacy_masks)  # fmt: skip
+        self._send(Picture(
+            sighting=self._sightings, jpeg=taken.jpeg, width_px=taken.width_px, height_px=taken.height_px,
+            captured_monotonic_ms=frame.captured_monotonic_ms, captured_wall_ms=frame.captured_wall_ms,
+        ))  # fmt: skip
+
+    def _tell(self, state: CaptureState, process: psutil.Process) -> None:
+        """Health each second, and at once when the state changes."""
+        now_ms = self._clock.monotonic_ms()
+        shown, fault, detail = self._judged(state)
+        since_ms = now_ms - self._told_ms
+        if shown == self._told_state and since_ms < HEALTH_EVERY_MS:
+            return
+        frames = self._frames - self._told_frames
+        last_ms = state.last_frame_monotonic_ms
+        self._send(Health(
+            state=shown, fault=fault, detail=detail, frames=self._frames,
+            frames_per_s=min(1000.0, frames * 1000 / since_ms) if self._told_ms and since_ms else 0.0,
+            last_frame_age_ms=0 if last_ms is None else max(0, now_ms - last_ms), reconnects=state.reconnects,
+            inference_ms=self._busy_ms / frames if frames else 0.0, memory_bytes=process.memory_info().rss,
+        ))  # fmt: skip
+        self._told_state, self._told_ms, self._told_frames, self._busy_ms = shown, now_ms, self._frames, 0
+
+    def _judged(self, state: CaptureState) -> tuple[CameraState, str, str]:
+        if state.fault is not None:
+            return CameraState.LOST, state.fault.value, state.detail[:200]
+        if self._picture_fault is not None:
+            return CameraState.FAULTY, self._picture_fault.value, f"the picture is {self._picture_fault.value}"
+        if state.last_frame_monotonic_ms is None:
+            return CameraState.STARTING, "", state.detail[:200]
+        return CameraState.SEEING, "", ""
+
+    def _end_if_reader_hangs(self, state: CaptureState, now_ms: int) -> None:
+        """A driver that never returns can't be interrupted from within: end, and be started anew."""
+        last_ms = state.last_frame_monotonic_ms
+        is_silent = last_ms is not None and now_ms - last_ms > _READER_HANGS_AFTER_MS
+        if is_silent and state.fault is StreamFault.TIMEOUT and "no frame for" in state.detail:
+            sys.exit(f"camera {self._camera.name}: the reader hangs in its device")
+
+    def _send(self, report: Report) -> None:
+        self._connection.sendall(frame_message(report))
+
+
+def receive_assignment(connection: socket.socket) -> Assignment:
+    """Wait for the first message.
+
+    Raises:
+        EOFError: the node closed the connection.
+    """
+    (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+    if length > MAX_MESSAGE_BYTES:
+        raise EOFError(f"expected an assignment of at most {MAX_MESSAGE_BYTES} bytes, found {length}")
+    return decode_assignment(_receive(connection, length))
+
+
+def _receive(connection: socket.socket, size_bytes: int) -> bytes:
+    data = b""
+    while len(data) < size_bytes:
+        part = connection.recv(size_bytes - len(data))
+        if not part:
+            raise EOFError("the node closed the connection")
+        data += part
+    return data
+
+
+def _die_with_parent(connection: socket.socket) -> None:
+    """Two ways, because each has a hole: the kernel's signal is Linux only, and the socket can be held open elsewhere."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def wait_for_end() -> None:
+        while connection.recv(1):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait_for_end, name="wait for the node's end", daemon=True).start()
+
+
+def main() -> None:
+    """Run until the node ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the node decides
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    os.nice(5)  # the alert that is being spooled goes before the frame that is being looked at
+    try:
+        assignment = receive_assignment(connection)
+        _die_with_parent(connection)
+        try:
+            eye = Eye(assignment, connection, SystemClock())
+        except OperatorError as error:
+            connection.sendall(frame_message(Refusal(message=str(error)[: limits.MAX_BODY_BYTES // 10])))
+            sys.exit(REFUSED_EXIT_CODE)
+        eye.run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # the node ended; its reader threads need no farewell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Heard or fall back: an alert that nobody has heard by its deadline is acted on here, once, and that is recorded.
+
+The action is a program of the operator's (siren, strobe, radio, a message to the neighbours), run without a shell, with
+a time limit, and with what was seen in its environment. "Started" is durable before the program runs, so a node that
+restarts in a loop does not sound the siren in a loop. Sending goes on all the while.
+"""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from typing import Final
+
+import structlog
+
+from camera_node.answered import AlertAnswers, AnswerBook, read
+from camera_node.config import FallbackConfig
+from relay.clock import PLAUSIBLE_SINCE_MS, Clock
+from relay.database import Database
+from relay.precedence import Precedence
+
+_log = structlog.get_logger("camera_node.fallback")
+_LOOK_EVERY_S: Final = 5.0
+_AT_ONCE: Final = 8
+"""Programs running at the same time; more alerts wait their turn."""
+
+
+def unheard_for_ms(alert: AlertAnswers, *, boot_id: str, monotonic_ms: int, wall_ms: int) -> int | None:
+    """How long nobody has heard an alert; None if no clock can say (it is from an earlier boot, and time was not known).
+
+    Within one boot the monotonic clock says. Across boots only wall clocks could, if both are plausible.
+    """
+    if alert.boot_id == boot_id:
+        return max(0, monotonic_ms - alert.header_monotonic_ms)
+    if min(alert.header_wall_ms, wall_ms) < PLAUSIBLE_SINCE_MS or wall_ms < alert.header_wall_ms:
+        return None
+    return wall_ms - alert.header_wall_ms
+
+
+class Fallback:
+    """Watches the deadlines. ``run`` owns everything that it starts."""
+
+    def __init__(self, config: FallbackConfig, *, database: Database, book: AnswerBook, clock: Clock) -> None:
+        self._config = config
+        self._database = database
+        self._book = book
+        self._clock = clock
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._book.changed.clear()
+                wait_s = _LOOK_EVERY_S
+                for alert in reversed(await self._unheard()):
+                    left_s = await self._consider(alert, group)
+                    wait_s = min(wait_s, left_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.05, wait_s)):
+                        await self._book.changed.wait()
+
+    async def act_now(self, environment: dict[str, str]) -> tuple[str, str]:
+        """Run the program; what became of it, in a word and in detail. For alerts that have no row, too."""
+        if not self._config.command:
+            return "recorded", "no command is configured"
+        async with self._slots:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._config.command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL, env={**os.environ, **environment}, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                return "failed", f"{self._config.command[0]} can't be started: {error.strerror}"
+            try:
+                async with asyncio.timeout(self._config.time_limit_s):
+                    code = await process.wait()
+            except TimeoutError:
+                return "failed", f"took longer than {self._config.time_limit_s:g} s and was killed"
+            finally:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, 9)
+                    await process.wait()
+        return ("done", "exit code 0") if code == 0 else ("failed", f"exit code {code}")
+
+    async def _unheard(self) -> list[AlertAnswers]:
+        def look(connection: sqlite3.Connection) -> list[AlertAnswers]:
+            return [alert for alert in read(connection, at_most=1000, only_unheard=True) if not alert.fallback]
+
+        least = Precedence[self._config.least_urgent]
+        return [alert for alert in await self._database.run(look) if alert.precedence <= least]
+
+    async def _consider(self, alert: AlertAnswers, group: asyncio.TaskGroup) -> float:
+        """Act if the deadline has passed; seconds until it does otherwise."""
+        unheard_ms = unheard_for_ms(alert, boot_id=self._clock.boot_id, monotonic_ms=self._clock.monotonic_ms(),
+                                    wall_ms=self._clock.wall_ms())  # fmt: skip
+        # An alert of unknown age is acted on: a siren too many is better than one too few.
+        if unheard_ms is not None and unheard_ms < self._config.deadline_s * 1000:
+            return self._config.deadline_s - unheard_ms / 1000
+        if unheard_ms is not None and unheard_ms > self._config.forget_after_s * 1000:
+            await self._record(alert.alert_id, "skipped", f"older than {self._config.forget_after_s:g} s when noticed")
+            return _LOOK_EVERY_S
+        await self._record(alert.alert_id, "started", "")
+        _log.critical("nobody has heard this alert in time: acting locally", alert=alert.alert_id, camera=alert.camera,
+                      label=alert.label, command=bool(self._config.command))  # fmt: skip
+        group.create_task(self._act(alert), name=f"fallback {alert.alert_id[:8]}")
+        return _LOOK_EVERY_S
+
+    async def _act(self, alert: AlertAnswers) -> None:
+        outcome, detail = await self.act_now({
+            "HEARD_ALERT_ID": alert.alert_id, "HEARD_LABEL": alert.label, "HEARD_CAMERA": alert.camera,
+            "HEARD_ZONE": alert.zone, "HEARD_RULE": alert.rule_name, "HEARD_PRECEDENCE": alert.precedence_name,
+            "HEARD_CONFIDENCE": f"{alert.confidence:.2f}", "HEARD_SIGHTED_AT_MS": str(alert.sighted_wall_ms),
+        })  # fmt: skip
+        await self._record(alert.alert_id, outcome, detail)
+        _log.log(30 if outcome != "failed" else 40, "fallback", alert=alert.alert_id, outcome=outcome, detail=detail)
+
+    async def _record(self, alert_id: str, outcome: str, detail: str) -> None:
+        values = (outcome, self._clock.wall_ms(), detail, bytes.fromhex(alert_id))
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE answer SET fallback = ?, fallback_wall_ms = COALESCE(fallback_wall_ms, ?), fallback_detail = ? "
+                "WHERE alert_id = ?",
+                values,
+            )
+
+        await self._database.run(write)

@@ -1,0 +1,125 @@
+"""What a camera's child process (an eye) and the node say to each other over their socket pair.
+
+Each message is a big-endian 4-byte length and one msgpack array, tagged with its kind. The child is not trusted more
+than its decoder deserves: every field has its bounds, and a message over them ends the child.
+"""
+
+import struct
+from typing import Annotated, Final
+
+import msgspec
+
+from camera_node.config import CameraConfig, DetectorName
+from relay import limits
+from relay.kinds.heartbeat import CameraState
+
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+LENGTH: Final = struct.Struct(">I")
+
+Tag = Annotated[str, msgspec.Meta(max_length=limits.MAX_TAG_BYTES)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=limits.MAX_CLOCK_MS)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Prose = Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which weights to load. The child reads them once, checks the SHA-256, and runs what it read."""
+
+    name: str
+    weights_file: str
+    sha256: bytes
+    detector: DetectorName
+    least_confidence: float
+    threads: int
+    labels: tuple[str, ...]
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
+    """Node to eye, first and once: what to look at, with what, for what. May hold the camera's password."""
+
+    camera: CameraConfig
+    model: ModelOrder
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
+    """Eye to node: raise an alert."""
+
+    number: Count
+    """Counts this eye's sightings; its picture names it."""
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    rule: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    zone: Tag
+    precedence: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    confidence: Share
+    box_xyxy: tuple[Share, Share, Share, Share]
+    track: Count
+    captured_monotonic_ms: Millis
+    """CLOCK_BOOTTIME, which both processes share."""
+    captured_wall_ms: Millis
+    clip_time_ms: Count
+    """Place within the clip, when the camera is a file."""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
+    """Eye to node: the snapshot of a sighting, masked. Comes after it, so that encoding never delays an alert."""
+
+    sighting: Count
+    jpeg: Annotated[bytes, msgspec.Meta(min_length=1, max_length=2 * 1024 * 1024)]
+    width_px: Count
+    height_px: Count
+    captured_monotonic_ms: Millis
+    captured_wall_ms: Millis
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
+    """Eye to node, every second from the loop that looks at frames: its silence means that it hangs."""
+
+    state: CameraState
+    fault: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    detail: Prose = ""
+    frames_per_s: Annotated[float, msgspec.Meta(ge=0, le=1000)]
+    """Frames through the detector."""
+    frames: Count
+    last_frame_age_ms: Count
+    reconnects: Count
+    inference_ms: Annotated[float, msgspec.Meta(ge=0)]
+    """Mean over the last interval, detection to rules."""
+    memory_bytes: Count = 0
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
+    """Eye to node, last: it can't start, and trying again won't help."""
+
+    message: Prose
+
+
+Report = Sighting | Picture | Health | Refusal
+
+_report_decoder: Final = msgspec.msgpack.Decoder(Report)
+_assignment_decoder: Final = msgspec.msgpack.Decoder(Assignment)
+
+
+def frame_message(message: Assignment | Report) -> bytes:
+    """Length and bytes of a message."""
+    data = msgspec.msgpack.encode(message)
+    return LENGTH.pack(len(data)) + data
+
+
+def decode_report(data: bytes) -> Report:
+    """A report's typed view.
+
+    Raises:
+        msgspec.DecodeError: not a report, or outside its bounds.
+    """
+    report: Report = _report_decoder.decode(data)
+    return report
+
+
+def decode_assignment(data: bytes) -> Assignment:
+    """An assignment's typed view.
+
+    Raises:
+        msgspec.DecodeError: not an assignment.
+    """
+    return _assignment_decoder.decode(data)

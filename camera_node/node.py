@@ -1,0 +1,180 @@
+"""The camera node, put together: keys, spool, paths, answers, heartbeat, and one eye per camera.
+
+Reads top to bottom as the start order; the stop order is the reverse by construction.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+import structlog
+
+from camera_node import answered
+from camera_node.alert_builder import AlertBuilder
+from camera_node.answered import AlertAnswers, AnswerBook, read
+from camera_node.config import NodeConfig
+from camera_node.fallback import Fallback
+from camera_node.heartbeat import HeartbeatSender
+from camera_node.inbox import NodeInbox
+from camera_node.messages import ModelOrder, Picture, Sighting
+from camera_node.supervision import Eye
+from camera_node.weights import Weights, choose
+from relay.clock import Clock, SystemClock
+from relay.config import StationConfig
+from relay.crew import Crew, crew
+from relay.door import open_door
+from relay.identity import Identity
+from relay.kinds.heartbeat import CameraHealth, CameraState
+from relay.service import emit_verb, station_verbs
+from relay.station import Station, StationStatus
+
+_log = structlog.get_logger("camera_node.node")
+
+REPORTED_ALERTS: Final = 200
+NOTHING: Final = msgspec.Raw(b"{}")
+
+
+class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``camera-node status`` shows of a running node."""
+
+    pid: int
+    started_wall_ms: int
+    station: StationStatus
+    cameras: tuple[CameraHealth, ...]
+    eyes: tuple[int, ...]
+    """Process ids, in the order of the cameras; 0: none runs now."""
+    model: str
+    model_sha256: str
+    is_model_verified: bool
+    alerts: tuple[AlertAnswers, ...]
+    """The newest first."""
+
+
+class Node:
+    """A running node; made by ``open_node``. Takes what the eyes report."""
+
+    def __init__(
+        self, *, config: NodeConfig, station: Station, book: AnswerBook, weights: Weights, eye_module: str
+    ) -> None:
+        self.station = station
+        self.book = book
+        self.weights = weights
+        self._config = config
+        self._crew: Crew | None = None
+        self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock)
+        self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled)
+        order = model_order(config, weights)
+        self.eyes = [Eye(camera, order, reports=self, clock=station.clock, module=eye_module) for camera in config.camera]
+        self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
+                                         cameras=self.cameras)  # fmt: skip
+        self._started_wall_ms = station.clock.wall_ms()
+
+    def cameras(self) -> list[CameraHealth]:
+        """The state of every camera."""
+        return [eye.camera_health() for eye in self.eyes]
+
+    async def sighted(self, camera: str, sighting: Sighting) -> None:
+        """Raise an alert."""
+        await self.builder.raise_alert(camera, sighting)
+
+    async def pictured(self, camera: str, picture: Picture) -> None:
+        """Attach its picture."""
+        await self.builder.attach(camera, picture)
+
+    def camera_changed(self, camera: str, state: CameraState) -> None:
+        """Tell the centre at once."""
+        if state is CameraState.LOST:
+            self.builder.forget_pictures(camera)
+        self.heartbeat.send_soon()
+
+    def _not_spooled(self, camera: str, sighting: Sighting, why: str) -> None:
+        """Nobody will hear of it for now: act here, without waiting for a deadline."""
+        if self._crew is None:
+            return
+        environment = {"HEARD_ALERT_ID": "", "HEARD_LABEL": sighting.label, "HEARD_CAMERA": camera,
+                       "HEARD_ZONE": sighting.zone, "HEARD_CONFIDENCE": f"{sighting.confidence:.2f}",
+                       "HEARD_REASON": why}  # fmt: skip
+        self._crew.start(self._act_without_spool(environment), f"fallback without spool {camera}")
+
+    async def _act_without_spool(self, environment: dict[str, str]) -> None:
+        outcome, detail = await self.fallback.act_now(environment)
+        _log.critical("fallback without spool", outcome=outcome, detail=detail, camera=environment["HEARD_CAMERA"])
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            ModelRefused: an eye's very first start can't load the model.
+        """
+        async with crew() as members:
+            self._crew = members
+            try:
+                members.start(self.fallback.run(), "fallback")
+                members.start(self.builder.retry(), "retry unspooled")
+                members.start(self.heartbeat.run(), "heartbeat")
+                for eye in self.eyes:
+                    members.start(eye.run(), f"eye {eye.camera.name}")
+                await asyncio.Event().wait()
+            finally:
+                self._crew = None
+
+    async def report(self, _: msgspec.Raw = NOTHING) -> NodeReport:
+        """How the node is: the door's ``node``."""
+        answers = await self.station.database.run(lambda connection: read(connection, at_most=REPORTED_ALERTS))
+        return NodeReport(
+            pid=os.getpid(), started_wall_ms=self._started_wall_ms, station=await self.station.status(),
+            cameras=tuple(self.cameras()), eyes=tuple(eye.pid or 0 for eye in self.eyes), model=self.weights.name,
+            model_sha256=self.weights.sha256.hex(), is_model_verified=self.weights.is_verified, alerts=tuple(answers),
+        )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def open_node(
+    config: NodeConfig, *, clock: Clock | None = None, eye_module: str = "camera_node.eye"
+) -> AsyncIterator[Node]:
+    """Open keys, model, spool and paths; ``Node.run`` then starts the eyes, from ``eye_module``.
+
+    Raises:
+        OperatorError: what is missing or wrong, before anything was started.
+    """
+    clock = clock or SystemClock()
+    weights = choose(config.model, state_dir=config.state_dir)
+    if not weights.is_verified:
+        _log.warning("UNSIGNED MODEL: nobody has vouched for these weights but the configuration",
+                     weights_file=str(weights.file), sha256=weights.sha256.hex())  # fmt: skip
+    book = AnswerBook(clock)
+    inbox = NodeInbox(identity=Identity.load(config.state_dir / "identity.key"), book=book, clock=clock)
+    station_config = StationConfig(state_dir=config.state_dir, path=config.path, spool=config.spool)
+    async with contextlib.AsyncExitStack() as stack:
+        station = await stack.enter_async_context(
+            Station.open(station_config, inbox=inbox, extra_parts={answered.PART: answered.SCHEMA}, clock=clock)
+        )
+        station.on_answer(book.answered)
+        found = await station.database.run(book.reconcile)
+        if found:
+            _log.info("answers found again after a restart", alerts=found)
+        writer = asyncio.create_task(book.run(station.database), name="answers")
+        stack.push_async_callback(_cancelled, writer)
+        node = Node(config=config, station=station, book=book, weights=weights, eye_module=eye_module)
+        verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
+        await stack.enter_async_context(open_door(config.state_dir, verbs))
+        yield node
+
+
+def model_order(config: NodeConfig, weights: Weights) -> ModelOrder:
+    """What every eye is told to load."""
+    cores = os.cpu_count() or 1
+    return ModelOrder(
+        name=weights.name, weights_file=str(weights.file), sha256=weights.sha256, detector=config.model.detector,
+        least_confidence=config.model.least_confidence, labels=weights.labels,
+        threads=config.model.threads or max(1, cores // max(1, len(config.camera))),
+    )  # fmt: skip
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

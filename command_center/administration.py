@@ -1,0 +1,196 @@
+"""Performs administrators' commands, in the running centre or on its database while nothing runs: the same code."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from command_center import accounts, enrollments, fleet, ingest, journal
+from command_center.accounts import UserRole
+from command_center.api import shapes
+from command_center.commands import (
+    Command,
+    NodeApprove,
+    NodeInvite,
+    NodeList,
+    NodeStanding,
+    Outcome,
+    Status,
+    UserAdd,
+    UserDisable,
+    UserList,
+)
+from command_center.enrollments import Issuer
+from command_center.errors import BadRequest
+from command_center.fleet import Standing
+from relay.clock import Clock
+from relay.database import Database
+from relay.kinds import roster as rosters
+from relay.kinds.roster import Roster, RosterStatement
+from relay.passport import Role
+
+_ACTOR: Final = "user:local-administrator"
+"""Whoever may read the state folder on this machine: the operating system has let them in."""
+_DOORS: Final = {"camera": "camera-node", "relay": "alert-relay"}
+
+
+class Administration:
+    """What administrators do."""
+
+    def __init__(self, *, database: Database, issuer: Issuer, clock: Clock, url: str,
+                 publish_roster: Callable[[Roster], Awaitable[None]], after_commit: Callable[[], None],
+                 running: Callable[[], Awaitable[dict[str, object]]]) -> None:  # fmt: skip
+        """``running`` gives figures of the running centre, nothing where none runs."""
+        self._database = database
+        self._issuer = issuer
+        self._clock = clock
+        self._url = url
+        self._publish_roster = publish_roster
+        self._after_commit = after_commit
+        self._running = running
+
+    async def perform(self, command: Command) -> Outcome:
+        """Do it.
+
+        Raises:
+            BadRequest, NotFound: it can't be done, and why.
+        """
+        outcome = await self._perform(command)
+        self._after_commit()
+        return outcome
+
+    async def _perform(self, command: Command) -> Outcome:
+        match command:
+            case UserAdd():
+                return await self._user_add(command)
+            case UserList():
+                return await self._user_list()
+            case UserDisable():
+                await self._database.run(
+                    lambda c: accounts.disable(c, name=command.name, at_ms=self._clock.wall_ms(), by=_ACTOR)
+                )
+                return Outcome(lines=(f"{command.name} can no longer sign in, and is signed out everywhere",))
+            case NodeInvite():
+                return await self._node_invite(command)
+            case NodeApprove():
+                return await self._node_approve(command)
+            case NodeList():
+                return await self._node_list()
+            case NodeStanding():
+                return await self._node_standing(command)
+            case Status():
+                return await self._status()
+
+    async def _user_add(self, command: UserAdd) -> Outcome:
+        await self._database.run(
+            lambda c: accounts.add(c, name=command.name, role=UserRole(command.role),
+                                   password_hash=command.password_hash, at_ms=self._clock.wall_ms(), by=_ACTOR)
+        )  # fmt: skip
+        return Outcome(lines=(f"{command.name} may sign in as {command.role}",))
+
+    async def _user_list(self) -> Outcome:
+        found = await self._database.run(accounts.accounts)
+        lines = [f"{a.name:<24} {a.role.value:<14} {'disabled' if a.is_disabled else ''}".rstrip() for a in found]
+        return Outcome(lines=tuple(lines or ["no users yet: command-center user add NAME --role dispatcher"]),
+                       data=_json([{"name": a.name, "role": a.role.value, "is_disabled": a.is_disabled} for a in found]))  # fmt: skip
+
+    async def _node_invite(self, command: NodeInvite) -> Outcome:
+        if not 0 < command.minutes <= 10_080:
+            raise BadRequest(f"expected between 0 and 10080 minutes (a week), found {command.minutes:g}")
+        made = await self._database.run(
+            lambda c: enrollments.invite(
+                c, self._issuer, self._clock, name=command.name, role=Role[command.role.upper()], site=command.site,
+                minutes=command.minutes, is_preapproved=command.is_preapproved,
+                url=(command.url or self._url).rstrip("/"), by=_ACTOR,
+            )
+        )  # fmt: skip
+        door = _DOORS[command.role]
+        lines = [
+            f"Invite for {command.name} ({command.role}, site {command.site}), good once, for {command.minutes:g} minutes.",
+            "Run this on the machine:",
+            "",
+            f"  {door} enroll {made.code} --state DIR",
+        ]
+        if not command.is_preapproved:
+            lines += ["", f"then approve it here:  command-center node approve {command.name}"]
+        return Outcome(lines=tuple(lines), data=_json({"code": made.code, "expires_at_ms": made.expires_at_ms}))
+
+    async def _node_approve(self, command: NodeApprove) -> Outcome:
+        passport = await self._database.run(
+            lambda c: enrollments.approve(c, self._issuer, self._clock, name=command.name, by=_ACTOR)
+        )
+        node_id = passport.node_id.hex()
+        return Outcome(lines=(f"{passport.name} ({node_id}) is approved, passport {passport.serial}",),
+                       data=_json({"id": node_id, "serial": passport.serial}))  # fmt: skip
+
+    async def _node_list(self) -> Outcome:
+        found = await self._database.run(lambda c: list(shapes.nodes(c, self._clock)))
+        asking = await self._database.run(enrollments.waiting)
+        lines = [
+            f"{n.name:<24} {n.role:<7} {n.site:<16} {n.state:<12} heard {_age(n.last_heard_age_ms):<12} "
+            f"not yet heard: {n.missing}, given up: {n.forgone}  {n.id}"
+            for n in found
+        ]  # fmt: skip
+        lines += [f"{name:<24} {role:<7} waits for approval  {node_id}" for name, role, node_id in asking]
+        data = {"nodes": [n.model_dump(mode="json") for n in found],
+                "waiting": [{"name": name, "role": role, "id": node_id} for name, role, node_id in asking]}  # fmt: skip
+        return Outcome(lines=tuple(lines or ["no nodes yet: command-center node invite NAME --role camera --site SITE"]),
+                       data=_json(data))  # fmt: skip
+
+    async def _node_standing(self, command: NodeStanding) -> Outcome:
+        standing = Standing(command.standing)
+
+        def work(connection: sqlite3.Connection) -> tuple[str, Roster | None]:
+            node = fleet.find(connection, self._clock, command.name)
+            if node.standing is Standing.REVOKED:
+                raise BadRequest(f"{node.passport.name} is revoked for good: enroll it anew with an invite")
+            ingest.change_standing(connection, node.id, standing, command.reason, actor=_ACTOR,
+                                   at_ms=self._clock.wall_ms())  # fmt: skip
+            roster = self._new_roster(connection) if standing is Standing.REVOKED else None
+            return node.passport.name, roster
+
+        name, roster = await self._database.run(work)
+        if roster is not None:
+            await self._publish_roster(roster)
+        said = {Standing.APPROVED: "reinstated: its alerts are annunciated again",
+                Standing.QUARANTINED: "quarantined: its alerts are kept and marked, and annunciated to nobody",
+                Standing.REVOKED: "revoked: nobody carries or accepts anything from it any more"}  # fmt: skip
+        return Outcome(lines=(f"{name} is {said[standing]}",))
+
+    def _new_roster(self, connection: sqlite3.Connection) -> Roster:
+        """Sign the list of the withdrawn; kept, so that a centre that was not running publishes it at its start."""
+        revoked = tuple(
+            row[0] for row in connection.execute("SELECT id FROM node WHERE standing = 'revoked' ORDER BY id")
+        )
+        number = connection.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM withdrawal").fetchone()[0]
+        statement = RosterStatement(number=number, issued_at_ms=self._clock.wall_ms(), revoked=revoked)
+        roster = rosters.issue(self._issuer.authority.signing, statement)
+        connection.execute("INSERT INTO withdrawal VALUES (?, ?)", (number, msgspec.msgpack.encode(roster)))
+        return roster
+
+    async def _status(self) -> Outcome:
+        def read(connection: sqlite3.Connection) -> dict[str, object]:
+            states = dict(connection.execute("SELECT state, COUNT(*) FROM incident GROUP BY state").fetchall())
+            return {"journal_entries": journal.size(connection), "incidents": states,
+                    "alerts": connection.execute("SELECT COUNT(*) FROM alert").fetchone()[0],
+                    "nodes": connection.execute("SELECT COUNT(*) FROM node").fetchone()[0],
+                    "objects_incomplete": connection.execute("SELECT COUNT(*) FROM incoming").fetchone()[0]}  # fmt: skip
+
+        figures = await self._database.run(read)
+        figures.update(await self._running())
+        return Outcome(lines=tuple(f"{name}: {value}" for name, value in figures.items()), data=_json(figures))
+
+
+def newest_roster(connection: sqlite3.Connection) -> Roster | None:
+    """The latest withdrawal, for a centre that starts."""
+    row = connection.execute("SELECT body FROM withdrawal ORDER BY number DESC LIMIT 1").fetchone()
+    return msgspec.msgpack.decode(row[0], type=Roster) if row else None
+
+
+def _age(age_ms: int | None) -> str:
+    return "never" if age_ms is None else f"{age_ms / 1000:.0f} s ago"
+
+
+def _json(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

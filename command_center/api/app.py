@@ -1,0 +1,50 @@
+"""The application: routers, error answers, the console's pages. Made by ``create_app``; ``center`` serves it."""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from command_center.api import enrollments, events, health, incidents, journal, nodes, session, snapshots
+from command_center.api.hardening import Hardening
+from command_center.errors import AccessDenied, NotFound
+from command_center.services import Services
+from relay.errors import OperatorError
+
+CONSOLE_DIR: Final = Path(__file__).parent.parent / "console" / "static"
+
+
+def create_app(services: Services) -> FastAPI:
+    """The ASGI application. Interactive docs are off: they would load scripts from elsewhere."""
+    app = FastAPI(
+        title="Heard command center",
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.add_middleware(Hardening)
+    app.add_exception_handler(AccessDenied, _denied)
+    app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(OperatorError, _unavailable)
+    for noun in (session, incidents, nodes, snapshots, events, journal, enrollments, health):
+        app.include_router(noun.router)
+    app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")
+    return app
+
+
+async def _denied(_: Request, error: Exception) -> JSONResponse:
+    status = error.status if isinstance(error, AccessDenied) else 401
+    headers = {"Retry-After": "900"} if status == 429 else None
+    return JSONResponse({"detail": str(error)}, status_code=status, headers=headers)
+
+
+async def _not_found(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=503)

@@ -1,0 +1,36 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for machines that watch."""
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+
+from command_center import journal
+from command_center.api.access import Parts
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", response_class=PlainTextResponse)
+async def healthz() -> PlainTextResponse:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz", response_class=PlainTextResponse)
+async def readyz(parts: Parts) -> PlainTextResponse:
+    """It can store: a commit was fsynced for this very request."""
+    await parts.database.run(lambda connection: connection.execute("SELECT 1").fetchone())
+    return PlainTextResponse("ready\n")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(parts: Parts) -> PlainTextResponse:
+    """Counts and hop latencies, Prometheus text format."""
+    size, unacknowledged = await parts.readers.run(
+        lambda connection: (
+            journal.size(connection),
+            connection.execute("SELECT COUNT(*) FROM incident WHERE state = 'unacknowledged'").fetchone()[0],
+        )
+    )
+    gauges = {"journal_entries": float(size), "incidents_unacknowledged": float(unacknowledged),
+              "consoles": float(parts.feed.consoles), **parts.station_gauges()}  # fmt: skip
+    return PlainTextResponse(parts.metrics.text(gauges), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,71 @@
+"""``/api/v1/incidents``: the queue, one incident, and what people do with it."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse, Response
+
+from command_center import event_feed
+from command_center.api import shapes
+from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.shapes import Acknowledge, Close, Conflict, Incident, IncidentDetail, IncidentList, Problem
+from command_center.errors import LostRace
+from command_center.incidents import Disposition
+from command_center.services import Services
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses={401: {"model": Problem}})
+
+
+@router.get("")
+async def queue(
+    _: Person, parts: Parts, state: Literal["open", "all"] = "open", limit: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> IncidentList:
+    """The queue at one moment."""
+    return await parts.readers.run(
+        lambda connection: IncidentList(
+            watermark=event_feed.watermark(connection),
+            incidents=shapes.incidents(connection, only_open=state == "open", limit=limit),
+        )
+    )
+
+
+@router.get("/{incident_id}", responses={404: {"model": Problem}})
+async def detail(incident_id: int, person: Person, parts: Parts) -> IncidentDetail:
+    """One incident with its alerts and its timeline. Looking at it is journalled."""
+    found = await parts.readers.run(lambda connection: shapes.incident_detail(connection, incident_id))
+    await parts.viewings.note(person, f"incident:{incident_id}")
+    return found
+
+
+@router.post("/{incident_id}/acknowledge", response_model=Incident,
+             responses={403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Conflict}})  # fmt: skip
+async def acknowledge(incident_id: int, body: Acknowledge, person: Dispatcher, parts: Parts) -> Response:
+    """A person has seen it; the camera is told."""
+    try:
+        await parts.dispatch.acknowledge(incident_id, body.version, person)
+    except LostRace as error:
+        return await _conflict(parts, incident_id, error)
+    return await _as_it_is(parts, incident_id)
+
+
+@router.post("/{incident_id}/close", response_model=Incident,
+             responses={403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Conflict}})  # fmt: skip
+async def close(incident_id: int, body: Close, person: Dispatcher, parts: Parts) -> Response:
+    """It is over."""
+    try:
+        await parts.dispatch.close(incident_id, body.version, person, Disposition(body.disposition), body.note[:1000])
+    except LostRace as error:
+        return await _conflict(parts, incident_id, error)
+    return await _as_it_is(parts, incident_id)
+
+
+async def _as_it_is(parts: Services, incident_id: int) -> Response:
+    found = await parts.readers.run(lambda connection: shapes.incident(connection, incident_id))
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+async def _conflict(parts: Services, incident_id: int, error: LostRace) -> Response:
+    parts.metrics.count("lost_races")
+    found = await parts.readers.run(lambda connection: shapes.incident(connection, incident_id))
+    conflict = Conflict(detail=str(error), incident=found)
+    return JSONResponse(conflict.model_dump(mode="json"), status_code=409)

@@ -1,0 +1,279 @@
+"""The command centre under one roof: the composition root. ``open_center`` reads top to bottom as the start order."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from command_center import (
+    admin_door,
+    administration,
+    enrollments,
+    event_feed,
+    exhibits,
+    facts,
+    fleet,
+    journal,
+    web_server,
+)
+from command_center.accounts import Door, Passwords
+from command_center.administration import Administration
+from command_center.api import shapes
+from command_center.api.app import create_app
+from command_center.blobs import BlobStore, WrongHash
+from command_center.config import CenterConfig
+from command_center.dispatch import Dispatch
+from command_center.event_feed import EventFeed
+from command_center.exhibits import DueObject
+from command_center.facts import ObjectStored, Remark
+from command_center.ingest import Ingest
+from command_center.metrics import Metrics
+from command_center.readers import Readers
+from command_center.services import Services
+from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
+from command_center.timings import Timings
+from command_center.viewings import Viewings
+from command_center.views import BodyOpener
+from relay.clock import Clock, SystemClock
+from relay.config import ListenConfig, StationConfig
+from relay.crew import crew
+from relay.errors import OperatorError
+from relay.ids import NodeId
+from relay.station import Station
+
+_log = structlog.get_logger("command_center")
+_FLEET_WATCHED_EVERY_S: Final = 1.0
+_HOUSEKEEPING_EVERY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Center:
+    """A running centre."""
+
+    station: Station
+    services: Services
+    ingest: Ingest
+    administration: Administration
+    url: str
+
+
+class _Bell:
+    """Rung after each commit of interest, from the event loop; before the centre is complete it rings for nobody."""
+
+    def __init__(self) -> None:
+        self.station: Station | None = None
+        self.feed: EventFeed | None = None
+        self.work = asyncio.Event()
+
+    def ring(self) -> None:
+        self.work.set()
+        if self.feed is not None:
+            self.feed.wake()
+
+    def passport_wire(self, node_id: bytes) -> bytes | None:
+        return self.station.trust.wire_of(NodeId(node_id)) if self.station else None
+
+
+@contextlib.asynccontextmanager
+async def open_center(
+    state: StateDir, *, http: str | None = None, listen: tuple[str, ...] | None = None, clock: Clock | None = None,
+    passwords: Passwords | None = None, config: CenterConfig | None = None,
+) -> AsyncIterator[Center]:  # fmt: skip
+    """Open everything that ``state`` holds and serve it for the block.
+
+    Raises:
+        OperatorError: not initialized, keys missing, ports in use, another centre running, disk full.
+    """
+    state.require_initialized()
+    config = config or state.load_config()
+    clock = clock or SystemClock()
+    issuer = state.load_issuer()
+    metrics, bell = Metrics(), _Bell()
+    timings = Timings(clock=clock, metrics=metrics)
+    ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
+                    window_ms=config.incidents.window_s * 1000, passport_wire=bell.passport_wire,
+                    after_commit=bell.ring)  # fmt: skip
+    listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
+                      for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
+    async with contextlib.AsyncExitStack() as stack:
+        socket = web_server.bind(http or config.http)
+        stack.callback(socket.close)
+        station = await stack.enter_async_context(
+            Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
+                         clock=clock, database_name=DATABASE_NAME)
+        )  # fmt: skip
+        bell.station = station
+        await station.database.run(lambda connection: _note_start(connection, clock, config))
+        roster = await station.database.run(administration.newest_roster)
+        if roster is not None:
+            await station.publish_roster(roster)
+        readers = Readers(station.database)
+        stack.callback(readers.close)
+        passwords = passwords or Passwords()
+        stack.callback(passwords.close)
+        feed = bell.feed = EventFeed(
+            readers=readers, metrics=metrics, render=lambda connection, event: shapes.render(connection, event, clock)
+        )
+        services = Services(
+            database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
+            journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
+            door=Door(database=station.database, readers=readers, clock=clock, passwords=passwords,
+                      config=config.sessions, metrics=metrics),
+            dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
+                              after_commit=bell.ring),
+            blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock),
+            station_gauges=lambda: _gauges(station),
+        )  # fmt: skip
+        url = config.url or web_server.url_of(socket)
+        office = Administration(
+            database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=station.publish_roster,
+            after_commit=bell.ring, running=lambda: _running_figures(station, url),
+        )  # fmt: skip
+        station.on_answer(timings.answered)
+        members = await stack.enter_async_context(crew())
+        members.start(feed.run(), "event feed")
+        members.start(timings.run(station.database, feed.wake), "timings")
+        members.start(_work_after_commits(services, bell), "work after commits")
+        members.start(_every(config.checkpoint_every_s, lambda: _checkpoint(services), "checkpoint"), "checkpoints")
+        members.start(_every(_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services), "fleet"), "fleet watch")
+        members.start(_every(_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services), "housekeeping"), "housekeeping")
+        await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))
+        await stack.enter_async_context(web_server.serve(create_app(services), socket))
+        stack.callback(feed.close)
+        bell.ring()  # what an earlier run left to do
+        _log.info("command centre up", url=url, listening_on=list(station.listening_on))
+        yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
+
+
+def origin_of(station: Station) -> str:
+    """The name under which checkpoints are signed."""
+    return f"heard/{station.identity.node_id.hex()}"
+
+
+def _note_start(connection: sqlite3.Connection, clock: Clock, config: CenterConfig) -> None:
+    """Journal the start, and the window that alerts are grouped by: replay needs it where it changed."""
+    window = facts.encode(Remark(what="window_ms", detail=str(config.incidents.window_s * 1000)))
+    row = connection.execute("SELECT payload FROM entry WHERE kind = 'configured' ORDER BY id DESC LIMIT 1").fetchone()
+    if row is None or row[0] != window:
+        journal.append(connection, at_ms=clock.wall_ms(), kind="configured", actor="center", subject="center",
+                       payload=window)  # fmt: skip
+    journal.append(connection, at_ms=clock.wall_ms(), kind="started", actor="center", subject="center")
+
+
+def _gauges(station: Station) -> dict[str, float]:
+    return {f"station_{name}": float(count) for name, count in station.counters.snapshot().items()}
+
+
+async def _running_figures(station: Station, url: str) -> dict[str, object]:
+    status = await station.status()
+    return {"url": url, "listening_on": list(status.listening_on), "neighbours": list(status.neighbours),
+            "backlog": list(status.backlog), "counters": status.counters}  # fmt: skip
+
+
+# ---------------------------------------------------------------------- work that goes on beside
+
+
+async def _every(period_s: float, act: Callable[[], Awaitable[None]], name: str) -> None:
+    """Repeat; an operator's error (a full disk) is logged and the next turn tries again."""
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            await act()
+        except OperatorError as error:
+            _log.error("not done, will try again", work=name, error=str(error))
+
+
+async def _work_after_commits(services: Services, bell: _Bell) -> None:
+    while True:
+        await bell.work.wait()
+        bell.work.clear()
+        try:
+            await services.dispatch.pay_owed()
+            await _assemble_due(services)
+        except OperatorError as error:
+            _log.error("not done, will try again", work="after commits", error=str(error))
+            services.metrics.count("work_postponed")
+            await asyncio.sleep(1.0)
+            bell.work.set()
+        services.feed.wake()
+
+
+async def _assemble_due(services: Services) -> None:
+    """Put together the objects whose bytes are all here."""
+    while due := await services.readers.run(exhibits.due):
+        for wanted in due:
+            await _assemble(services, wanted)
+        services.feed.wake()
+
+
+async def _assemble(services: Services, wanted: DueObject) -> None:
+    reason = ""
+    try:
+        size_bytes = await services.readers.run(
+            lambda connection: services.blobs.write(wanted.sha256, exhibits.pieces(connection, wanted))
+        )
+        if size_bytes != wanted.size_bytes:
+            reason = f"expected {wanted.size_bytes} bytes, found {size_bytes}"
+    except WrongHash as error:
+        reason = str(error)
+    fact = ObjectStored(sha256=wanted.sha256, size_bytes=wanted.size_bytes, media_type=wanted.media_type, reason=reason)
+    await services.database.run(lambda connection: _settle(connection, services.clock, wanted, fact))
+    services.metrics.count("objects_refused" if reason else "objects_stored")
+    if reason:
+        _log.warning("object refused", node=wanted.node.hex(), sha256=wanted.sha256.hex(), reason=reason)
+
+
+def _settle(connection: sqlite3.Connection, clock: Clock, wanted: DueObject, fact: ObjectStored) -> None:
+    now = clock.wall_ms()
+    journal.append(
+        connection, at_ms=now, kind="object-refused" if fact.reason else "object-stored",
+        actor=f"node:{wanted.node.hex()}", subject=f"object:{wanted.sha256.hex()}", payload=facts.encode(fact),
+    )  # fmt: skip
+    exhibits.forget_pieces(connection, wanted, is_stored=not fact.reason)
+    if not fact.reason:
+        for incident in exhibits.note_stored(connection, wanted.sha256, wanted.size_bytes, wanted.media_type, now):
+            event_feed.note(connection, "incident", incident)
+
+
+async def _checkpoint(services: Services) -> None:
+    await services.database.run(
+        lambda connection: journal.sign_checkpoint(
+            connection,
+            origin=services.journal_origin,
+            signing=services.identity.signing,
+            at_ms=services.clock.wall_ms(),
+        )
+    )
+
+
+async def _watch_fleet(services: Services) -> None:
+    """Tell consoles when a node becomes late or silent: nothing arrives then that would."""
+
+    def peek(connection: sqlite3.Connection) -> bool:
+        shown = dict(connection.execute("SELECT node, shown FROM last_word").fetchall())
+        return any(node.id in shown and shown[node.id] != node.hearing.value
+                   for node in fleet.nodes(connection, services.clock))  # fmt: skip
+
+    def work(connection: sqlite3.Connection) -> None:
+        for node_id, hearing in fleet.hearing_changes(connection, services.clock):
+            event_feed.note(connection, "node", node_id.hex())
+            services.metrics.count(f"nodes_became_{hearing.value}")
+
+    if await services.readers.run(peek):
+        await services.database.run(work)
+        services.feed.wake()
+
+
+async def _keep_house(services: Services) -> None:
+    def work(connection: sqlite3.Connection) -> None:
+        event_feed.prune(connection, services.config.events_kept)
+        enrollments.erase_old_secrets(connection, services.clock.wall_ms())
+
+    await services.database.run(work)
+
+
+__all__ = ["Center", "open_center", "origin_of"]

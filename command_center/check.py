@@ -1,0 +1,78 @@
+"""``command-center check``: does everything still say what it said? Reads only; a running centre is not disturbed."""
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from command_center import journal
+from command_center.blobs import BlobStore
+from command_center.state_dir import StateDir
+from command_center.views import BodyOpener, Replay
+from relay.errors import SpoolDamaged
+from relay.identity import Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was checked and what is wrong."""
+
+    entries: int
+    checkpoints: int
+    objects: int
+    problems: tuple[str, ...]
+
+
+def run(state: StateDir) -> Report:
+    """Verify the journal, its tree and checkpoints, the views against the journal, and the pictures' hashes.
+
+    Raises:
+        NotInitialized, KeyFileError: there is nothing to check, or not with these keys.
+        SpoolDamaged: the database itself can't be read.
+    """
+    state.require_initialized()
+    own_key = Identity.load(state.identity_key_file).signing_key
+    opener = BodyOpener(Identity.load(state.authority_key_file))
+    try:
+        with contextlib.closing(_reader(state)) as connection:
+            connection.execute("BEGIN")  # one moment, whatever a running centre writes meanwhile
+            problems = [*_intact(connection), *journal.check(connection, own_key)]
+            if not problems:
+                problems += _views(connection, opener)
+            problems += _objects(connection, BlobStore(state.blobs_dir))
+            counts = [connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608  constants
+                      for table in ("entry", "checkpoint", "stored_object")]  # fmt: skip
+    except sqlite3.Error as error:
+        raise SpoolDamaged(f"{state.database_file} can't be read: {error}; restore it from its backup") from error
+    return Report(entries=counts[0], checkpoints=counts[1], objects=counts[2], problems=tuple(problems))
+
+
+def _reader(state: StateDir) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{state.database_file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _intact(connection: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in connection.execute("PRAGMA integrity_check(5)"):
+        if line != "ok":
+            yield f"database: {line}"
+
+
+def _views(connection: sqlite3.Connection, opener: BodyOpener) -> list[str]:
+    with contextlib.closing(Replay(opener)) as replay:
+        return list(replay.run(connection))
+
+
+def _objects(connection: sqlite3.Connection, blobs: BlobStore) -> Iterator[str]:
+    for sha256, size_bytes in connection.execute("SELECT sha256, size_bytes FROM stored_object ORDER BY sha256"):
+        file = blobs.file_of(sha256)
+        try:
+            with file.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").digest()
+        except OSError as error:
+            yield f"picture {sha256.hex()[:16]}… ({size_bytes} bytes) can't be read: {error.strerror}"
+            continue
+        if found != sha256:
+            yield f"picture {file} was changed: its SHA-256 is {found.hex()[:16]}…"

@@ -1,0 +1,298 @@
+"""``command-center``: the command line. The only place that prints and exits."""
+
+import asyncio
+import getpass
+import importlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import structlog
+import typer
+
+from command_center import accounts, admin_door, check, web_server
+from command_center.accounts import Passwords
+from command_center.administration import Administration
+from command_center.center import open_center
+from command_center.commands import (
+    Command,
+    NodeApprove,
+    NodeInvite,
+    NodeList,
+    NodeStanding,
+    Outcome,
+    Status,
+    UserAdd,
+    UserDisable,
+    UserList,
+)
+from command_center.state_dir import StateDir
+from relay.clock import SystemClock
+from relay.errors import HeardError, OperatorError
+from relay.kinds.roster import Roster
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
+user = typer.Typer(no_args_is_help=True, help="People who may sign in.")
+node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
+app.add_typer(user, name="user")
+app.add_typer(node, name="node")
+
+State = Annotated[
+    Path, typer.Option("--state", envvar="HEARD_STATE", help="Folder that holds this centre.", show_default="./state")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+_DEFAULT_STATE: Final = Path("state")
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app(standalone_mode=True)
+    except HeardError as error:
+        print(f"command-center: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _perform(state_dir: Path, command: Command) -> Outcome:
+    """Through the running centre's door, or on the database while nothing runs."""
+    state = StateDir(state_dir)
+    state.require_initialized()
+    return asyncio.run(_ask_or_do(state, command))
+
+
+async def _ask_or_do(state: StateDir, command: Command) -> Outcome:
+    answered = await admin_door.ask(state.admin_socket_file, command)
+    if answered is not None:
+        return answered
+
+    async def nothing(_: Roster | None = None) -> None:
+        """Nothing runs that could be told; the centre publishes the newest roster at its start."""
+
+    async def no_figures() -> dict[str, object]:
+        return {"running": False}
+
+    config = state.load_config()
+    database = state.open_database()
+    try:
+        office = Administration(
+            database=database, issuer=state.load_issuer(), clock=SystemClock(), url=config.url or f"http://{config.http}",
+            publish_roster=nothing, after_commit=lambda: None, running=no_figures,
+        )  # fmt: skip
+        return await office.perform(command)
+    finally:
+        database.close()
+
+
+def _show(outcome: Outcome, *, as_json: bool = False) -> None:
+    print(bytes(outcome.data).decode() if as_json else "\n".join(outcome.lines))
+
+
+@app.command()
+def init(
+    state: State = _DEFAULT_STATE,
+    name: Annotated[str, typer.Option(help="This centre's name.")] = "command-center",
+    site: Annotated[str, typer.Option(help="Where it stands.")] = "headquarters",
+    agency: Annotated[str, typer.Option(help="Who runs it.")] = "agency",
+    http: Annotated[str, typer.Option(help="host:port for console and API.")] = "127.0.0.1:8480",
+    url: Annotated[str, typer.Option(help="Where nodes reach it for enrolment, if not by --http.")] = "",
+) -> None:
+    """Make a new centre: the authority's keys, its own, configuration and journal."""
+    web_server.require_address(http)
+    own = StateDir(state).init(SystemClock(), name=name, site=site, agency=agency, http=http, url=url)
+    print(f"Command centre {name} ({own.node_id.hex()}) made in {state}.")
+    print(f"Keep a copy of {state / 'authority.key'} offline: whoever has it can admit nodes and read alerts.")
+    print("Next: command-center user add NAME --role dispatcher, then command-center run")
+
+
+@app.command()
+def run(
+    state: State = _DEFAULT_STATE,
+    http: Annotated[str | None, typer.Option(help="host:port; the configuration's if not given.")] = None,
+    listen: Annotated[list[str] | None, typer.Option(help="Endpoint for nodes and relays; may be repeated.")] = None,
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
+) -> None:
+    """Run the centre until Ctrl-C."""
+    _log_as_json(log_level)
+    asyncio.run(_run(StateDir(state), http, tuple(listen) if listen else None))
+
+
+async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_center(state, http=http, listen=listen) as center:
+        print(f"Console: {center.url}  Nodes: {', '.join(center.station.listening_on)}  (Ctrl-C stops)", flush=True)
+        await stop.wait()
+
+
+@app.command()
+def status(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+    """How the centre is."""
+    _show(_perform(state, Status()), as_json=as_json)
+
+
+@app.command(name="check")
+def check_command(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+    """Verify journal, checkpoints, views and pictures; names the first wrong entry."""
+    report = check.run(StateDir(state))
+    if as_json:
+        print(json.dumps({"entries": report.entries, "checkpoints": report.checkpoints, "objects": report.objects,
+                          "problems": list(report.problems)}))  # fmt: skip
+    else:
+        for problem in report.problems:
+            print(f"WRONG: {problem}")
+        print(
+            f"{report.entries} entries, {report.checkpoints} checkpoints, {report.objects} pictures checked: "
+            + (f"{len(report.problems)} problems" if report.problems else "all as written")
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+# ---------------------------------------------------------------------- user
+
+
+def _password(password_file: Path | None, *, generate: bool) -> str:
+    if generate:
+        password = "-".join(secrets.token_hex(2) for _ in range(5))
+        print(f"Password (shown only now): {password}")
+        return password
+    if password_file is not None:
+        try:
+            return password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise OperatorError(f"can't read the password from {password_file}: {error.strerror}") from error
+    if not sys.stdin.isatty():
+        raise OperatorError("expected a terminal to ask for the password: use --password-file or --generate")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise OperatorError("the two passwords differ: nothing was changed")
+    return password
+
+
+@user.command(name="add")
+def user_add(
+    name: str,
+    role: Annotated[Literal["dispatcher", "supervisor", "administrator", "auditor"], typer.Option()],
+    state: State = _DEFAULT_STATE,
+    password_file: Annotated[Path | None, typer.Option(help="Read the password from this file.")] = None,
+    generate: Annotated[bool, typer.Option("--generate", help="Make a password and print it once.")] = False,
+) -> None:
+    """Let somebody sign in."""
+    StateDir(state).require_initialized()
+    password = _password(password_file, generate=generate)
+    accounts.require_good_password(password)
+    passwords = Passwords()
+    try:
+        encoded = passwords.hash(password)
+    finally:
+        passwords.close()
+    _show(_perform(state, UserAdd(name=name, role=role, password_hash=encoded)))
+
+
+@user.command(name="list")
+def user_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+    """Show the accounts."""
+    _show(_perform(state, UserList()), as_json=as_json)
+
+
+@user.command(name="disable")
+def user_disable(name: str, state: State = _DEFAULT_STATE) -> None:
+    """End an account and its sessions."""
+    _show(_perform(state, UserDisable(name=name)))
+
+
+# ---------------------------------------------------------------------- node
+
+
+@node.command(name="invite")
+def node_invite(
+    name: str,
+    role: Annotated[Literal["camera", "relay"], typer.Option()],
+    site: Annotated[str, typer.Option(help="Where it stands.")],
+    state: State = _DEFAULT_STATE,
+    minutes: Annotated[float, typer.Option(help="How long the code is good.")] = 10.0,
+    approved: Annotated[bool, typer.Option("--approved", help="No approval needed when it asks.")] = False,
+    url: Annotated[str, typer.Option(help="Where the machine reaches this centre.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a one-time enrolment code and print the command to run on the machine."""
+    command = NodeInvite(name=name, role=role, site=site, minutes=minutes, is_preapproved=approved, url=url)
+    _show(_perform(state, command), as_json=as_json)
+
+
+@node.command(name="approve")
+def node_approve(name: str, state: State = _DEFAULT_STATE) -> None:
+    """Let a machine that asked come in."""
+    _show(_perform(state, NodeApprove(name=name)))
+
+
+@node.command(name="list")
+def node_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+    """Show the fleet."""
+    _show(_perform(state, NodeList()), as_json=as_json)
+
+
+Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
+
+
+@node.command(name="revoke")
+def node_revoke(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+    """Withdraw a node's passport for good."""
+    _show(_perform(state, NodeStanding(name=name, standing="revoked", reason=reason)))
+
+
+@node.command(name="quarantine")
+def node_quarantine(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+    """Keep a node's alerts, and annunciate none."""
+    _show(_perform(state, NodeStanding(name=name, standing="quarantined", reason=reason)))
+
+
+@node.command(name="reinstate")
+def node_reinstate(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+    """End a quarantine."""
+    _show(_perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
+
+
+# ---------------------------------------------------------------------- demo
+
+
+@app.command(
+    name="demo",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def demo(context: typer.Context) -> None:
+    """Run the whole way, from a camera to the console, on this machine."""
+    demonstrate: Callable[[list[str]], int] = importlib.import_module("command_center.demonstration").main
+    raise typer.Exit(demonstrate(context.args))
+
+
+def _log_as_json(level: str) -> None:
+    """Structured lines on stderr, ours and the libraries'."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(stream=sys.stderr, level=max(number, logging.WARNING),
+                        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}')  # fmt: skip
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=lambda value, **_: msgspec.json.encode(value, enc_hook=repr).decode()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The centre's configuration: ``center.toml`` in the state folder. Read once, at start; every value has a default."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from relay.errors import ConfigError
+
+FILE_NAME: Final = "center.toml"
+
+
+class IncidentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How alerts become incidents."""
+
+    window_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 30
+    """An alert of the same node, camera and label this soon after the last one joins its incident."""
+
+
+class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long people stay signed in."""
+
+    idle_h: Annotated[float, msgspec.Meta(gt=0, le=168)] = 12.0
+    absolute_h: Annotated[float, msgspec.Meta(gt=0, le=168)] = 12.0
+    requires_https: bool = False
+    """Set where the console is served through a TLS proxy: cookies are then never sent in the clear."""
+
+
+class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that an operator may set."""
+
+    name: str = "command-center"
+    http: str = "127.0.0.1:8480"
+    listen: tuple[str, ...] = ("tcp://0.0.0.0:5700",)
+    url: str = ""
+    """Where nodes reach this centre's HTTP for enrolment; empty: http:// and the address served."""
+    checkpoint_every_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+    events_kept: Annotated[int, msgspec.Meta(ge=100)] = 50_000
+    """How far back a console that lost its connection can resume."""
+    incidents: IncidentConfig = IncidentConfig()
+    sessions: SessionConfig = SessionConfig()
+
+
+_NESTED: Final[dict[str, type[msgspec.Struct]]] = {"incidents": IncidentConfig, "sessions": SessionConfig}
+
+
+def load(state_dir: Path) -> CenterConfig:
+    """Read the configuration; the defaults where there is no file.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, or a value outside its bounds.
+    """
+    file = state_dir / FILE_NAME
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return CenterConfig()
+    except OSError as error:
+        raise ConfigError(f"can't read {file}: {error.strerror}") from error
+    try:
+        raw = msgspec.toml.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected TOML in {file}: {error}") from error
+    _require_known(raw, CenterConfig, file, "")
+    try:
+        return msgspec.convert(raw, CenterConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _require_known(raw: object, shape: type[msgspec.Struct], file: Path, inside: str) -> None:
+    if not isinstance(raw, dict):
+        return
+    known = set(shape.__struct_fields__)
+    for key, value in raw.items():
+        if key not in known:
+            where = f" in [{inside}]" if inside else ""
+            raise ConfigError(f"{file}: unknown key {key!r}{where}; known keys: {', '.join(sorted(known))}")
+        if not inside and key in _NESTED:
+            _require_known(value, _NESTED[key], file, key)
+
+
+def default_text(name: str, http: str, url: str) -> str:
+    """The file that ``init`` writes: what was chosen, and the rest as comments."""
+    return (
+        f'name = "{name}"\nhttp = "{http}"\nlisten = ["tcp://0.0.0.0:5700"]\n'
+        + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
+        + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n\n"
+        "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n"
+    )

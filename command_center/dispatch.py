@@ -1,0 +1,123 @@
+"""People's acts on incidents: one transaction each, journalled, and answered to the node that raised the alert.
+
+An acknowledgement for the node is put into the station's spool in the same transaction that marks the incident, so there
+is no moment at which a person has seen an alert and the system may forget to tell the camera.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from command_center import event_feed, facts, fleet, incident_store, journal, timings
+from command_center.accounts import SignedIn
+from command_center.facts import IncidentAct
+from command_center.fleet import Standing
+from command_center.incidents import Disposition, Incident
+from relay.clock import Clock
+from relay.database import Database
+from relay.header import Kind
+from relay.ids import NodeId
+from relay.kinds import body as bodies
+from relay.kinds.acknowledgement import Acknowledgement, AnswerState
+from relay.precedence import Precedence
+from relay.spool import Draft, Spool, Spooled
+
+_IDS_IN_ONE = 256
+
+
+class Dispatch:
+    """What dispatchers do."""
+
+    def __init__(self, *, database: Database, spool: Spool, clock: Clock, announce: Callable[[Sequence[Spooled]], None],
+                 after_commit: Callable[[], None]) -> None:  # fmt: skip
+        self._database = database
+        self._spool = spool
+        self._clock = clock
+        self._announce = announce
+        self._after_commit = after_commit
+
+    async def acknowledge(self, incident_id: int, version: int, person: SignedIn) -> None:
+        """A person has seen an incident, with every alert that is in it now.
+
+        Raises:
+            NotFound, LostRace: see ``incidents.acknowledge``; nothing was changed.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            now = self._clock.wall_ms()
+            alert_ids = incident_store.alert_ids(connection, incident_id)
+            act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
+                              alert_ids=tuple(alert_ids))  # fmt: skip
+            incident = incident_store.apply_acknowledge(connection, act, now)
+            self._journal(connection, "incident-acknowledged", act, now)
+            return self._put(connection, incident, alert_ids, person.role.value, now)
+
+        spooled = await self._database.run(work)
+        self._announce(spooled)
+        self._after_commit()
+
+    async def close(
+        self, incident_id: int, version: int, person: SignedIn, disposition: Disposition, note: str
+    ) -> None:
+        """An incident is over.
+
+        Raises:
+            NotFound, LostRace: see ``incidents.close``; nothing was changed.
+        """
+        act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
+                          disposition=disposition.value, note=note)  # fmt: skip
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock.wall_ms()
+            incident_store.apply_close(connection, act, now)
+            self._journal(connection, "incident-closed", act, now)
+
+        await self._database.run(work)
+        self._after_commit()
+
+    async def pay_owed(self) -> None:
+        """Acknowledge the alerts that joined incidents which a person has in hand already."""
+
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            rows = connection.execute(
+                "SELECT id, incident, alert_id FROM owed WHERE kind = 'acknowledgement' ORDER BY id LIMIT 1000"
+            ).fetchall()
+            by_incident: dict[int, list[bytes]] = {}
+            for _, incident_id, alert_id in rows:
+                by_incident.setdefault(incident_id, []).append(alert_id)
+            spooled: list[Spooled] = []
+            for incident_id, alert_ids in by_incident.items():
+                role = connection.execute(
+                    "SELECT COALESCE(acknowledged_role, '') FROM incident WHERE id = ?", (incident_id,)
+                ).fetchone()[0]
+                incident = incident_store.load(connection, incident_id)
+                spooled += self._put(connection, incident, alert_ids, role, self._clock.wall_ms())
+            connection.executemany("DELETE FROM owed WHERE id = ?", [(row[0],) for row in rows])
+            return spooled
+
+        spooled = await self._database.run(work)
+        if spooled:
+            self._announce(spooled)
+
+    def _put(
+        self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int
+    ) -> list[Spooled]:
+        node = next(fleet.nodes(connection, self._clock, incident.place.node))
+        if node.standing is Standing.REVOKED:
+            return []  # it has no passport under which anybody would carry this to it
+        is_flash = incident.precedence is Precedence.FLASH
+        spooled: list[Spooled] = []
+        for at in range(0, len(alert_ids), _IDS_IN_ONE):
+            body = Acknowledgement(alert_ids=tuple(alert_ids[at : at + _IDS_IN_ONE]), state=AnswerState.SEEN, role=role,
+                                   acted_at_wall_ms=now)  # fmt: skip
+            draft = Draft(
+                kind=Kind.ACKNOWLEDGEMENT, precedence=Precedence.FLASH if is_flash else Precedence.IMMEDIATE,
+                body=bodies.encode(body), destination=NodeId(node.id), peer_sealing_key=node.passport.sealing_key,
+            )  # fmt: skip
+            spooled.append(self._spool.put(connection, draft))
+            timings.note_sent(connection, spooled[-1], incident.id, self._clock)
+        return spooled
+
+    def _journal(self, connection: sqlite3.Connection, kind: str, act: IncidentAct, now: int) -> None:
+        journal.append(connection, at_ms=now, kind=kind, actor=f"user:{act.by}", subject=f"incident:{act.incident}",
+                       payload=facts.encode(act))  # fmt: skip
+        event_feed.note(connection, "incident", act.incident)

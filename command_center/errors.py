@@ -1,0 +1,56 @@
+"""What can go wrong in the command centre beyond ``relay.errors``, grouped by who must act.
+
+HeardError (relay.errors)
+├── OperatorError
+│   ├── NotInitialized     there is no command centre in this folder yet
+│   ├── AlreadyInitialized keys are never overwritten
+│   ├── JournalDamaged     the journal does not say what it said when it was written
+│   ├── BadRequest         an administrator asked for something that can't be done
+│   └── DemonstrationFailed a step of the demonstration did not work
+└── ActionRefused          a person's action is not possible now; the API says why
+    ├── NotFound           no such incident, node, snapshot
+    ├── LostRace           somebody else acted first: look again, then decide
+    └── AccessDenied       not signed in, wrong password, wrong role, too many attempts
+"""
+
+from relay.errors import HeardError, OperatorError
+
+
+class NotInitialized(OperatorError):
+    """There is no command centre in this folder yet."""
+
+
+class AlreadyInitialized(OperatorError):
+    """Keys are never overwritten."""
+
+
+class JournalDamaged(OperatorError):
+    """The journal does not say what it said when it was written."""
+
+
+class BadRequest(OperatorError):
+    """An administrator asked for something that can't be done."""
+
+
+class DemonstrationFailed(OperatorError):
+    """A step of the demonstration did not work; names the step and the log to look at."""
+
+
+class ActionRefused(HeardError):
+    """A person's action is not possible now; the API says why."""
+
+
+class NotFound(ActionRefused):
+    """No such incident, node or snapshot."""
+
+
+class LostRace(ActionRefused):
+    """Somebody else acted first: look again, then decide."""
+
+
+class AccessDenied(ActionRefused):
+    """Not signed in, wrong password, wrong role, or too many attempts."""
+
+    def __init__(self, message: str, *, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status

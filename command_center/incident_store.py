@@ -1,0 +1,178 @@
+"""The rows of incidents and alerts: views of the journal, written in its transaction. Rules are in ``incidents``."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from command_center import incidents
+from command_center.errors import NotFound
+from command_center.facts import EnvelopeStored, IncidentAct
+from command_center.incidents import Disposition, Incident, Place, Sighting, State
+from relay.envelope import Envelope
+from relay.kinds.alert import Alert
+from relay.precedence import Precedence
+
+_COLUMNS: Final = (
+    "id, version, state, node, camera, label, is_quarantined, precedence, alert_count, first_series, first_boot, "
+    "first_monotonic_ms, first_received_ms, series, boot, last_monotonic_ms, last_alert_at_ms, acknowledged_by, "
+    "acknowledged_at_ms, closed_by, closed_at_ms, disposition"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Where an alert went."""
+
+    incident: Incident
+    is_new: bool
+
+
+def load(connection: sqlite3.Connection, incident_id: int) -> Incident:
+    """One incident.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = connection.execute(f"SELECT {_COLUMNS} FROM incident WHERE id = ?", (incident_id,)).fetchone()  # noqa: S608  a constant
+    if row is None:
+        raise NotFound(f"there is no incident {incident_id}")
+    return _from_row(row)
+
+
+def place_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, stored: EnvelopeStored,
+                window_ms: int) -> Placed:  # fmt: skip
+    """Decide which incident an alert belongs to; writes nothing."""
+    header = envelope.header
+    place = Place(node=header.origin, camera=alert.camera, label=alert.label, is_quarantined=stored.is_quarantined)
+    sighting = Sighting(series=header.series, boot=header.boot, monotonic_ms=max(0, header.monotonic_ms - alert.age_ms),
+                        received_at_ms=stored.received_wall_ms)  # fmt: skip
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM incident WHERE node = ? AND camera = ? AND label = ? AND is_quarantined = ? "  # noqa: S608  a constant
+        "AND state <> 'closed' ORDER BY id DESC LIMIT 20",
+        (place.node, place.camera, place.label, place.is_quarantined),
+    )
+    for row in rows.fetchall():
+        incident = _from_row(row)
+        if incidents.joins(incident, place, header.precedence, sighting, window_ms):
+            return Placed(incident=incidents.joined(incident, sighting), is_new=False)
+    next_id = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM incident").fetchone()[0]
+    return Placed(incident=incidents.opened(next_id, place, header.precedence, sighting), is_new=True)
+
+
+def write_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, stored: EnvelopeStored,
+                placed: Placed, entry_id: int) -> None:  # fmt: skip
+    """Write an alert and what it makes of its incident."""
+    header, incident = envelope.header, placed.incident
+    if placed.is_new:
+        _insert(connection, envelope, alert, incident)
+    else:
+        _update_sightings(connection, alert, incident)
+    connection.execute(
+        "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (envelope.id, entry_id, incident.id, header.origin, alert.label, alert.camera, alert.zone, header.precedence,
+         alert.confidence, alert.rule.name.lower(), alert.track, *alert.box_xyxy, alert.model_sha256_prefix,
+         alert.age_ms, header.quality, header.series, header.boot, header.sequence, header.wall_ms,
+         header.monotonic_ms, stored.received_wall_ms, stored.received_monotonic_ms, stored.via, stored.path),
+    )  # fmt: skip
+
+
+def _insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, incident: Incident) -> None:
+    header = envelope.header
+    first, last = incident.first, incident.last
+    row: dict[str, object] = {
+        "id": incident.id, "version": 1, "state": incident.state.value, "node": header.origin, "camera": alert.camera,
+        "label": alert.label, "zone": alert.zone, "precedence": int(header.precedence),
+        "is_quarantined": int(incident.place.is_quarantined), "confidence": alert.confidence,
+        "rule": alert.rule.name.lower(), "alert_count": 1,
+        "first_alert_at_ms": first.received_at_ms, "last_alert_at_ms": last.received_at_ms,
+        "sighted_at_ms": max(0, header.wall_ms - alert.age_ms), "clock_quality": header.quality.name,
+        "x1": alert.box_xyxy[0], "y1": alert.box_xyxy[1], "x2": alert.box_xyxy[2], "y2": alert.box_xyxy[3],
+        "series": last.series, "boot": last.boot, "first_series": first.series, "first_boot": first.boot,
+        "first_monotonic_ms": first.monotonic_ms, "last_monotonic_ms": last.monotonic_ms,
+        "first_received_ms": first.received_at_ms,
+    }  # fmt: skip
+    names = ", ".join(row)
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO incident ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608  constant names
+
+
+def _update_sightings(connection: sqlite3.Connection, alert: Alert, incident: Incident) -> None:
+    connection.execute(
+        "UPDATE incident SET x1 = ?, y1 = ?, x2 = ?, y2 = ?, confidence = ? WHERE id = ? AND confidence < ?",
+        (*alert.box_xyxy, alert.confidence, incident.id, alert.confidence),
+    )
+    connection.execute(
+        "UPDATE incident SET alert_count = ?, last_alert_at_ms = ?, series = ?, boot = ?, first_monotonic_ms = ?, "
+        "last_monotonic_ms = ? WHERE id = ?",
+        (incident.alert_count, incident.last.received_at_ms, incident.last.series, incident.last.boot,
+         incident.first.monotonic_ms, incident.last.monotonic_ms, incident.id),
+    )  # fmt: skip
+
+
+def apply_acknowledge(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
+    """A person has seen an incident.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.acknowledge``.
+    """
+    changed = incidents.acknowledge(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms)
+    connection.execute(
+        "UPDATE incident SET version = ?, state = ?, acknowledged_by = ?, acknowledged_role = ?, acknowledged_at_ms = ? "
+        "WHERE id = ?",
+        (changed.version, changed.state.value, act.by, act.role, at_ms, act.incident),
+    )
+    return changed
+
+
+def apply_close(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
+    """A person closed an incident.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.close``.
+    """
+    changed = incidents.close(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms,
+                              disposition=Disposition(act.disposition))  # fmt: skip
+    connection.execute(
+        "UPDATE incident SET version = ?, state = ?, closed_by = ?, closed_at_ms = ?, disposition = ?, note = ? WHERE id = ?",
+        (changed.version, changed.state.value, act.by, at_ms, act.disposition, act.note, act.incident),
+    )
+    return changed
+
+
+def alert_ids(connection: sqlite3.Connection, incident_id: int) -> list[bytes]:
+    """The envelope ids of an incident's alerts, in order of receipt."""
+    rows = connection.execute("SELECT id FROM alert WHERE incident = ? ORDER BY entry", (incident_id,))
+    return [row[0] for row in rows]
+
+
+def number_of(incident_id: int, first_alert_at_ms: int) -> str:
+    """The name that people use: the year is that of the first alert's receipt, UTC."""
+    return f"INC-{time.gmtime(first_alert_at_ms / 1000).tm_year}-{incident_id:06d}"
+
+
+def _from_row(row: Sequence[object]) -> Incident:
+    (incident_id, version, state, node, camera, label, quarantined, precedence, alert_count, first_series, first_boot,
+     first_monotonic, first_received, series, boot, last_monotonic, last_at, acknowledged_by, acknowledged_at, closed_by,
+     closed_at, disposition) = row  # fmt: skip
+    assert isinstance(node, bytes)
+    return Incident(
+        id=_int(incident_id), version=_int(version), state=State(state), alert_count=_int(alert_count),
+        place=Place(node=node, camera=str(camera), label=str(label), is_quarantined=bool(quarantined)),
+        precedence=Precedence(_int(precedence)),
+        first=Sighting(series=_int(first_series), boot=_int(first_boot), monotonic_ms=_int(first_monotonic),
+                       received_at_ms=_int(first_received)),
+        last=Sighting(series=_int(series), boot=_int(boot), monotonic_ms=_int(last_monotonic),
+                      received_at_ms=_int(last_at)),
+        acknowledged_by=None if acknowledged_by is None else str(acknowledged_by),
+        acknowledged_at_ms=None if acknowledged_at is None else _int(acknowledged_at),
+        closed_by=None if closed_by is None else str(closed_by),
+        closed_at_ms=None if closed_at is None else _int(closed_at),
+        disposition=None if disposition is None else Disposition(disposition),
+    )  # fmt: skip
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,190 @@
+"""What arrives for the centre: opened, journalled and shown, in the transaction that its receipt waits for.
+
+Implements the station's ``Inbox``. Bad content never stops it: what can't be read is kept as an ``unreadable`` entry,
+what comes from a quarantined node is kept and marked and never annunciated, and each is counted.
+
+The steps for each new arrival, in the database's transaction:
+
+1. Admit the sender if it is new here: its passport proves itself, and replay needs it.
+2. A fork (a number used twice) quarantines the node: somebody else has its key, or its disk was copied.
+3. Open the body; decode it by its kind.
+4. Correlate an alert; append the journal entry with the exact wire bytes; write the views; note the events.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from command_center import event_feed, exhibits, facts, fleet, incident_store, journal, views
+from command_center.facts import EnvelopeStored, NodeChange
+from command_center.fleet import Standing
+from command_center.incidents import State
+from command_center.metrics import Metrics
+from command_center.timings import Timings
+from command_center.views import Body, BodyOpener
+from relay.clock import Clock
+from relay.errors import SenderError
+from relay.kinds.alert import Alert
+from relay.kinds.chunk import Chunk
+from relay.kinds.exhibit import Exhibit
+from relay.kinds.heartbeat import Heartbeat
+from relay.ledger import Ledger
+from relay.passport import SignedPassport
+from relay.station import Arrival
+
+_log = structlog.get_logger("command_center.ingest")
+
+
+class Ingest:
+    """The centre's inbox."""
+
+    def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings, window_ms: int,
+                 passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None]) -> None:  # fmt: skip
+        """``passport_wire`` gives a node's passport as signed; ``after_commit`` is called on the event loop."""
+        self._opener = opener
+        self._clock = clock
+        self._metrics = metrics
+        self._timings = timings
+        self._window_ms = window_ms
+        self._passport_wire = passport_wire
+        self._after_commit = after_commit
+        self._ledger = Ledger()
+
+    def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        """Store new arrivals: on the database thread, inside the transaction."""
+        heard: set[bytes] = set()
+        for arrival in arrivals:
+            self._take(connection, arrival)
+            heard.add(arrival.envelope.header.origin)
+        for node_id in heard:
+            event_feed.note(connection, "node", node_id.hex())
+
+    def committed(self, arrivals: Sequence[Arrival]) -> None:
+        """They are durable: measure, and tell consoles and workers."""
+        for arrival in arrivals:
+            self._metrics.count(f"stored_{arrival.envelope.header.kind.name.lower()}")
+        self._timings.committed(arrivals)
+        self._after_commit()
+
+    # ------------------------------------------------------------------ one arrival
+
+    def _take(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
+        envelope = arrival.envelope
+        is_quarantined = self._is_quarantined(connection, arrival)
+        reason = ""
+        body: Body = None
+        try:
+            body = self._opener.open(envelope, arrival.passport.sealing_key)
+        except SenderError as error:
+            reason = f"{error.reason}: {error}"
+        says_something_new = fleet.hear(
+            connection, envelope.header.origin, self._clock, received_wall_ms=arrival.received_wall_ms,
+            received_monotonic_ms=arrival.received_monotonic_ms,
+            heartbeat=body if isinstance(body, Heartbeat) else None,
+        )  # fmt: skip
+        stored = EnvelopeStored(
+            wire=envelope.wire, via=arrival.via, path=arrival.path, received_wall_ms=arrival.received_wall_ms,
+            received_monotonic_ms=arrival.received_monotonic_ms, is_quarantined=is_quarantined, is_fork=arrival.is_fork,
+            reason=reason,
+        )  # fmt: skip
+        if reason:
+            self._metrics.count("unreadable")
+            _log.warning("unreadable body kept", node=envelope.header.origin.hex(), reason=reason)
+            self._journal(connection, arrival, "unreadable", stored)
+        elif isinstance(body, Alert):
+            self._take_alert(connection, arrival, body, stored)
+        elif isinstance(body, Exhibit):
+            entry = self._journal(connection, arrival, "exhibit", stored)
+            exhibits.expect(connection, envelope.header.origin, body)
+            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+                event_feed.note(connection, "incident", incident)
+        elif isinstance(body, Chunk):
+            self._metrics.count(exhibits.keep_piece(connection, envelope.header.origin, body))
+        elif isinstance(body, Heartbeat):
+            self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
+        else:
+            self._journal(connection, arrival, envelope.header.kind.name.lower(), stored)
+
+    def _is_quarantined(self, connection: sqlite3.Connection, arrival: Arrival) -> bool:
+        node_id = arrival.envelope.header.origin
+        standing = fleet.standing_of(connection, node_id)
+        if standing is None:
+            self._admit(connection, arrival)
+            standing = Standing.APPROVED
+        if arrival.is_fork:
+            self._metrics.count("forks")
+            if standing is Standing.APPROVED:
+                header = arrival.envelope.header
+                reason = (
+                    f"fork: number {header.sequence} of series {header.series} came twice with different contents; "
+                    "somebody else has this node's key, or its disk was copied"
+                )
+                _log.error("node quarantined", node=node_id.hex(), reason=reason)
+                change_standing(connection, node_id, Standing.QUARANTINED, reason, actor="center",
+                                at_ms=self._clock.wall_ms())  # fmt: skip
+                standing = Standing.QUARANTINED
+        if standing is not Standing.APPROVED:
+            self._metrics.count(f"from_{standing.value}")
+        return standing is not Standing.APPROVED
+
+    def _admit(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
+        wire = self._passport_wire(arrival.envelope.header.origin)
+        if wire is None:
+            raise LookupError(f"the station verified {arrival.passport.name} and holds no passport of it")
+        admit_node(connection, SignedPassport(passport=arrival.passport, wire=wire), actor="center",
+                   at_ms=self._clock.wall_ms())  # fmt: skip
+
+    def _take_alert(
+        self, connection: sqlite3.Connection, arrival: Arrival, alert: Alert, stored: EnvelopeStored
+    ) -> None:
+        envelope = arrival.envelope
+        placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
+        incident = placed.incident
+        entry = self._journal(connection, arrival, "alert", stored, subject=f"incident:{incident.id}")
+        views.write_envelope(connection, entry, envelope, alert, stored, placed)
+        event_feed.note(connection, "incident", incident.id)
+        if incident.state is State.ACKNOWLEDGED:
+            # A person has this incident in hand already: the node must know that its new alert is seen, too.
+            connection.execute(
+                "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)",
+                (incident.id, envelope.id),
+            )
+
+    def _take_heartbeat(
+        self, connection: sqlite3.Connection, arrival: Arrival, heartbeat: Heartbeat, stored: EnvelopeStored | None
+    ) -> None:
+        header = arrival.envelope.header
+        ranges = [(first, last) for first, last in heartbeat.forgone if 1 <= first <= last < 1 << 32]
+        if len(ranges) != len(heartbeat.forgone):
+            self._metrics.count("forgone_ranges_refused", len(heartbeat.forgone) - len(ranges))
+        self._ledger.forgo(connection, header.origin, header.series, ranges)
+        if stored is not None:
+            self._journal(connection, arrival, "heartbeat", stored)
+
+    def _journal(self, connection: sqlite3.Connection, arrival: Arrival, kind: str, stored: EnvelopeStored,
+                 subject: str = "") -> int:  # fmt: skip
+        node = f"node:{arrival.envelope.header.origin.hex()}"
+        entry = journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor=node, subject=subject or node,
+                               payload=facts.encode(stored))  # fmt: skip
+        return entry.id
+
+
+def admit_node(connection: sqlite3.Connection, signed: SignedPassport, *, actor: str, at_ms: int) -> None:
+    """Journal and note an approved node."""
+    node_id = signed.passport.node_id
+    fact = NodeChange(node=node_id, status=Standing.APPROVED.value, passport=signed.wire)
+    entry = journal.append(connection, at_ms=at_ms, kind="node-admitted", actor=actor, subject=f"node:{node_id.hex()}",
+                           payload=facts.encode(fact))  # fmt: skip
+    views.apply_node(connection, entry)
+    event_feed.note(connection, "node", node_id.hex())
+
+
+def change_standing(connection: sqlite3.Connection, node_id: bytes, standing: Standing, reason: str, *, actor: str,
+                    at_ms: int) -> None:  # fmt: skip
+    """Journal and note what is made of a node."""
+    fact = NodeChange(node=node_id, status=standing.value, reason=reason)
+    entry = journal.append(connection, at_ms=at_ms, kind="node-standing", actor=actor, subject=f"node:{node_id.hex()}",
+                           payload=facts.encode(fact))  # fmt: skip
+    views.apply_node(connection, entry)
+    event_feed.note(connection, "node", node_id.hex())

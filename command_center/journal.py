@@ -1,0 +1,192 @@
+"""The journal: everything that happened, append-only, each entry a leaf of a Merkle tree.
+
+It owns the tables of the schema part "journal". Every other table of the centre is a view that follows from it, or a
+measurement. Called inside ``Database.run``; nothing here commits.
+
+A leaf is the SHA-256 (with RFC 9162's leaf prefix) of msgpack ``[1, id, at_ms, kind, actor, subject, SHA-256(payload)]``.
+It holds the payload's hash, not the payload, so that a payload whose retention has ended can be erased by a later,
+journalled act without breaking any proof.
+
+Invariants, verified by ``journal_check``:
+
+1. Ids are 1, 2, 3 … without a gap; entry *i* is leaf *i* - 1.
+2. Each entry's stored leaf hash follows from its columns.
+3. Each stored tree hash follows from the leaves.
+4. Each checkpoint's signature is by this centre's key, and its root is that of its size.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from nacl.signing import SigningKey
+
+from command_center import checkpoint as checkpoints
+from command_center import merkle
+from command_center.checkpoint import Checkpoint
+from command_center.errors import JournalDamaged
+
+SCHEMA: Final = (
+    """
+CREATE TABLE entry (
+  id       INTEGER PRIMARY KEY,             -- from 1, no gaps
+  at_ms    INTEGER NOT NULL,                -- this centre's wall clock
+  kind     TEXT    NOT NULL,
+  actor    TEXT    NOT NULL,                -- node:<id>, user:<name>, center
+  subject  TEXT    NOT NULL,                -- incident:<id>, node:<id>, user:<name>, …
+  payload  BLOB    NOT NULL,                -- by kind; for envelopes the exact wire bytes are inside
+  leaf     BLOB    NOT NULL
+) STRICT;
+CREATE INDEX entry_subject ON entry (subject, id);
+
+CREATE TABLE tree_hash (                    -- complete subtrees only; never changed
+  level    INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  hash     BLOB    NOT NULL,
+  PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE checkpoint (
+  size     INTEGER PRIMARY KEY,
+  at_ms    INTEGER NOT NULL,
+  note     TEXT    NOT NULL
+) STRICT;
+""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that happened."""
+
+    id: int
+    at_ms: int
+    kind: str
+    actor: str
+    subject: str
+    payload: bytes
+    leaf: bytes
+
+
+def leaf_of(entry_id: int, at_ms: int, kind: str, actor: str, subject: str, payload: bytes) -> bytes:
+    """The leaf hash that these columns must have."""
+    statement = (1, entry_id, at_ms, kind, actor, subject, hashlib.sha256(payload).digest())
+    return merkle.leaf_hash(msgspec.msgpack.encode(statement))
+
+
+def size(connection: sqlite3.Connection) -> int:
+    """How many entries there are."""
+    row = connection.execute("SELECT COALESCE(MAX(id), 0) FROM entry").fetchone()
+    return int(row[0])
+
+
+def append(
+    connection: sqlite3.Connection, *, at_ms: int, kind: str, actor: str, subject: str, payload: bytes = b""
+) -> Entry:
+    """Add an entry at the end."""
+    entry_id = size(connection) + 1
+    leaf = leaf_of(entry_id, at_ms, kind, actor, subject, payload)
+    connection.execute(
+        "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", (entry_id, at_ms, kind, actor, subject, payload, leaf)
+    )
+    connection.executemany(
+        "INSERT INTO tree_hash VALUES (?, ?, ?)", merkle.hashes_to_store(entry_id - 1, leaf, hash_reader(connection))
+    )
+    return Entry(id=entry_id, at_ms=at_ms, kind=kind, actor=actor, subject=subject, payload=payload, leaf=leaf)
+
+
+def entries(
+    connection: sqlite3.Connection, *, first: int = 1, at_most: int | None = None, subject: str | None = None
+) -> Iterator[Entry]:
+    """Entries from ``first`` on, in order."""
+    condition = "id >= ?" if subject is None else "id >= ? AND subject = ?"
+    values: tuple[int | str, ...] = (first,) if subject is None else (first, subject)
+    rows = connection.execute(
+        f"SELECT id, at_ms, kind, actor, subject, payload, leaf FROM entry WHERE {condition} ORDER BY id LIMIT ?",  # noqa: S608  two constants
+        (*values, -1 if at_most is None else at_most),
+    )
+    for row in rows:
+        yield Entry(id=row[0], at_ms=row[1], kind=row[2], actor=row[3], subject=row[4], payload=row[5], leaf=row[6])
+
+
+def hash_reader(connection: sqlite3.Connection) -> merkle.HashAt:
+    """Looks tree hashes up in the database."""
+
+    def hash_at(level: int, position: int) -> bytes:
+        row = connection.execute(
+            "SELECT hash FROM tree_hash WHERE level = ? AND position = ?", (level, position)
+        ).fetchone()
+        if row is None:
+            raise JournalDamaged(f"expected a tree hash at level {level}, position {position}, found none")
+        return bytes(row[0])
+
+    return hash_at
+
+
+def root(connection: sqlite3.Connection, at_size: int) -> bytes:
+    """The root over the first ``at_size`` entries."""
+    return merkle.root(at_size, hash_reader(connection))
+
+
+def sign_checkpoint(connection: sqlite3.Connection, *, origin: str, signing: SigningKey, at_ms: int) -> Checkpoint:
+    """Sign and keep a checkpoint of what is here now; the kept one if nothing was added since."""
+    here = size(connection)
+    row = connection.execute("SELECT note FROM checkpoint WHERE size = ?", (here,)).fetchone()
+    if row is not None:
+        return checkpoints.verify(row[0], bytes(signing.verify_key))
+    made = checkpoints.sign(origin=origin, size=here, root=root(connection, here), signing=signing)
+    connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (here, at_ms, made.note))
+    return made
+
+
+def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
+    """Verify the invariants; yields one line for each thing that is wrong, the first wrong entry first."""
+    stored = connection.execute("SELECT hash FROM tree_hash ORDER BY level, position")
+    hashes: dict[tuple[int, int], bytes] = {}
+
+    def hash_at(level: int, position: int) -> bytes:
+        return hashes[level, position]
+
+    count = 0
+    for entry in entries(connection):
+        count += 1
+        if entry.id != count:
+            yield f"entry {count} is missing: the next one there is {entry.id}"
+            return
+        expected = leaf_of(entry.id, entry.at_ms, entry.kind, entry.actor, entry.subject, entry.payload)
+        if expected != entry.leaf:
+            yield (
+                f"entry {entry.id} ({entry.kind}, {entry.subject}) was changed: expected leaf {expected.hex()[:16]}…, "
+                f"found {entry.leaf.hex()[:16]}…"
+            )
+            return
+        for level, position, value in merkle.hashes_to_store(count - 1, expected, hash_at):
+            hashes[level, position] = value
+    for number, (row, key) in enumerate(zip(stored, sorted(hashes), strict=False), start=1):
+        if row[0] != hashes[key]:
+            yield f"tree hash {number} (level {key[0]}, position {key[1]}) is not the one that follows from the entries"
+            return
+    in_table = connection.execute("SELECT COUNT(*) FROM tree_hash").fetchone()[0]
+    if in_table != len(hashes):
+        yield f"expected {len(hashes)} tree hashes for {count} entries, found {in_table}"
+    yield from _check_checkpoints(connection, signing_key, count, hash_at)
+
+
+def _check_checkpoints(
+    connection: sqlite3.Connection, signing_key: bytes, count: int, hash_at: merkle.HashAt
+) -> Iterator[str]:
+    for at_size, note in connection.execute("SELECT size, note FROM checkpoint ORDER BY size"):
+        try:
+            found = checkpoints.verify(note, signing_key)
+        except JournalDamaged as error:
+            yield str(error)
+            continue
+        if found.size != at_size:
+            yield f"the checkpoint kept for size {at_size} says {found.size}"
+        elif found.size > count:
+            yield f"a checkpoint was signed for {found.size} entries, and only {count} are here: entries were cut off"
+        elif merkle.root(found.size, hash_at) != found.root:
+            yield f"the root of the checkpoint of size {found.size} is not the one that follows from the entries"

@@ -1,0 +1,39 @@
+"""What the API and the administration stand on: the centre's parts, opened by ``center``, handed around whole."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from command_center.accounts import Door
+from command_center.blobs import BlobStore
+from command_center.config import CenterConfig
+from command_center.dispatch import Dispatch
+from command_center.enrollments import Issuer
+from command_center.event_feed import EventFeed
+from command_center.metrics import Metrics
+from command_center.readers import Readers
+from command_center.viewings import Viewings
+from relay.clock import Clock
+from relay.database import Database
+from relay.identity import Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that outlives a request."""
+
+    database: Database
+    readers: Readers
+    clock: Clock
+    config: CenterConfig
+    identity: Identity
+    """The centre's own keys: they sign checkpoints and receipts."""
+    journal_origin: str
+    issuer: Issuer
+    door: Door
+    dispatch: Dispatch
+    feed: EventFeed
+    blobs: BlobStore
+    metrics: Metrics
+    viewings: Viewings
+    station_gauges: Callable[[], dict[str, float]]
+    """Figures of the station that hold now."""

@@ -1,0 +1,129 @@
+"""The folder that holds a centre: keys, passport, configuration, database, pictures. ``init`` makes it, once.
+
+========================  =====================================================================
+authority.key             signs passports and rosters; bodies are sealed for it. Back it up offline
+identity.key              this centre's own keys: receipts, checkpoints
+enrollment.msgpack        this centre's passport, as every station has one
+center.toml               configuration
+center.sqlite             spool, ledger, journal, views, accounts, fleet: one file, so that one commit covers them
+blobs/                    snapshots and clips, named by their SHA-256
+admin.sock                the running centre's local door, mode 600
+========================  =====================================================================
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from command_center import accounts, config, enrollments, facts, fleet, journal, view_schema
+from command_center.config import CenterConfig
+from command_center.enrollments import VALIDITY_MS, Issuer
+from command_center.errors import AlreadyInitialized, NotInitialized
+from command_center.facts import Remark
+from relay import ledger, passport
+from relay.clock import PLAUSIBLE_SINCE_MS, Clock
+from relay.database import Database
+from relay.enrollment import Enrollment
+from relay.errors import OperatorError
+from relay.identity import Identity
+from relay.passport import Role
+
+DATABASE_NAME: Final = "center.sqlite"
+PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "journal": journal.SCHEMA,
+    "views": view_schema.SCHEMA,
+    "accounts": accounts.SCHEMA,
+    "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
+}
+OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}
+"""What commands need while nothing runs; the station adds its own."""
+
+
+class StateDir:
+    """Where everything is."""
+
+    def __init__(self, root_dir: Path) -> None:
+        self.root_dir = root_dir
+        self.authority_key_file = root_dir / "authority.key"
+        self.identity_key_file = root_dir / "identity.key"
+        self.config_file = root_dir / config.FILE_NAME
+        self.database_file = root_dir / DATABASE_NAME
+        self.blobs_dir = root_dir / "blobs"
+        self.admin_socket_file = root_dir / "admin.sock"
+
+    def require_initialized(self) -> None:
+        """Refuse to work where there is no centre.
+
+        Raises:
+            NotInitialized: there is none.
+        """
+        if not self.config_file.exists() or not self.authority_key_file.exists():
+            raise NotInitialized(
+                f"expected a command centre in {self.root_dir}, found none: run command-center init --state {self.root_dir}"
+            )
+
+    def load_config(self) -> CenterConfig:
+        """The configuration."""
+        return config.load(self.root_dir)
+
+    def load_issuer(self) -> Issuer:
+        """The authority's keys, and this centre's passport.
+
+        Raises:
+            KeyFileError: missing, damaged, or readable by others.
+        """
+        own = Enrollment.load(self.root_dir).own_passport()
+        return Issuer(
+            authority=Identity.load(self.authority_key_file), agency=own.passport.agency, center_passport=own.wire
+        )
+
+    def open_database(self) -> Database:
+        """Open the database while nothing runs.
+
+        Raises:
+            SpoolBusy: a centre is running.
+        """
+        return Database.open(self.database_file, parts=OFFLINE_PARTS)
+
+    def init(self, clock: Clock, *, name: str, site: str, agency: str, http: str, url: str) -> Identity:
+        """Make a centre: the authority's keys, its own, its passport, configuration and database.
+
+        Raises:
+            AlreadyInitialized: there is one, or a part of one.
+        """
+        for file in (self.authority_key_file, self.identity_key_file, self.config_file, self.database_file):
+            if file.exists():
+                raise AlreadyInitialized(
+                    f"{file} is there already and is never overwritten: choose another --state, or move it away"
+                )
+        try:
+            self.root_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.blobs_dir.mkdir(exist_ok=True)
+            authority, own = Identity.generate(), Identity.generate()
+            now = max(clock.wall_ms(), PLAUSIBLE_SINCE_MS)
+            signed = passport.issue(
+                authority.signing, role=Role.CENTER, name=name, site=site, agency=agency,
+                keys=(own.signing_key, own.sealing_key, own.transport_key), not_before_ms=0,
+                not_after_ms=now + VALIDITY_MS, serial=1,
+            )  # fmt: skip
+            authority.save(self.authority_key_file)
+            own.save(self.identity_key_file)
+            Enrollment(authority_signing_key=authority.signing_key, authority_sealing_key=authority.sealing_key,
+                       passport=signed.wire, peers=()).save(self.root_dir)  # fmt: skip
+            self._first_entry(clock, name)
+            self.config_file.write_text(config.default_text(name, http, url), encoding="utf-8")
+        except OSError as error:
+            raise OperatorError(f"can't make a command centre in {self.root_dir}: {error.strerror or error}") from error
+        return own
+
+    def _first_entry(self, clock: Clock, name: str) -> None:
+        database = self.open_database()
+        try:
+            database.run_blocking(
+                lambda connection: journal.append(
+                    connection, at_ms=clock.wall_ms(), kind="initialized", actor="center", subject="center",
+                    payload=facts.encode(Remark(what="initialized", detail=name)),
+                )
+            )  # fmt: skip
+        finally:
+            database.close()

@@ -1,0 +1,110 @@
+"""How long each hop took, as far as it can honestly be known.
+
+Two machines' wall clocks are compared only where both say that they are synchronised. Where the node's and our own clock
+readings show the same boot instant to within 20 ms (wall minus monotonic), both run on one machine, and the monotonic
+clock decides. Otherwise the figure is None; the raw readings stay in the alert's row for whoever knows better.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from command_center import event_feed
+from command_center.metrics import Metrics
+from relay.clock import Clock, ClockQuality
+from relay.database import Database
+from relay.header import Header, Kind
+from relay.spool import Spooled
+from relay.station import Answer, Arrival
+
+_SAME_BOOT_MS: Final = 20
+
+
+def spooled_to_stored_ms(header: Header, clock: Clock) -> int | None:
+    """From the node's signature to now, or None where the clocks can't be compared."""
+    wall_ms, monotonic_ms = clock.wall_ms(), clock.monotonic_ms()
+    boot_instants_apart_ms = (wall_ms - monotonic_ms) - (header.wall_ms - header.monotonic_ms)
+    if abs(boot_instants_apart_ms) <= _SAME_BOOT_MS and monotonic_ms >= header.monotonic_ms:
+        return monotonic_ms - header.monotonic_ms
+    if min(header.quality, clock.quality()) >= ClockQuality.SYNCHRONIZED and wall_ms >= header.wall_ms:
+        return wall_ms - header.wall_ms
+    return None
+
+
+class Timings:
+    """Measures on the event loop and writes in batches; a lost measurement is only that."""
+
+    def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._hops: list[tuple[bytes, int, int | None, float]] = []
+        self._answers: list[Answer] = []
+        self._wake = asyncio.Event()
+
+    def committed(self, arrivals: Sequence[Arrival]) -> None:
+        """Alerts are durable.
+
+        The station signs and hands over their receipts right after this call, in the same turn of the event loop; so the
+        next turn is when they are out.
+        """
+        alerts: list[tuple[bytes, int | None]] = [(a.envelope.id, spooled_to_stored_ms(a.envelope.header, self._clock)) for a in arrivals
+                  if a.envelope.header.kind is Kind.ALERT]  # fmt: skip
+        if alerts:
+            asyncio.get_running_loop().call_soon(
+                self._receipts_out, alerts, self._clock.monotonic_ms(), time.perf_counter()
+            )
+
+    def answered(self, answer: Answer) -> None:
+        """A node's receipt for something that we sent."""
+        self._answers.append(answer)
+        self._wake.set()
+
+    async def run(self, database: Database, after_commit: Callable[[], None]) -> None:
+        """Write measurements until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            hops, self._hops = self._hops, []
+            answers, self._answers = self._answers, []
+            await database.run(lambda connection, h=hops, a=answers: self._write(connection, h, a))  # type: ignore[misc]
+            after_commit()
+            await asyncio.sleep(0.02)  # batches bursts: measurements must not cost alerts their commits
+
+    def _receipts_out(
+        self, alerts: list[tuple[bytes, int | None]], committed_monotonic_ms: int, committed_s: float
+    ) -> None:
+        to_receipt_ms = (time.perf_counter() - committed_s) * 1000
+        for alert_id, to_stored_ms in alerts:
+            self._hops.append((alert_id, committed_monotonic_ms, to_stored_ms, to_receipt_ms))
+            self._metrics.observe_ms("stored_to_receipt", to_receipt_ms)
+            if to_stored_ms is not None:
+                self._metrics.observe_ms("spooled_to_stored", to_stored_ms)
+        self._wake.set()
+
+    def _write(
+        self, connection: sqlite3.Connection, hops: list[tuple[bytes, int, int | None, float]], answers: list[Answer]
+    ) -> None:
+        connection.executemany("INSERT OR IGNORE INTO hop VALUES (?, ?, ?, ?)", hops)
+        touched = {row[0] for hop in hops
+                   for row in connection.execute("SELECT incident FROM alert WHERE id = ?", (hop[0],))}  # fmt: skip
+        for answer in answers:
+            row = connection.execute(
+                "UPDATE sent_acknowledgement SET to_node_ms = MAX(0, ? - put_monotonic_ms) "
+                "WHERE envelope_id = ? AND boot_id = ? AND to_node_ms IS NULL RETURNING incident, to_node_ms",
+                (answer.at_monotonic_ms, answer.envelope_id, self._clock.boot_id),
+            ).fetchone()
+            if row is not None:
+                touched.add(row[0])
+                self._metrics.observe_ms("acknowledged_to_node", row[1])
+        for incident in touched:
+            event_feed.note(connection, "incident", incident)
+
+
+def note_sent(connection: sqlite3.Connection, spooled: Spooled, incident: int, clock: Clock) -> None:
+    """Remember when an acknowledgement was put into the spool, so that the node's receipt can be timed."""
+    connection.execute(
+        "INSERT OR IGNORE INTO sent_acknowledgement VALUES (?, ?, ?, ?, NULL)",
+        (spooled.envelope.id, incident, clock.monotonic_ms(), clock.boot_id),
+    )

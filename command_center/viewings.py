@@ -1,0 +1,40 @@
+"""Who looked at what: journalled, once for each session and thing within ten minutes."""
+
+import sqlite3
+from collections import OrderedDict
+from typing import Final
+
+from command_center import facts, journal
+from command_center.accounts import SignedIn
+from command_center.facts import Remark
+from relay.clock import Clock
+from relay.database import Database
+
+AGAIN_AFTER_MS: Final = 10 * 60 * 1000
+_REMEMBERED: Final = 10_000
+
+
+class Viewings:
+    """Notes looks before what was looked at is handed out."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._noted: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+
+    async def note(self, person: SignedIn, subject: str) -> None:
+        """Journal that a person looks at something."""
+        key, now = (person.token_sha256, subject), self._clock.monotonic_ms()
+        if now - self._noted.get(key, -AGAIN_AFTER_MS) < AGAIN_AFTER_MS:
+            return
+        self._noted[key] = now
+        while len(self._noted) > _REMEMBERED:
+            self._noted.popitem(last=False)  # the worst that follows is a second entry
+
+        def work(connection: sqlite3.Connection) -> None:
+            journal.append(
+                connection, at_ms=self._clock.wall_ms(), kind="viewed", actor=f"user:{person.username}",
+                subject=subject, payload=facts.encode(Remark(what="viewed", detail=person.role.value)),
+            )  # fmt: skip
+
+        await self._database.run(work)

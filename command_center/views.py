@@ -1,0 +1,213 @@
+"""From journal entries to views, one way only: live ingest and ``replay`` run the same code.
+
+Called inside a transaction, after (live) or while (replay) the entry is read from the journal.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from command_center import exhibits, fleet, incident_store, journal, view_schema
+from command_center.errors import ActionRefused, JournalDamaged
+from command_center.facts import EnvelopeStored, IncidentAct, NodeChange, ObjectStored, Remark
+from command_center.facts import decode as decode_fact
+from command_center.fleet import Standing
+from command_center.incident_store import Placed
+from command_center.journal import Entry
+from relay import envelope as envelopes
+from relay import passport as passports
+from relay.envelope import Envelope
+from relay.errors import HeardError
+from relay.header import Kind
+from relay.identity import Identity
+from relay.kinds import alert as alerts
+from relay.kinds.alert import Alert
+from relay.kinds.body import decode as decode_body
+from relay.kinds.chunk import Chunk
+from relay.kinds.exhibit import Exhibit
+from relay.kinds.heartbeat import Heartbeat
+
+Body = Alert | Exhibit | Chunk | Heartbeat | None
+"""None: a kind that the centre only keeps."""
+
+
+class BodyOpener:
+    """Opens bodies with the authority's key; one shared secret for each node is kept."""
+
+    def __init__(self, authority: Identity) -> None:
+        self._authority = authority
+        self._secrets: dict[bytes, bytes] = {}
+
+    def open(self, envelope: Envelope, sealing_key: bytes) -> Body:
+        """The typed body.
+
+        Raises:
+            SenderError: it does not open, or is not what its kind says.
+        """
+        secret = self._secrets.get(sealing_key)
+        if secret is None:
+            secret = self._secrets[sealing_key] = self._authority.shared_secret(sealing_key)
+        return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
+
+
+_STRUCTS: Final[dict[Kind, type[Exhibit] | type[Chunk] | type[Heartbeat]]] = {
+    Kind.EXHIBIT: Exhibit,
+    Kind.CHUNK: Chunk,
+    Kind.HEARTBEAT: Heartbeat,
+}
+
+
+def decode(kind: Kind, body: bytes) -> Body:
+    """A body by its kind.
+
+    Raises:
+        Malformed: it is not one.
+    """
+    if kind is Kind.ALERT:
+        return alerts.decode(body)
+    shape = _STRUCTS.get(kind)
+    return None if shape is None else decode_body(body, shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A row that does not follow from the journal."""
+
+    table: str
+    text: str
+
+
+def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Envelope, body: Body,
+                   stored: EnvelopeStored, placed: Placed | None) -> list[int]:  # fmt: skip
+    """What an envelope makes of the views; returns the incidents that it touched."""
+    if isinstance(body, Alert) and placed is not None:
+        incident_store.write_alert(connection, envelope, body, stored, placed, entry_id)
+        return [placed.incident.id]
+    if isinstance(body, Exhibit):
+        exhibits.announce(connection, body)
+        row = connection.execute("SELECT incident FROM alert WHERE id = ?", (body.alert_id,)).fetchone()
+        return [row[0]] if row else []
+    return []
+
+
+class Replay:
+    """Rebuilds the views in a database of its own, entry by entry, and compares."""
+
+    TABLES: Final = {
+        "incident": "id", "alert": "id", "exhibit_item": "alert_id, sha256", "stored_object": "sha256", "node": "id",
+    }  # fmt: skip
+
+    def __init__(self, opener: BodyOpener) -> None:
+        self._opener = opener
+        self._window_ms = 30_000
+        self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
+        self.rebuilt.executescript(view_schema.SCHEMA[0] + fleet.SCHEMA[0])
+
+    def run(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Yields one line for each thing that does not follow; the first wrong entry first."""
+        for entry in journal.entries(connection):
+            try:
+                self._apply(entry)
+            except (HeardError, ActionRefused, sqlite3.Error, ValueError) as error:
+                yield f"entry {entry.id} ({entry.kind}, {entry.subject}) can't be applied to the views: {error}"
+                return
+        for table, key in self.TABLES.items():
+            yield from self._compare(connection, table, key)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self.rebuilt.close()
+
+    def _apply(self, entry: Entry) -> None:
+        if entry.kind in _ENVELOPE_KINDS:
+            self._apply_envelope(entry)
+            return
+        apply = _APPLIERS.get(entry.kind)
+        if apply is not None:
+            apply(self.rebuilt, entry)
+        elif entry.kind == "configured":
+            remark = decode_fact(entry.payload, Remark)
+            if remark.what == "window_ms":
+                self._window_ms = int(remark.detail)
+
+    def _apply_envelope(self, entry: Entry) -> None:
+        stored = decode_fact(entry.payload, EnvelopeStored)
+        envelope = envelopes.parse(stored.wire)
+        row = self.rebuilt.execute("SELECT passport FROM node WHERE id = ?", (envelope.header.origin,)).fetchone()
+        if row is None:
+            raise JournalDamaged(f"no entry before it admits the node {envelope.header.origin.hex()}")
+        passport = msgspec.msgpack.decode(
+            msgspec.msgpack.decode(row[0], type=tuple[bytes, bytes])[0], type=passports.Passport
+        )
+        envelopes.verify(envelope, passport.signing_key)
+        body = self._opener.open(envelope, passport.sealing_key)
+        placed = None
+        if isinstance(body, Alert):
+            placed = incident_store.place_alert(self.rebuilt, envelope, body, stored, self._window_ms)
+            if entry.subject != f"incident:{placed.incident.id}":
+                raise JournalDamaged(f"it should belong to incident {placed.incident.id}")
+        write_envelope(self.rebuilt, entry.id, envelope, body, stored, placed)
+
+    def _compare(self, connection: sqlite3.Connection, table: str, key: str) -> Iterator[str]:
+        query = f"SELECT * FROM {table} ORDER BY {key}"  # noqa: S608  names from the table above
+        expected, found = self.rebuilt.execute(query), connection.execute(query)
+        columns = [column[0] for column in expected.description]
+        while True:
+            left, right = expected.fetchone(), found.fetchone()
+            if left == right:
+                if left is None:
+                    return
+                continue
+            if left is None or right is None or left[0] != right[0]:
+                yield f"view {table}: expected the row {_name(left)}, found {_name(right)}"
+            else:
+                wrong = [name for name, one, other in zip(columns, left, right, strict=True) if one != other]
+                yield f"view {table}, row {_name(left)}: {', '.join(wrong)} do not follow from the journal"
+            return
+
+
+def _name(row: tuple[object, ...] | None) -> str:
+    if row is None:
+        return "none"
+    return row[0].hex() if isinstance(row[0], bytes) else str(row[0])
+
+
+_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat"})
+
+
+def _apply_acknowledge(connection: sqlite3.Connection, entry: Entry) -> None:
+    incident_store.apply_acknowledge(connection, decode_fact(entry.payload, IncidentAct), entry.at_ms)
+
+
+def _apply_close(connection: sqlite3.Connection, entry: Entry) -> None:
+    incident_store.apply_close(connection, decode_fact(entry.payload, IncidentAct), entry.at_ms)
+
+
+def apply_object(connection: sqlite3.Connection, entry: Entry) -> None:
+    """An object was stored."""
+    fact = decode_fact(entry.payload, ObjectStored)
+    exhibits.note_stored(connection, fact.sha256, fact.size_bytes, fact.media_type, entry.at_ms)
+
+
+def apply_node(connection: sqlite3.Connection, entry: Entry) -> None:
+    """A node was admitted, or its standing changed."""
+    fact = decode_fact(entry.payload, NodeChange)
+    if fact.passport:
+        statement, signature = msgspec.msgpack.decode(fact.passport, type=tuple[bytes, bytes])
+        del signature  # checked before it was journalled
+        passport = msgspec.msgpack.decode(statement, type=passports.Passport)
+        fleet.admit(connection, passports.SignedPassport(passport=passport, wire=fact.passport))
+    else:
+        fleet.set_standing(connection, fact.node, Standing(fact.status), fact.reason)
+
+
+_APPLIERS: Final[dict[str, Callable[[sqlite3.Connection, Entry], None]]] = {
+    "incident-acknowledged": _apply_acknowledge,
+    "incident-closed": _apply_close,
+    "object-stored": apply_object,
+    "node-admitted": apply_node,
+    "node-standing": apply_node,
+}

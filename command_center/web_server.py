@@ -1,0 +1,78 @@
+"""Uvicorn inside our own task group: it neither takes the signals nor decides when to stop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Generator
+
+import uvicorn
+from fastapi import FastAPI
+
+from relay.errors import ConfigError, EndpointInUse
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals are the command line's part."""
+        yield
+
+
+def bind(address: str) -> socket.socket:
+    """Take ``host:port``; port 0 takes a free one.
+
+    Raises:
+        ConfigError: not an address.
+        EndpointInUse: somebody else listens there.
+    """
+    host, port = require_address(address)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise EndpointInUse(
+            f"can't serve HTTP on {address}: {error.strerror or error}; stop what uses it, or choose another with --http"
+        ) from error
+    return listener
+
+
+def require_address(address: str) -> tuple[str, int]:
+    """Take ``host:port`` apart.
+
+    Raises:
+        ConfigError: not an address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"expected host:port to serve HTTP on, found {address!r}")
+    return host.strip("[]"), int(port)
+
+
+def url_of(listener: socket.socket) -> str:
+    """How nodes and people reach it, as far as this machine can tell; ``url`` in the configuration knows better."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  comparing, not binding
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def serve(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve for the block; open requests get 3 s when it ends."""
+    server = _Server(
+        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+                       timeout_graceful_shutdown=3, timeout_keep_alive=30)
+    )  # fmt: skip
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    try:
+        async with asyncio.timeout(10):
+            while not server.started and not task.done():  # noqa: ASYNC110  uvicorn offers no event
+                await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()

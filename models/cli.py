@@ -1,0 +1,162 @@
+"""`model-bundle`: pack, verify and install models, and choose the one in use.
+
+The only place of this package that prints and exits. Every command ends with 0, or with one line that says what was
+expected, what was found and what to do.
+"""
+
+import hashlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from models import bundle, signers
+from models.errors import ManifestInvalid, SignerKeyError
+from models.manifest import Measurement, ModelManifest, Task, WeightsFormat
+from models.registry import ModelId, Registry
+from relay.errors import HeardError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="a .heardmodel file")]
+SignerOption = Annotated[list[str] | None, typer.Option("--signer", help="a trusted public key, hexadecimal")]
+TrustOption = Annotated[Path | None, typer.Option("--trust", help="a file of trusted public keys, one on each line")]
+RegistryOption = Annotated[Path, typer.Option("--registry", help="the folder of installed models")]
+
+
+@app.command()
+def pack(
+    weights: Annotated[Path, typer.Argument(help="the weights: .onnx, .pt or .engine")],
+    *,
+    to: Annotated[Path, typer.Option("--to", help="the bundle to write")],
+    key: Annotated[Path, typer.Option("--key", help="the 32 raw bytes of an Ed25519 seed")],
+    name: Annotated[str, typer.Option("--name", help="the model's name, such as yard-detector")],
+    version: Annotated[str, typer.Option("--version", help="such as 1.0.0")],
+    labels: Annotated[str, typer.Option("--labels", help="the classes in the weights' order, with commas")],
+    license_: Annotated[str, typer.Option("--license", help="the weights' license")],
+    data_source: Annotated[str, typer.Option("--data-source", help="what the model learnt from")],
+    height: Annotated[int, typer.Option("--height", help="input height in pixels")] = 640,
+    width: Annotated[int, typer.Option("--width", help="input width in pixels")] = 640,
+    measured: Annotated[Path | None, typer.Option("--measured", help="measurements, a JSON list")] = None,
+) -> None:
+    """Signs weights and what is said about them into one bundle."""
+    signing_key = signers.read_signing_key(key)
+    size_bytes, digest = _measure(weights)
+    manifest = ModelManifest(
+        name=name,
+        version=version,
+        task=Task.DETECT,
+        labels=tuple(label.strip() for label in labels.split(",")),
+        input_height_px=height,
+        input_width_px=width,
+        format=_format_of(weights),
+        weights_file=weights.name,
+        weights_size_bytes=size_bytes,
+        weights_sha256=digest,
+        license=license_,
+        data_source=data_source,
+        measured=_measurements(measured),
+        created_at_utc=datetime.now(UTC).replace(microsecond=0),
+    )
+    made = bundle.pack(manifest, weights, signing_key, to)
+    print(f"{to}: {manifest.name} {manifest.version}, {size_bytes} bytes of weights, signer {made.signer.hex()}")
+
+
+@app.command()
+def verify(file: BundleArgument, signer: SignerOption = None, trust: TrustOption = None) -> None:
+    """Checks a bundle: layout, signature, manifest, weights."""
+    checked = bundle.verify(file, _trusted(signer, trust))
+    manifest = checked.manifest
+    print(f"{file}: good; {manifest.name} {manifest.version}, signed by {checked.signer.hex()}")
+
+
+@app.command()
+def install(
+    file: BundleArgument, registry: RegistryOption, signer: SignerOption = None, trust: TrustOption = None
+) -> None:
+    """Verifies a bundle and takes it into a registry, without using it yet."""
+    print(Registry(registry, _trusted(signer, trust)).install(file))
+
+
+@app.command()
+def activate(
+    model: Annotated[str, typer.Argument(help="an id that `install` or `list` printed")],
+    registry: RegistryOption,
+    signer: SignerOption = None,
+    trust: TrustOption = None,
+) -> None:
+    """Makes an installed model the one in use."""
+    selection = Registry(registry, _trusted(signer, trust)).activate(ModelId(model))
+    print(f"active {selection.active}, previous {selection.previous or 'none'}")
+
+
+@app.command()
+def rollback(registry: RegistryOption, signer: SignerOption = None, trust: TrustOption = None) -> None:
+    """Goes back to the model that was in use before."""
+    selection = Registry(registry, _trusted(signer, trust)).roll_back()
+    print(f"active {selection.active}, previous {selection.previous or 'none'}")
+
+
+@app.command("list")
+def list_installed(registry: RegistryOption) -> None:
+    """Lists the installed models. Not checked: whether they would pass."""
+    known = Registry(registry, frozenset())
+    selection = known.selection()
+    for installed in known.installed():
+        state = "installed"
+        if selection is not None and installed == selection.active:
+            state = "active"
+        elif selection is not None and installed == selection.previous:
+            state = "previous"
+        print(f"{state:9} {installed}")
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except HeardError as error:
+        print(f"model-bundle: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"model-bundle: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _trusted(named: list[str] | None, trust_file: Path | None) -> frozenset[bundle.Signer]:
+    trusted = frozenset(signers.parse_signer(text) for text in named or ())
+    if trust_file is not None:
+        trusted |= signers.read_trust_file(trust_file)
+    if not trusted:
+        raise SignerKeyError("expected somebody to trust, found nobody: give --signer HEX or --trust FILE")
+    return trusted
+
+
+def _measure(weights: Path) -> tuple[int, str]:
+    with weights.open("rb") as source:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    return weights.stat().st_size, digest
+
+
+def _format_of(weights: Path) -> WeightsFormat:
+    try:
+        return WeightsFormat(weights.suffix.removeprefix("."))
+    except ValueError:
+        known = ", ".join(f".{one.value}" for one in WeightsFormat)
+        raise ManifestInvalid(f"expected weights that end in {known}, found {weights.name}") from None
+
+
+def _measurements(file: Path | None) -> tuple[Measurement, ...]:
+    if file is None:
+        return ()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=tuple[Measurement, ...])
+    except msgspec.DecodeError as error:
+        raise ManifestInvalid(f"expected a JSON list of measurements in {file}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

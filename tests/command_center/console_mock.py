@@ -1,0 +1,399 @@
+"""A stand-in for the command center: it speaks the HTTP API that the console reads, and does what a test tells it.
+
+Run it to look at the console: `python -m tests.command_center.console_mock --port 8481 [--pictures DIR]`, where DIR may
+hold `pictures.json`, a list of `{"file", "label", "box"}`. Sign in as `okafor` with `correct horse`.
+"""
+
+import argparse
+import json
+import mimetypes
+import random
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, urlsplit
+
+STATIC_DIR: Final = Path(__file__).parents[2] / "command_center" / "console" / "static"
+POLICY: Final = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+USERNAME: Final = "okafor"
+PASSWORD: Final = "correct horse"
+CSRF: Final = "csrf-of-the-mock"
+SESSION: Final = {"username": USERNAME, "role": "dispatcher", "csrf": CSRF}
+MAX_FAILED_SIGN_INS: Final = 5
+
+Record = dict[str, Any]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(kw_only=True)
+class MockCenter:
+    """The center's state outlives `stop` and `start`, as a real one's survives its process."""
+
+    port: int = 0
+    heartbeat_s: float = 1.0
+    incidents: dict[int, Record] = field(default_factory=dict)
+    nodes: dict[str, Record] = field(default_factory=dict)
+    events: list[tuple[int, str, Record]] = field(default_factory=list)
+    pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    timelines: dict[int, list[Record]] = field(default_factory=dict)
+    sessions: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    failed_sign_ins: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    _server: "_Server | None" = None
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        self._server = _Server(("127.0.0.1", self.port), _Handler, self)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="mock-center")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering and end the open streams."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        with self.changed:
+            server.is_stopping = True
+            self.changed.notify_all()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        self._server = self._thread = None
+
+    @property
+    def watermark(self) -> int:
+        return self.events[-1][0] if self.events else 0
+
+    def publish(self, name: str, value: Record) -> None:
+        with self.changed:
+            self.events.append((self.watermark + 1, name, json.loads(json.dumps(value))))
+            self.changed.notify_all()
+
+    def forget_events(self) -> None:
+        """Make every id that was given so far too old to resume from, and end the open streams with `reset`."""
+        with self.changed:
+            self.events = [(self.watermark + 1000, "reset", {})]
+            self.changed.notify_all()
+
+    def add_incident(self, **facts: Any) -> Record:
+        """A new incident, raised now unless `age_s` says otherwise."""
+        number = len(self.incidents) + 1
+        at_ms = now_ms() - int(facts.pop("age_s", 0) * 1000)
+        incident: Record = {
+            "id": number, "number": f"INC-2026-{number:06}", "version": 1, "state": "unacknowledged", "label": "handgun",
+            "camera": "gate-2", "node": {"id": "n1", "name": "harbor-01", "site": "Harbor"}, "zone": "yard",
+            "precedence": "FLASH", "confidence": 0.91, "rule": "class_of_interest", "alert_count": 1,
+            "first_alert_at_ms": at_ms, "last_alert_at_ms": at_ms, "sighted_at_ms": at_ms - 140,
+            "clock_quality": "SYNCHRONIZED", "snapshot_url": None, "box_xyxy": [0.45, 0.55, 0.53, 0.62],
+            "acknowledged_by": None, "acknowledged_at_ms": None, "quarantined": False,
+            "hops": {"sighting_to_spooled_ms": 11.4, "spooled_to_stored_ms": 38.2, "stored_to_receipt_ms": 3.1,
+                     "acknowledged_to_node_ms": None},
+        } | facts  # fmt: skip
+        self.incidents[number] = incident
+        self.timelines[number] = [
+            {"at_ms": at_ms, "what": "alert", "who": incident["node"]["id"], "detail": "over ethernet"},
+            {"at_ms": at_ms + 3, "what": "incident-opened", "who": "center", "detail": ""},
+        ]
+        self.publish("incident", incident)
+        return incident
+
+    def change_incident(self, number: int, **facts: Any) -> Record:
+        incident = self.incidents[number]
+        incident.update(facts, version=incident["version"] + 1)
+        self.publish("incident", incident)
+        return incident
+
+    def acknowledge(self, number: int, who: str, *, quietly: bool = False) -> Record:
+        """Somebody sees it; `quietly`: no event tells the consoles, as if it were still under way."""
+        incident = self.incidents[number]
+        incident.update(
+            state="acknowledged", acknowledged_by=who, acknowledged_at_ms=now_ms(), version=incident["version"] + 1
+        )
+        self.timelines[number].append(
+            {"at_ms": now_ms(), "what": "incident-acknowledged", "who": f"user:{who}", "detail": ""}
+        )
+        if not quietly:
+            self.publish("incident", incident)
+        return incident
+
+    def put_node(self, name: str, **facts: Any) -> Record:
+        age_s = facts.pop("age_s", 0.0)
+        node: Record = {
+            "id": name, "name": name, "role": "node", "site": "Harbor", "state": "live", "interval_s": 10,
+            "last_heard_at_ms": now_ms() - int(age_s * 1000), "last_heard_age_ms": int(age_s * 1000), "gaps": [],
+            "missing": 0, "forgone": 0, "backlog": [0, 0, 0, 0, 0], "oldest_waiting_s": 0,
+            "cameras": [{"camera": "gate-2", "state": "seeing", "frames_per_s": 14.8, "detail": ""}],
+            "paths": [{"path": "ethernet", "is_up": True, "rtt_ms": 1.9}], "model": "demonstration 1", "release": "0.1.0",
+        } | facts  # fmt: skip
+        self.nodes[name] = node
+        self.publish("node", node)
+        return node
+
+    def add_picture(self, name: str, media_type: str, data: bytes) -> str:
+        self.pictures[name] = (media_type, data)
+        return f"/api/v1/snapshots/{name}"
+
+
+def painted_picture(width: int = 160, height: int = 90) -> bytes:
+    """A small PNG."""
+    rows = b"".join(b"\0" + bytes((40 + y, 60 + y // 2, 90 - y // 3) * width) for y in range(height))
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", size) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 32
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], center: MockCenter) -> None:
+        super().__init__(address, handler)
+        self.center = center
+        self.is_stopping = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that closes a connection is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    @property
+    def center(self) -> MockCenter:
+        return self.server.center
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+    def do_GET(self) -> None:
+        path, query = self._asked()
+        if not path.startswith("/api/v1/"):
+            self._static(path)
+        elif path == "/api/v1/session":
+            self._session()
+        elif not self._is_signed_in():
+            self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "sign in first"})
+        elif path == "/api/v1/incidents":
+            listed = [
+                i for i in self.center.incidents.values() if query.get("state") == "all" or i["state"] != "closed"
+            ]
+            self._answer(HTTPStatus.OK, {"watermark": self.center.watermark, "incidents": listed})
+        elif path == "/api/v1/nodes":
+            self._answer(HTTPStatus.OK, {"nodes": list(self.center.nodes.values())})
+        elif path == "/api/v1/events":
+            self._stream(int(self.headers.get("Last-Event-ID") or query.get("after") or 0))
+        elif path.startswith("/api/v1/snapshots/"):
+            self._picture(path.rpartition("/")[2])
+        else:
+            number = int(path.rpartition("/")[2])
+            whole = self.center.incidents[number] | {"alerts": [], "timeline": self.center.timelines[number]}
+            self._answer(HTTPStatus.OK, whole)
+
+    def do_POST(self) -> None:
+        path, _ = self._asked()
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        if path == "/api/v1/session":
+            self._sign_in(body)
+        elif not self._is_signed_in():
+            self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "sign in first"})
+        elif self.headers.get("X-Heard-CSRF") != CSRF:
+            self._answer(HTTPStatus.FORBIDDEN, {"detail": "the X-Heard-CSRF header is missing or wrong"})
+        else:
+            _, number, verb = path.rsplit("/", 2)
+            self._act(int(number), verb, body)
+
+    def do_DELETE(self) -> None:
+        self._asked()
+        self.center.sessions.clear()
+        self._answer(HTTPStatus.NO_CONTENT, None)
+
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        self.center.asked.append(f"{self.command} {self.path}")
+        parts = urlsplit(self.path)
+        return parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}
+
+    def _is_signed_in(self) -> bool:
+        return any(f"heard_session={session}" in (self.headers.get("Cookie") or "") for session in self.center.sessions)
+
+    def _session(self) -> None:
+        if self._is_signed_in():
+            self._answer(HTTPStatus.OK, SESSION)
+        else:
+            self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "nobody is signed in"})
+
+    def _sign_in(self, body: Record) -> None:
+        if self.center.failed_sign_ins >= MAX_FAILED_SIGN_INS:
+            self._answer(HTTPStatus.TOO_MANY_REQUESTS, {"detail": "too many failed sign-ins"})
+        elif (body.get("username"), body.get("password")) != (USERNAME, PASSWORD):
+            self.center.failed_sign_ins += 1
+            self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "wrong username or password"})
+        else:
+            session = f"session{len(self.center.sessions) + 1}"
+            self.center.sessions.add(session)
+            cookie = f"heard_session={session}; HttpOnly; SameSite=Strict; Path=/"
+            self._answer(HTTPStatus.OK, SESSION, {"Set-Cookie": cookie})
+
+    def _act(self, number: int, verb: str, body: Record) -> None:
+        incident = self.center.incidents[number]
+        if body["version"] != incident["version"]:
+            self._answer(HTTPStatus.CONFLICT, {"detail": "somebody else was first", "incident": incident})
+        elif verb == "acknowledge":
+            self._answer(HTTPStatus.OK, self.center.acknowledge(number, USERNAME))
+        else:
+            facts = {"disposition": body["disposition"], "note": body["note"], "closed_by": USERNAME}
+            self._answer(HTTPStatus.OK, self.center.change_incident(number, state="closed", **facts))
+
+    def _stream(self, after: int) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b": hello\n\n")
+        oldest = self.center.events[0][0] if self.center.events else 0
+        if after and after < oldest - 1:
+            self.wfile.write(b"event: reset\ndata: {}\n\n")
+            return
+        while not self.server.is_stopping:
+            with self.center.changed:
+                new = [event for event in self.center.events if event[0] > after]
+                if not new and not self.server.is_stopping:
+                    self.center.changed.wait(self.center.heartbeat_s)
+            for number, name, value in new:
+                self.wfile.write(f"id: {number}\nevent: {name}\ndata: {json.dumps(value)}\n\n".encode())
+                after = number
+            if not new:
+                self.wfile.write(b": heartbeat\n\n")
+
+    def _picture(self, name: str) -> None:
+        self._send(HTTPStatus.OK, *self.center.pictures[name])
+
+    def _static(self, path: str) -> None:
+        file = STATIC_DIR / (path.lstrip("/") or "index.html")
+        if file.parent != STATIC_DIR or not file.is_file():
+            self._answer(HTTPStatus.NOT_FOUND, {"detail": "no such file"})
+            return
+        self._send(HTTPStatus.OK, mimetypes.guess_type(file.name)[0] or "", file.read_bytes())
+
+    def _answer(self, status: HTTPStatus, value: Record | None, headers: dict[str, str] | None = None) -> None:
+        self._send(status, "application/json", b"" if value is None else json.dumps(value).encode(), headers)
+
+    def _send(self, status: HTTPStatus, media_type: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Type": media_type, "Content-Security-Policy": POLICY} | (headers or {})).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+
+Scene = tuple[str, str, str, str, str, str, float, str]
+SCENES: Final[Sequence[Scene]] = (
+    ("Harbor", "harbor-01", "gate-2", "yard", "FLASH", "class_of_interest", 0.91, "SYNCHRONIZED"),
+    ("Harbor", "harbor-01", "quay-east", "quay", "FLASH", "class_of_interest", 0.84, "SYNCHRONIZED"),
+    ("Depot South", "depot-02", "dock-4", "loading", "IMMEDIATE", "zone_intrusion", 0.77, "UNSET"),
+    ("Station Mitte", "station-07", "hall-b", "", "IMMEDIATE", "loitering", 0.68, "FREE_RUNNING"),
+    ("Depot South", "depot-02", "fence-n", "perimeter", "PRIORITY", "tamper", 0.99, "UNSET"),
+)
+
+
+def load_pictures(center: MockCenter, pictures_dir: Path | None) -> list[Record]:
+    """Pictures with their labels and boxes; the painted one where there is no folder."""
+    if pictures_dir is None:
+        url = center.add_picture("painted", "image/png", painted_picture())
+        return [{"url": url, "label": "handgun", "box": [0.45, 0.55, 0.53, 0.62]}]
+    listed: list[Record] = json.loads((pictures_dir / "pictures.json").read_text())
+    for picture in listed:
+        file = pictures_dir / picture["file"]
+        picture["url"] = center.add_picture(file.name, mimetypes.guess_type(file.name)[0] or "", file.read_bytes())
+    return listed
+
+
+def tell_story(center: MockCenter, pictures_dir: Path | None) -> None:
+    """Fill the center with a believable evening."""
+    center.put_node("harbor-01", cameras=[
+        {"camera": "gate-2", "state": "seeing", "frames_per_s": 14.8, "detail": ""},
+        {"camera": "quay-east", "state": "seeing", "frames_per_s": 9.9, "detail": ""},
+    ], age_s=2)  # fmt: skip
+    center.put_node("depot-02", site="Depot South", state="late", age_s=38, missing=14, gaps=[[812, 820], [851, 855]],
+                    backlog=[2, 4, 0, 7, 0], oldest_waiting_s=41, cameras=[
+                        {"camera": "dock-4", "state": "seeing", "frames_per_s": 6.1, "detail": ""},
+                        {"camera": "fence-n", "state": "faulty", "frames_per_s": 5.0, "detail": "frozen picture for 3 min"}],
+                    paths=[{"path": "lte", "is_up": True, "rtt_ms": 212}, {"path": "ethernet", "is_up": False, "rtt_ms": 0}],
+                    )  # fmt: skip
+    center.put_node("station-07", site="Station Mitte", state="silent", age_s=544, cameras=[
+        {"camera": "hall-b", "state": "lost", "frames_per_s": 0, "detail": "RTSP refused: 401"}])  # fmt: skip
+    center.put_node("relay-harbor", role="relay", age_s=1, cameras=[])
+    center.put_node("gate-new", state="waiting", last_heard_at_ms=None, last_heard_age_ms=None, cameras=[])
+    pictures = load_pictures(center, pictures_dir)
+    for at, age_s in enumerate((6900, 3100, 2200, 760, 410, 260, 190, 96, 41, 12)):
+        raise_scene(center, pictures, at, age_s=age_s)
+    for number, who in ((1, "rivera"), (2, "okafor"), (4, "rivera"), (5, "okafor")):
+        seen = center.acknowledge(number, who)
+        seen["acknowledged_at_ms"] = seen["first_alert_at_ms"] + 8400 + number * 900
+        seen["hops"]["acknowledged_to_node_ms"] = 52.0
+    center.change_incident(2, state="closed", disposition="false_alarm")
+    center.change_incident(8, quarantined=True)
+    center.incidents[10]["alert_count"] = 4
+
+
+def raise_scene(center: MockCenter, pictures: Sequence[Record], at: int, *, age_s: float = 0) -> Record:
+    site, node, camera, zone, precedence, rule, confidence, quality = SCENES[at % len(SCENES)]
+    picture = pictures[at % len(pictures)]
+    hops = {"sighting_to_spooled_ms": 11.4 + at, "spooled_to_stored_ms": None if quality == "UNSET" else 38.2 * (1 + at % 4),
+            "stored_to_receipt_ms": 3.1, "acknowledged_to_node_ms": None}  # fmt: skip
+    return center.add_incident(
+        label=picture["label"], camera=camera, zone=zone, node={"id": node, "name": node, "site": site},
+        precedence=precedence, rule=rule, confidence=confidence, clock_quality=quality, hops=hops, age_s=age_s,
+        snapshot_url=None if at == 6 else picture["url"], box_xyxy=picture["box"],
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8481)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--every", type=float, default=25.0, metavar="SECONDS", help="a new incident so often")
+    asked = parser.parse_args()
+    with MockCenter(port=asked.port) as center:
+        tell_story(center, asked.pictures)
+        print(f"{center.url}  {USERNAME} / {PASSWORD}")
+        pictures = load_pictures(center, asked.pictures)
+        chance = random.Random(7)
+        next_at = time.monotonic() + asked.every
+        while True:
+            time.sleep(2)
+            center.put_node("harbor-01", cameras=center.nodes["harbor-01"]["cameras"])
+            if time.monotonic() > next_at:
+                raise_scene(center, pictures, chance.randrange(len(SCENES)))
+                next_at = time.monotonic() + asked.every
+
+
+if __name__ == "__main__":
+    main()

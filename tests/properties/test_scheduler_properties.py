@@ -1,0 +1,132 @@
+"""The scheduler's promises hold for every set of envelopes, links and answers."""
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.path import Lane
+from relay.precedence import Precedence
+from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, lane_of, note_sent, plan
+
+POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
+NOW = 10_000_000
+
+links = st.lists(
+    st.builds(LinkView, id=st.integers(1, 5).map(LinkId), peer=st.sampled_from([b"a", b"b", b"c"]),
+              rtt_ms=st.floats(0.1, 5_000), is_metered=st.booleans()),
+    max_size=4, unique_by=lambda link: link.id,
+)  # fmt: skip
+attempts = st.dictionaries(
+    st.sampled_from([b"a", b"b", b"c"]),
+    st.builds(Attempt, sent_ms=st.integers(NOW - 8_000_000, NOW), count=st.integers(1, 40), is_held_there=st.booleans()),
+    max_size=3,
+)
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[Entry]:
+    every_link = draw(links)
+    found = [
+        Entry(number=number, precedence=draw(st.sampled_from(Precedence)), size_bytes=draw(st.integers(100, 6_000)),
+              links=draw(st.lists(st.sampled_from(every_link), unique=True)) if every_link else [], attempts=draw(attempts))
+        for number in range(1, draw(st.integers(0, 12)) + 1)
+    ]  # fmt: skip
+    return sorted(found, key=lambda entry: (entry.precedence, entry.number))
+
+
+def is_due(entry: Entry, link: LinkView) -> bool:
+    attempt = entry.attempts.get(link.peer)
+    return attempt is None or attempt.again_at_ms(link.rtt_ms, POLICY) <= NOW
+
+
+def in_flight(found: Sequence[Entry], link: LinkView, lane: Lane) -> list[Entry]:
+    """What was sent on a link, is not held there, and has time left to be answered."""
+    return [
+        entry for entry in found
+        if link in entry.links and lane_of(entry.precedence) == lane and (known := entry.attempts.get(link.peer)) is not None
+        and not known.is_held_there and not is_due(entry, link)
+    ]  # fmt: skip
+
+
+@given(entries())
+def test_plan_keeps_its_promises(found: list[Entry]) -> None:
+    by_number = {entry.number: entry for entry in found}
+    decided = plan(found, NOW, POLICY)
+    assert decided.next_look_ms > NOW
+    order = [by_number[number].precedence for number, _ in decided.sends]
+    assert order == sorted(order), "more urgent ones go first"
+    assert len(set(decided.sends)) == len(decided.sends), "nothing goes twice on one link"
+    for number, link_id in decided.sends:
+        entry = by_number[number]
+        link = next((link for link in entry.links if link.id == link_id), None)
+        assert link is not None, "only on a link that leads there"
+        assert is_due(entry, link), "not before its time"
+        if entry.precedence != Precedence.FLASH:
+            assert sum(n == number for n, _ in decided.sends) == 1, "one link at a time but for FLASH"
+    for number, until_ms in decided.parked:
+        assert until_ms > NOW
+        assert all(number != n for n, _ in decided.sends)
+        held = [known.is_held_there for link in by_number[number].links if (known := by_number[number].attempts.get(link.peer))]
+        assert any(held), "only what somebody holds is parked"
+
+
+@given(entries())
+def test_windows_are_kept(found: list[Entry]) -> None:
+    decided = plan(found, NOW, POLICY)
+    for link in {link.id: link for entry in found for link in entry.links}.values():
+        sent = [entry for entry in found if (entry.number, link.id) in decided.sends]
+        urgent = [e for e in sent if lane_of(e.precedence) == Lane.URGENT]
+        bulk = [e.size_bytes for e in sent if lane_of(e.precedence) == Lane.BULK]
+        before = sum(e.size_bytes for e in in_flight(found, link, Lane.BULK))
+        if urgent:
+            assert len(urgent) + len(in_flight(found, link, Lane.URGENT)) <= POLICY.urgent_window
+        if bulk:  # the last one may reach over the edge, and no more than that
+            assert before + sum(bulk) - bulk[-1] < POLICY.bulk_window_bytes
+
+
+@given(entries())
+def test_flash_goes_on_every_link_where_it_is_due(found: list[Entry]) -> None:
+    decided = plan(found, NOW, POLICY)
+    for entry in found:
+        if entry.precedence != Precedence.FLASH:
+            continue
+        for link in entry.links:
+            if is_due(entry, link) and (entry.number, link.id) not in decided.sends:
+                room = POLICY.urgent_window - len(in_flight(found, link, Lane.URGENT))
+                assert sum(link_id == link.id for _, link_id in decided.sends) >= room, "only a full window holds it back"
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(Precedence), st.integers(200, 6_000)), min_size=1, max_size=40),
+    links.filter(bool),
+)
+def test_nothing_starves_and_retries_never_stop(wanted: list[tuple[Precedence, int]], every_link: list[LinkView]) -> None:
+    """Nobody ever answers: every envelope is still offered again and again, also past full windows."""
+    found = sorted((Entry(number=n, precedence=p, size_bytes=size, links=every_link)
+                    for n, (p, size) in enumerate(wanted, 1)), key=lambda entry: (entry.precedence, entry.number))  # fmt: skip
+    by_number = {entry.number: entry for entry in found}
+    peers = {link.id: link.peer for link in every_link}
+    sent: dict[int, list[int]] = {entry.number: [] for entry in found}
+    now = NOW
+    end = now + 40 * 60_000
+    while now < end:
+        decided = plan(found, now, POLICY)
+        for number, link_id in decided.sends:
+            note_sent(by_number[number], peers[link_id], now)
+            sent[number].append(now)
+        now = max(now + 250, min(decided.next_look_ms, now + 5_000))
+    for number, times in sent.items():
+        assert len(times) >= 2, f"{by_number[number].precedence.name} {number} starves behind the others: {times}"
+        assert times[-1] > end - 20 * 60_000, f"{by_number[number].precedence.name} {number} was given up: {times}"
+
+
+@given(st.integers(1, 60), st.floats(0.1, 100_000), st.booleans())
+def test_retry_delays_grow_and_are_capped(count: int, rtt_ms: float, is_held: bool) -> None:
+    attempt = Attempt(sent_ms=NOW, count=count, is_held_there=is_held)
+    delay = attempt.again_at_ms(rtt_ms, POLICY) - NOW
+    following = Attempt(sent_ms=NOW, count=count + 1, is_held_there=is_held).again_at_ms(rtt_ms, POLICY) - NOW
+    assert POLICY.least_retry_ms <= delay <= following <= POLICY.most_recheck_ms
+    if not is_held:
+        assert delay <= POLICY.most_retry_ms
