@@ -13,11 +13,15 @@ from typing import Final
 import msgspec
 import structlog
 
+from relay import envelope as envelopes
 from relay.clock import Clock
 from relay.database import Database
-from relay.emitter import EmitRequest, Emitted
+from relay.emitter import EmitRequest
+from relay.envelope import Envelope
 from relay.header import Kind
+from relay.identity import Identity
 from relay.ids import EnvelopeId
+from relay.kinds import alert as alerts
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
 from relay.precedence import Precedence
@@ -170,17 +174,23 @@ class AnswerBook:
         # Only names from this file go into the statement.
         connection.execute(f"INSERT INTO answer ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
 
-    def emitted(self, emitted: Emitted, request: EmitRequest) -> None:
-        """Another program raised an alert through the door; it is durable already."""
-        monotonic_ms, wall_ms = self._clock.monotonic_ms(), self._clock.wall_ms()
-        self._note(
+    def emitted(self, connection: sqlite3.Connection, spooled: Spooled, request: EmitRequest) -> None:
+        """Another program raised an alert through the door: begin its row, in the transaction that spools it."""
+        self._adopt(connection, spooled.envelope, Alert(
+            label=request.label, camera=request.camera, zone=request.zone, confidence=request.confidence,
+            rule=Rule.EMITTED, age_ms=request.age_ms,
+        ))  # fmt: skip
+
+    def _adopt(self, connection: sqlite3.Connection, envelope: Envelope, alert: Alert) -> None:
+        header = envelope.header
+        connection.execute(
             "INSERT OR IGNORE INTO answer (alert_id, sequence, boot_id, label, camera, zone, rule, track, confidence, "
             "precedence, clip_time_ms, sighted_monotonic_ms, sighted_wall_ms, header_monotonic_ms, header_wall_ms, "
-            "spooled_monotonic_ms, spooled_wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
-            (bytes.fromhex(emitted.id), emitted.sequence, self._clock.boot_id, request.label, request.camera,
-             request.zone, int(Rule.EMITTED), request.confidence, int(Precedence[request.precedence.upper()]),
-             max(0, monotonic_ms - request.age_ms), max(0, wall_ms - request.age_ms), monotonic_ms, wall_ms,
-             monotonic_ms, wall_ms),
+            "spooled_monotonic_ms, spooled_wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
+            (envelope.id, header.sequence, self._clock.boot_id, alert.label, alert.camera, alert.zone,
+             int(alert.rule), alert.track, alert.confidence, int(header.precedence),
+             max(0, header.monotonic_ms - alert.age_ms), max(0, header.wall_ms - alert.age_ms), header.monotonic_ms,
+             header.wall_ms, header.monotonic_ms, header.wall_ms),
         )  # fmt: skip
 
     def spooled(self, alert_id: EnvelopeId) -> None:
@@ -227,14 +237,27 @@ class AnswerBook:
                  int(acknowledgement.state), monotonic_ms, wall_ms, acknowledgement.role, alert_id),
             )  # fmt: skip
 
-    def reconcile(self, connection: sqlite3.Connection) -> int:
-        """Find the answers that a kill took away; how many. At start, before anything is sent."""
+    def reconcile(self, connection: sqlite3.Connection, identity: Identity, authority_sealing_key: bytes) -> int:
+        """Find what happened while nobody wrote it down; how many. At start, before anything is sent.
+
+        Alerts that another program put into the spool while the node was off get their row; answers that a kill took
+        away are found again, because an alert leaves the spool by its receipt only.
+        """
+        secret = identity.shared_secret(authority_sealing_key)
+        orphans = connection.execute(
+            "SELECT wire FROM envelope WHERE origin = ? AND kind = ? AND NOT EXISTS "
+            "(SELECT 1 FROM answer WHERE alert_id = id)",
+            (identity.node_id, int(Kind.ALERT)),
+        ).fetchall()
+        for (wire,) in orphans:
+            envelope = envelopes.parse(wire)
+            self._adopt(connection, envelope, alerts.decode(envelopes.open_body(envelope, secret)))
         cursor = connection.execute(
             "UPDATE answer SET heard_monotonic_ms = ?, heard_wall_ms = ?, heard_by = 'receipt' "
             "WHERE heard_wall_ms IS NULL AND NOT EXISTS (SELECT 1 FROM envelope WHERE id = alert_id)",
             (self._clock.monotonic_ms(), self._clock.wall_ms()),
         )
-        return cursor.rowcount
+        return len(orphans) + cursor.rowcount
 
     async def run(self, database: Database) -> None:
         """Write what was noted, until cancelled; what is waiting then is written first."""

@@ -67,7 +67,9 @@ class Node:
         self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock)
         self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled)
         order = model_order(config, weights)
-        self.eyes = [Eye(camera, order, reports=self, clock=station.clock, module=eye_module) for camera in config.camera]
+        self.eyes = [
+            Eye(camera, order, reports=self, clock=station.clock, module=eye_module) for camera in config.camera
+        ]
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
                                          cameras=self.cameras)  # fmt: skip
         self._started_wall_ms = station.clock.wall_ms()
@@ -153,7 +155,9 @@ async def open_node(
             Station.open(station_config, inbox=inbox, extra_parts={answered.PART: answered.SCHEMA}, clock=clock)
         )
         station.on_answer(book.answered)
-        found = await station.database.run(book.reconcile)
+        found = await station.database.run(
+            lambda connection: book.reconcile(connection, station.identity, station.authority.sealing_key)
+        )
         if found:
             _log.info("answers found again after a restart", alerts=found)
         writer = asyncio.create_task(book.run(station.database), name="answers")

@@ -35,7 +35,8 @@ class Sight:
     def look(self, frame: Frame) -> Look:
         """Process a frame; frames must come in the order of their capture times."""
         detections = one_each(self._detector.detect(frame))
-        tracks = self._tracker.update(detections, frame.captured_monotonic_ms)
+        tracks = self._tracker.update(detections, frame.captured_monotonic_ms,
+                                      frame_size_px=(frame.width_px, frame.height_px))  # fmt: skip
         scene = Scene(now_ms=frame.captured_monotonic_ms, width_px=frame.width_px, height_px=frame.height_px,
                       tracks=[track for track in tracks if track.is_confirmed])  # fmt: skip
         return Look(detections=detections, tracks=tracks,

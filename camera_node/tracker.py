@@ -85,15 +85,20 @@ class Tracker:
         self._next_number = 1
         self._last_ms: int | None = None
 
-    def update(self, detections: Sequence[Detection], now_ms: int) -> list[Track]:
+    def update(
+        self, detections: Sequence[Detection], now_ms: int, *, frame_size_px: tuple[int, int] | None = None
+    ) -> list[Track]:
         """Take one frame's boxes; every track that is seen or only just lost comes out.
 
-        ``now_ms`` is the frame's monotonic capture time.
+        ``now_ms`` is the frame's monotonic capture time. With ``frame_size_px`` (width, height), what is lost and would be
+        outside the picture now has left it: who comes in there next is somebody else.
         """
         settings = self._settings
         step_s = 0.0 if self._last_ms is None else max(0, now_ms - self._last_ms) / 1000
         self._last_ms = now_ms
         self._predict(step_s)
+        if frame_size_px is not None:
+            self._things = [thing for thing in self._things if thing.is_seen or _is_within(thing.mean, frame_size_px)]
         for thing in self._things:
             thing.is_seen = False
         sure = [d for d in detections if d.confidence >= settings.sure_confidence]
@@ -168,6 +173,10 @@ class Tracker:
                 confidence=detection.confidence, votes={detection.label: detection.confidence},
             ))  # fmt: skip
             self._next_number += 1
+
+
+def _is_within(mean: Floats, frame_size_px: tuple[int, int]) -> bool:
+    return bool(0 <= mean[0] <= frame_size_px[0] and 0 <= mean[1] <= frame_size_px[1])
 
 
 def _public(thing: _Thing) -> Track:

@@ -6,6 +6,7 @@ milliseconds on purpose and runs on a worker thread, at most two at once.
 """
 
 import asyncio
+import contextlib
 import enum
 import hashlib
 import re
@@ -27,6 +28,7 @@ from command_center.metrics import Metrics
 from command_center.readers import Readers
 from relay.clock import Clock
 from relay.database import Database
+from relay.errors import OperatorError
 
 SCHEMA: Final = (
     """
@@ -60,6 +62,7 @@ FAILURES_ALLOWED_WIDE: Final = 25
 """For one name from any address, and for one address with any name: guessing from many places, or many names."""
 FAILURE_WINDOW_MS: Final = 15 * 60 * 1000
 MIN_PASSWORD_CHARACTERS: Final = 12
+MOST_WAITING_PASSWORDS: Final = 32
 _NAME: Final = re.compile(r"^[a-z0-9][a-z0-9._-]{0,31}$")
 _USE_NOTED_EVERY_MS: Final = 60_000
 
@@ -104,6 +107,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="password")
+        self._waiting = 0
         self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
 
     def hash(self, password: str) -> str:
@@ -111,9 +115,19 @@ class Passwords:
         return self._hasher.hash(password)
 
     async def is_right(self, encoded: str | None, password: str) -> bool:
-        """Whether the password matches; for None it takes as long and is False."""
+        """Whether the password matches; for None it takes as long and is False.
+
+        Raises:
+            AccessDenied: too many wait already; guessing must not use up this machine.
+        """
+        if self._waiting >= MOST_WAITING_PASSWORDS:
+            raise AccessDenied("too many people sign in at this moment: try again in a few seconds", status=429)
         loop = asyncio.get_running_loop()
-        matches = await loop.run_in_executor(self._executor, self._verify, encoded or self._decoy, password)
+        self._waiting += 1
+        try:
+            matches = await loop.run_in_executor(self._executor, self._verify, encoded or self._decoy, password)
+        finally:
+            self._waiting -= 1
         return matches and encoded is not None
 
     def close(self) -> None:
@@ -233,11 +247,14 @@ class Door:
         if row is None or now - row[2] > self._absolute_ms or now - row[3] > self._idle_ms:
             return None
         if now - row[3] > _USE_NOTED_EVERY_MS:
-            await self._database.run(
-                lambda connection: connection.execute(
-                    "UPDATE session SET used_at_ms = ? WHERE token_sha256 = ?", (now, digest)
+            with contextlib.suppress(
+                OperatorError
+            ):  # a full disk ends the session early at worst, and must not end it now
+                await self._database.run(
+                    lambda connection: connection.execute(
+                        "UPDATE session SET used_at_ms = ? WHERE token_sha256 = ?", (now, digest)
+                    )
                 )
-            )
         return SignedIn(username=row[0], role=UserRole(row[1]), csrf=_csrf_of(token), token_sha256=digest)
 
     async def sign_out(self, person: SignedIn) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from command_center import accounts, enrollments, fleet, ingest, journal
 from command_center.accounts import UserRole
-from command_center.api import shapes
+from command_center.api import queries
 from command_center.commands import (
     Command,
     NodeApprove,
@@ -125,7 +125,7 @@ class Administration:
                        data=_json({"id": node_id, "serial": passport.serial}))  # fmt: skip
 
     async def _node_list(self) -> Outcome:
-        found = await self._database.run(lambda c: list(shapes.nodes(c, self._clock)))
+        found = await self._database.run(lambda c: list(queries.nodes(c, self._clock)))
         asking = await self._database.run(enrollments.waiting)
         lines = [
             f"{n.name:<24} {n.role:<7} {n.site:<16} {n.state:<12} heard {_age(n.last_heard_age_ms):<12} "

@@ -22,7 +22,7 @@ from command_center import (
 )
 from command_center.accounts import Door, Passwords
 from command_center.administration import Administration
-from command_center.api import shapes
+from command_center.api import queries
 from command_center.api.app import create_app
 from command_center.blobs import BlobStore, WrongHash
 from command_center.config import CenterConfig
@@ -116,7 +116,7 @@ async def open_center(
         passwords = passwords or Passwords()
         stack.callback(passwords.close)
         feed = bell.feed = EventFeed(
-            readers=readers, metrics=metrics, render=lambda connection, event: shapes.render(connection, event, clock)
+            readers=readers, metrics=metrics, render=lambda connection, event: queries.render(connection, event, clock)
         )
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
@@ -125,9 +125,10 @@ async def open_center(
                       config=config.sessions, metrics=metrics),
             dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
                               after_commit=bell.ring),
-            blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock),
+            blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
             station_gauges=lambda: _gauges(station),
         )  # fmt: skip
+        stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         url = config.url or web_server.url_of(socket)
         office = Administration(
             database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=station.publish_roster,
@@ -192,7 +193,8 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
         await bell.work.wait()
         bell.work.clear()
         try:
-            await services.dispatch.pay_owed()
+            while await services.readers.run(services.dispatch.owes):
+                await services.dispatch.pay_owed()
             await _assemble_due(services)
         except OperatorError as error:
             _log.error("not done, will try again", work="after commits", error=str(error))
@@ -211,6 +213,8 @@ async def _assemble_due(services: Services) -> None:
 
 
 async def _assemble(services: Services, wanted: DueObject) -> None:
+    if await services.readers.run(lambda connection: exhibits.is_stored(connection, wanted.sha256)):
+        return  # another node's copy was put together meanwhile
     reason = ""
     try:
         size_bytes = await services.readers.run(

@@ -5,7 +5,6 @@ import getpass
 import importlib
 import json
 import logging
-import os
 import secrets
 import signal
 import sys
@@ -279,19 +278,28 @@ def demo(context: typer.Context) -> None:
 
 
 def _log_as_json(level: str) -> None:
-    """Structured lines on stderr, ours and the libraries'."""
+    """Structured lines on stderr, ours and the libraries'; nothing that is secret is ever handed to a logger."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(stream=sys.stderr, level=max(number, logging.WARNING),
-                        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}')  # fmt: skip
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.dict_tracebacks,
+    ]
+    renderer = structlog.processors.JSONRenderer(
+        serializer=lambda value, **_: msgspec.json.encode(value, enc_hook=repr).decode()
+    )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(serializer=lambda value, **_: msgspec.json.encode(value, enc_hook=repr).decode()),
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)),
-    )  # fmt: skip
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING))
 
 
 if __name__ == "__main__":

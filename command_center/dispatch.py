@@ -74,8 +74,13 @@ class Dispatch:
         await self._database.run(work)
         self._after_commit()
 
+    @staticmethod
+    def owes(connection: sqlite3.Connection) -> bool:
+        """Whether alerts joined incidents which a person has in hand already."""
+        return connection.execute("SELECT 1 FROM owed LIMIT 1").fetchone() is not None
+
     async def pay_owed(self) -> None:
-        """Acknowledge the alerts that joined incidents which a person has in hand already."""
+        """Acknowledge those alerts."""
 
         def work(connection: sqlite3.Connection) -> list[Spooled]:
             rows = connection.execute(
@@ -94,9 +99,7 @@ class Dispatch:
             connection.executemany("DELETE FROM owed WHERE id = ?", [(row[0],) for row in rows])
             return spooled
 
-        spooled = await self._database.run(work)
-        if spooled:
-            self._announce(spooled)
+        self._announce(await self._database.run(work))
 
     def _put(
         self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int

@@ -13,8 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from command_center.metrics import Metrics
 from command_center.readers import Readers
+from relay.errors import OperatorError
+
+_log = structlog.get_logger("command_center.events")
 
 QUEUE_EVENTS: Final = 256
 _BATCH: Final = 500
@@ -93,9 +98,15 @@ class EventFeed:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while messages := await self._readers.run(lambda connection: self._read(connection, self._sent_upto)):
-                self._sent_upto = messages[-1].id
-                self._fan_out(messages)
+            try:
+                while messages := await self._readers.run(lambda connection: self._read(connection, self._sent_upto)):
+                    self._sent_upto = messages[-1].id
+                    self._fan_out(messages)
+            except OperatorError as error:  # nothing is lost: the events are in the table, and are read again
+                self._metrics.count("event_feed_postponed")
+                _log.error("events not read, will try again", error=str(error))
+                await asyncio.sleep(1.0)
+                self._wake.set()
 
     def wake(self) -> None:
         """Something was committed."""

@@ -93,7 +93,8 @@ def keep_piece(connection: sqlite3.Connection, node: bytes, chunk: Chunk) -> str
 def due(connection: sqlite3.Connection) -> list[DueObject]:
     """Objects whose bytes are all here."""
     rows = connection.execute(
-        "SELECT node, sha256, size_bytes, media_type FROM incoming WHERE received_bytes >= size_bytes LIMIT 16"
+        "SELECT node, sha256, size_bytes, media_type FROM incoming "
+        "WHERE size_bytes IS NOT NULL AND received_bytes >= size_bytes LIMIT 16"
     )
     return [DueObject(node=r[0], sha256=r[1], size_bytes=r[2], media_type=r[3]) for r in rows]
 
@@ -126,6 +127,21 @@ def note_stored(
         "INSERT OR IGNORE INTO stored_object VALUES (?, ?, ?, ?)", (sha256, size_bytes, media_type, at_ms)
     )
     rows = connection.execute(
-        "SELECT DISTINCT a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id WHERE e.sha256 = ?", (sha256,)
+        "SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id WHERE e.sha256 = ? ORDER BY a.entry",
+        (sha256,),
+    ).fetchall()
+    for alert_id, _ in rows:
+        show_picture(connection, alert_id)
+    return sorted({row[1] for row in rows})
+
+
+def show_picture(connection: sqlite3.Connection, alert_id: bytes) -> None:
+    """Let an alert's stored picture stand for its incident, unless a more confident alert's does."""
+    connection.execute(
+        """UPDATE incident SET snapshot_sha256 = found.sha256, snapshot_confidence = found.confidence
+           FROM (SELECT a.incident AS incident, a.confidence AS confidence, e.sha256 AS sha256
+                 FROM alert a JOIN exhibit_item e ON e.alert_id = a.id JOIN stored_object o ON o.sha256 = e.sha256
+                 WHERE a.id = ? AND o.media_type LIKE 'image/%' ORDER BY e.sha256 LIMIT 1) AS found
+           WHERE incident.id = found.incident AND snapshot_confidence < found.confidence""",
+        (alert_id,),
     )
-    return [row[0] for row in rows]

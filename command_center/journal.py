@@ -144,7 +144,6 @@ def sign_checkpoint(connection: sqlite3.Connection, *, origin: str, signing: Sig
 
 def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
     """Verify the invariants; yields one line for each thing that is wrong, the first wrong entry first."""
-    stored = connection.execute("SELECT hash FROM tree_hash ORDER BY level, position")
     hashes: dict[tuple[int, int], bytes] = {}
 
     def hash_at(level: int, position: int) -> bytes:
@@ -165,13 +164,15 @@ def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
             return
         for level, position, value in merkle.hashes_to_store(count - 1, expected, hash_at):
             hashes[level, position] = value
+    in_table = connection.execute("SELECT COUNT(*) FROM tree_hash").fetchone()[0]
+    if in_table != len(hashes):
+        yield f"expected {len(hashes)} tree hashes for {count} entries, found {in_table}: entries or hashes were taken away"
+        return
+    stored = connection.execute("SELECT hash FROM tree_hash ORDER BY level, position")
     for number, (row, key) in enumerate(zip(stored, sorted(hashes), strict=False), start=1):
         if row[0] != hashes[key]:
             yield f"tree hash {number} (level {key[0]}, position {key[1]}) is not the one that follows from the entries"
             return
-    in_table = connection.execute("SELECT COUNT(*) FROM tree_hash").fetchone()[0]
-    if in_table != len(hashes):
-        yield f"expected {len(hashes)} tree hashes for {count} entries, found {in_table}"
     yield from _check_checkpoints(connection, signing_key, count, hash_at)
 
 

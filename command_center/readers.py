@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from relay.database import Database
+from relay.database import Database, explain
 
 T = TypeVar("T")
 
@@ -28,7 +28,11 @@ class Readers:
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``read`` in one read transaction: what it sees is one moment."""
+        """Run ``read`` in one read transaction: what it sees is one moment.
+
+        Raises:
+            OperatorError: the file can't be read, and why.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, read)
 
     def close(self) -> None:
@@ -38,12 +42,15 @@ class Readers:
             connection.close()
 
     def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._database.reader()
-            self._connections.append(connection)
-        connection.execute("BEGIN")
         try:
-            return read(connection)
-        finally:
-            connection.execute("ROLLBACK")
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._database.reader()
+                self._connections.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return read(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise explain(error, self._database.file) from error

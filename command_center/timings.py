@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import structlog
+
 from command_center import event_feed
 from command_center.metrics import Metrics
 from relay.clock import Clock, ClockQuality
 from relay.database import Database
+from relay.errors import OperatorError
 from relay.header import Header, Kind
 from relay.spool import Spooled
 from relay.station import Answer, Arrival
 
+_log = structlog.get_logger("command_center.timings")
 _SAME_BOOT_MS: Final = 20
 
 
@@ -68,7 +72,11 @@ class Timings:
             self._wake.clear()
             hops, self._hops = self._hops, []
             answers, self._answers = self._answers, []
-            await database.run(lambda connection, h=hops, a=answers: self._write(connection, h, a))  # type: ignore[misc]
+            try:
+                await database.run(lambda connection, h=hops, a=answers: self._write(connection, h, a))  # type: ignore[misc]
+            except OperatorError as error:  # a full disk: alerts come first, and a lost measurement is only that
+                self._metrics.count("measurements_lost", len(hops) + len(answers))
+                _log.error("measurements lost", error=str(error))
             after_commit()
             await asyncio.sleep(0.02)  # batches bursts: measurements must not cost alerts their commits
 

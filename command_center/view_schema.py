@@ -34,6 +34,8 @@ CREATE TABLE incident (
   first_monotonic_ms  INTEGER NOT NULL,     -- node's monotonic clock, first and last sighting
   last_monotonic_ms   INTEGER NOT NULL,
   first_received_ms   INTEGER NOT NULL,
+  snapshot_sha256     BLOB,                 -- picture of its most confident alert that has one
+  snapshot_confidence REAL    NOT NULL DEFAULT -1,
   acknowledged_by     TEXT,
   acknowledged_role   TEXT,
   acknowledged_at_ms  INTEGER,
@@ -102,6 +104,7 @@ CREATE TABLE incoming (                     -- objects whose bytes are not compl
   received_bytes INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (node, sha256)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX incoming_due ON incoming (node) WHERE size_bytes IS NOT NULL AND received_bytes >= size_bytes;
 
 CREATE TABLE piece (
   node         BLOB    NOT NULL,

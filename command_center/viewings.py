@@ -4,12 +4,17 @@ import sqlite3
 from collections import OrderedDict
 from typing import Final
 
+import structlog
+
 from command_center import facts, journal
 from command_center.accounts import SignedIn
 from command_center.facts import Remark
+from command_center.metrics import Metrics
 from relay.clock import Clock
 from relay.database import Database
+from relay.errors import OperatorError
 
+_log = structlog.get_logger("command_center.viewings")
 AGAIN_AFTER_MS: Final = 10 * 60 * 1000
 _REMEMBERED: Final = 10_000
 
@@ -17,8 +22,9 @@ _REMEMBERED: Final = 10_000
 class Viewings:
     """Notes looks before what was looked at is handed out."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, metrics: Metrics) -> None:
         self._database = database
+        self._metrics = metrics
         self._clock = clock
         self._noted: OrderedDict[tuple[bytes, str], int] = OrderedDict()
 
@@ -37,4 +43,9 @@ class Viewings:
                 subject=subject, payload=facts.encode(Remark(what="viewed", detail=person.role.value)),
             )  # fmt: skip
 
-        await self._database.run(work)
+        try:
+            await self._database.run(work)
+        except OperatorError as error:
+            # A full disk must not blind a dispatcher: the look is counted and logged instead.
+            self._metrics.count("viewings_not_journalled")
+            _log.error("look not journalled", who=person.username, subject=subject, error=str(error))

@@ -85,9 +85,11 @@ def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Enve
     """What an envelope makes of the views; returns the incidents that it touched."""
     if isinstance(body, Alert) and placed is not None:
         incident_store.write_alert(connection, envelope, body, stored, placed, entry_id)
+        exhibits.show_picture(connection, envelope.id)  # it may have come before its alert
         return [placed.incident.id]
     if isinstance(body, Exhibit):
         exhibits.announce(connection, body)
+        exhibits.show_picture(connection, body.alert_id)
         row = connection.execute("SELECT incident FROM alert WHERE id = ?", (body.alert_id,)).fetchone()
         return [row[0]] if row else []
     return []

@@ -6,6 +6,7 @@
 import contextlib
 import hashlib
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +17,7 @@ from relay import door, ledger, limits, spool, trust
 from relay.clock import SystemClock
 from relay.database import Database
 from relay.enrollment import Enrollment
-from relay.errors import Malformed, NetworkError
+from relay.errors import Malformed, NetworkError, SpoolBusy
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds import body, chunk
@@ -26,6 +27,7 @@ from relay.precedence import Precedence
 from relay.spool import Draft, Spool, Spooled
 
 MAX_SNAPSHOT_BYTES: Final = 1_000_000
+_BUSY_DEADLINE_S: Final = 15.0
 
 
 class EmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,10 +109,16 @@ class Emitter:
         Raises:
             OperatorError: not enrolled, spool full, or a field outside its bounds.
         """
-        try:
-            return msgspec.json.decode(door.ask(self._state_dir, "emit", request), type=Emitted)
-        except NetworkError:
-            return self._emit_offline(request)
+        deadline_s = time.monotonic() + _BUSY_DEADLINE_S
+        while True:
+            try:
+                return msgspec.json.decode(door.ask(self._state_dir, "emit", request), type=Emitted)
+            except NetworkError:
+                try:
+                    return self._emit_offline(request)
+                except SpoolBusy:  # the station is starting or stopping: its door opens, or its lock is free, shortly
+                    if time.monotonic() > deadline_s:
+                        raise
 
     def _emit_offline(self, request: EmitRequest) -> Emitted:
         identity = Identity.load(self._state_dir / "identity.key")

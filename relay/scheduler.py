@@ -90,11 +90,16 @@ def lane_of(precedence: Precedence) -> Lane:
 
 
 def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
-    """Decide. ``entries`` come most urgent first, oldest first within a precedence, and are sent in that order."""
+    """Decide. ``entries`` come oldest first; the most urgent are sent first, and of those the ones least often tried.
+
+    So a window's worth of envelopes that a neighbour never takes (a revoked node's, say) can't starve the others.
+    """
     sends: list[tuple[int, LinkId]] = []
     parked: list[tuple[int, int]] = []
     next_look_ms = now_ms + IDLE_LOOK_MS
-    urgent_room, bulk_room = _room(entries := list(entries), now_ms, policy)
+    urgent_room, bulk_room = _room(
+        entries := sorted(entries, key=lambda entry: (entry.precedence, _unanswered(entry))), now_ms, policy
+    )
     for entry in entries:
         chosen, again_at_ms = _choose(entry, now_ms, policy)
         for link in chosen:
@@ -139,6 +144,10 @@ def _choose(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkVie
     # The link tried least often, and of those the best: an overdue one gives way to the next.
     best = min(due, key=lambda link: (_tries(entry, link), link.is_metered, link.rtt_ms, link.id))
     return [best], now_ms
+
+
+def _unanswered(entry: Entry) -> int:
+    return sum(attempt.count for attempt in entry.attempts.values() if not attempt.is_held_there)
 
 
 def _tries(entry: Entry, link: LinkView) -> int:

@@ -16,6 +16,7 @@ from relay.header import Kind
 from relay.kinds import body
 from relay.kinds.heartbeat import CameraHealth, Heartbeat
 from relay.precedence import Precedence
+from relay.spool import Spooled
 from relay.station import Station
 
 
@@ -53,8 +54,14 @@ async def beat(station: Station, *, interval_s: int) -> None:
         await asyncio.sleep(interval_s)
 
 
-def emit_verb(station: Station, on_emitted: Callable[[Emitted, EmitRequest], None] | None = None) -> Verb:
-    """The door's ``emit``: spools the alert first and alone, then its picture."""
+Alongside = Callable[[sqlite3.Connection, Spooled, EmitRequest], None]
+
+
+def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
+    """The door's ``emit``: spools the alert first and alone, then its picture.
+
+    ``alongside`` writes what else belongs to the alert, in the transaction that spools it.
+    """
 
     async def emit(raw: msgspec.Raw) -> Emitted:
         try:
@@ -62,10 +69,17 @@ def emit_verb(station: Station, on_emitted: Callable[[Emitted, EmitRequest], Non
         except msgspec.DecodeError as error:
             raise Malformed(f"expected the fields of an alert: {error}") from error
         sealing_key = station.authority.sealing_key
-        spooled = await station.put(request.alert_draft(sealing_key))
+        draft = request.alert_draft(sealing_key)
+
+        def put(connection: sqlite3.Connection) -> Spooled:
+            spooled = station.spool.put(connection, draft)
+            if alongside is not None:
+                alongside(connection, spooled, request)
+            return spooled
+
+        spooled = await station.database.run(put)
+        station.announce([spooled])
         result = emitted(spooled)
-        if on_emitted is not None:
-            on_emitted(result, request)
         if request.snapshot:
             await station.put_all(
                 snapshot_drafts(request.snapshot, alert_id=spooled.envelope.id, sealing_key=sealing_key,

@@ -14,7 +14,7 @@ import structlog
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
-from relay.errors import HeardError
+from relay.errors import HeardError, NotForUs
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Links
 from relay.passport import Passport, Role
@@ -78,9 +78,15 @@ class Settler:
 
         Raises:
             UnknownSender, Revoked: the signer may not speak now.
+            NotForUs: the signer is no centre, and what it claims to have stored does not come from one.
         """
         signer = self._trust.passport_of(receipt.signer)
         destination = AUTHORITY if signer.role == Role.CENTER else signer.node_id
+        if destination != AUTHORITY and self._trust.passport_of(receipt.origin).role != Role.CENTER:
+            raise NotForUs(
+                f"only a command centre receipts what {self._trust.name_of(receipt.origin)} sends up, and {signer.name} "
+                f"is a {signer.role.name}: its receipt frees nothing"
+            )
         self._queue.append((receipt, destination))
         self._wake.set()
 

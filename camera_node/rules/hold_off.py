@@ -20,7 +20,7 @@ from camera_node.zone import Point
 from relay.precedence import Precedence
 
 _WAVERS_FOR_MS: Final = 3000
-_EDGE: Final = 0.06
+_EDGE: Final = 0.12
 """Of the picture's width or height."""
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from command_center import event_feed
-from command_center.api import shapes
+from command_center.api import queries
 from command_center.api.access import Dispatcher, Parts, Person
 from command_center.api.shapes import Acknowledge, Close, Conflict, Incident, IncidentDetail, IncidentList, Problem
 from command_center.errors import LostRace
@@ -24,7 +24,7 @@ async def queue(
     return await parts.readers.run(
         lambda connection: IncidentList(
             watermark=event_feed.watermark(connection),
-            incidents=shapes.incidents(connection, only_open=state == "open", limit=limit),
+            incidents=queries.incidents(connection, only_open=state == "open", limit=limit),
         )
     )
 
@@ -32,7 +32,7 @@ async def queue(
 @router.get("/{incident_id}", responses={404: {"model": Problem}})
 async def detail(incident_id: int, person: Person, parts: Parts) -> IncidentDetail:
     """One incident with its alerts and its timeline. Looking at it is journalled."""
-    found = await parts.readers.run(lambda connection: shapes.incident_detail(connection, incident_id))
+    found = await parts.readers.run(lambda connection: queries.incident_detail(connection, incident_id))
     await parts.viewings.note(person, f"incident:{incident_id}")
     return found
 
@@ -60,12 +60,12 @@ async def close(incident_id: int, body: Close, person: Dispatcher, parts: Parts)
 
 
 async def _as_it_is(parts: Services, incident_id: int) -> Response:
-    found = await parts.readers.run(lambda connection: shapes.incident(connection, incident_id))
+    found = await parts.readers.run(lambda connection: queries.incident(connection, incident_id))
     return Response(found.model_dump_json(), media_type="application/json")
 
 
 async def _conflict(parts: Services, incident_id: int, error: LostRace) -> Response:
     parts.metrics.count("lost_races")
-    found = await parts.readers.run(lambda connection: shapes.incident(connection, incident_id))
+    found = await parts.readers.run(lambda connection: queries.incident(connection, incident_id))
     conflict = Conflict(detail=str(error), incident=found)
     return JSONResponse(conflict.model_dump(mode="json"), status_code=409)

@@ -45,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
 @_app.command()
 def demo(
     seconds: Annotated[
-        float, typer.Option("--for", help="Run headless for so long, with a scripted dispatcher.", min=5)
-    ] = 0,
+        float | None, typer.Option("--for", help="Run headless for so many seconds, with a scripted dispatcher.", min=5)
+    ] = None,
     is_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
     state: Annotated[Path | None, typer.Option("--state", help="Keep everything that it makes in this folder.")] = None,
     camera: Annotated[str, typer.Option(help="A file, rtsp://… or /dev/videoN; else the rendered scene.")] = "",
@@ -61,7 +61,7 @@ def demo(
         stack.enter_context(_terminated_like_interrupted())
         state_dir = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heard-")))
         wishes = Wishes(state_dir=state_dir, camera=camera, model=model, signers=signers)
-        if seconds:
+        if seconds is not None:
             return _headless(wishes, seconds, is_json=is_json)
         return _for_a_person(wishes)
 

@@ -42,6 +42,8 @@ class Wishes:
     """ONNX weights or a .heardmodel bundle; empty: the demonstration detector."""
     signers: str = ""
     """Whose bundles are trusted, for a bundle of one's own."""
+    is_watching: bool = True
+    """False: the node has no camera and raises only what other programs emit."""
 
 
 def free_port(preferred: int = 0) -> int:
@@ -73,6 +75,7 @@ class Household:
         self._center_endpoint = f"tcp://127.0.0.1:{center_port}"
         self._relay_endpoint = f"tcp://127.0.0.1:{relay_port}"
         self._stack = contextlib.ExitStack()
+        self._orders: dict[str, list[str | Path]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @classmethod
@@ -102,8 +105,8 @@ class Household:
         self._write_relay_config()
         self._run_process("relay", "alert-relay", "run", "--config", str(self.relay_dir / "relay.toml"), "--log-json")
         self._enroll("gate-camera", "camera", "camera-node", self.node_dir)
-        self._write_node_config()
-        self.start_camera()
+        self._write_node_config(is_watching=self.wishes.is_watching)
+        self._run_process("node", "camera-node", "run", "--config", str(self.node_dir / "node.toml"))
 
     def _make_center(self) -> None:
         password_file = self.center_dir / "demo-password"
@@ -162,11 +165,7 @@ provider = "loopback"
             encoding="utf-8",
         )
 
-    def _write_node_config(self) -> None:
-        camera = self.wishes.camera or str(SCENE_FILE)
-        is_file = "://" not in camera and not camera.startswith("/dev/")
-        source = str(Path(camera).absolute()) if is_file else camera
-        rules = "" if not self.wishes.model else _RULES_FOR_ANY_MODEL
+    def _write_node_config(self, *, is_watching: bool) -> None:
         (self.node_dir / "node.toml").write_text(
             f'''state_dir = "."
 
@@ -175,16 +174,7 @@ name = "site"
 endpoint = "{self._relay_endpoint}"
 peer = "site-relay"
 provider = "loopback"
-
-[[camera]]
-name = "gate"
-source = {json.dumps(source)}
-loop = {"true" if is_file else "false"}
-
-[[camera.zone]]
-name = "yard"
-polygon = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
-{rules}
+{self._camera_lines() if is_watching else ""}
 [heartbeat]
 interval_s = 3
 
@@ -197,6 +187,20 @@ command = ["/bin/sh", "-c", "echo \\"nobody heard: $HEARD_LABEL at $HEARD_CAMERA
 ''',
             encoding="utf-8",
         )
+
+    def _camera_lines(self) -> str:
+        camera = self.wishes.camera or str(SCENE_FILE)
+        is_file = "://" not in camera and not camera.startswith("/dev/")
+        return f"""
+[[camera]]
+name = "gate"
+source = {json.dumps(str(Path(camera).absolute()) if is_file else camera)}
+loop = {"true" if is_file else "false"}
+
+[[camera.zone]]
+name = "yard"
+polygon = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+{_RULES_FOR_ANY_MODEL if self.wishes.model else ""}"""
 
     def _model_lines(self) -> str:
         wish = self.wishes.model
@@ -222,19 +226,11 @@ command = ["/bin/sh", "-c", "echo \\"nobody heard: $HEARD_LABEL at $HEARD_CAMERA
 
     # ------------------------------------------------------------------ processes
 
-    def start_camera(self) -> None:
-        """Start the camera node."""
-        self._run_process("node", "camera-node", "run", "--config", str(self.node_dir / "node.toml"))
-
     def watch_nothing(self) -> None:
         """Restart the node without its camera: it raises nothing more, and still sends and hears."""
-        self._stop("node")
-        config_file = self.node_dir / "node.toml"
-        lines = config_file.read_text(encoding="utf-8")
-        config_file.write_text(
-            re.sub(r"\[\[camera\]\].*?(?=\[heartbeat\])", "", lines, flags=re.DOTALL), encoding="utf-8"
-        )
-        self.start_camera()
+        self.stop("node")
+        self._write_node_config(is_watching=False)
+        self.start("node")
 
     def require_all_alive(self) -> None:
         """Refuse to go on when a process has ended by itself.
@@ -255,14 +251,16 @@ command = ["/bin/sh", "-c", "echo \\"nobody heard: $HEARD_LABEL at $HEARD_CAMERA
         )
         return status
 
-    def _run_process(self, name: str, program: str, *arguments: str) -> None:
-        log: IO[bytes] = self._stack.enter_context((self.logs_dir / f"{name}.log").open("ab"))
-        process = subprocess.Popen([BIN_DIR / program, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                   start_new_session=True)  # fmt: skip  # Ctrl-C reaches the demonstration alone
-        self._processes[name] = process
-        self._stack.callback(self._stop, name)
+    def start(self, name: str) -> None:
+        """Start ``center``, ``relay`` or ``node`` again."""
+        log: IO[bytes] = (self.logs_dir / f"{name}.log").open("ab")
+        with log:  # the child keeps its own copy; Ctrl-C reaches the demonstration alone
+            self._processes[name] = subprocess.Popen(
+                self._orders[name], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
 
-    def _stop(self, name: str) -> None:
+    def stop(self, name: str) -> None:
+        """Ask a process to end, and wait."""
         process = self._processes.pop(name, None)
         if process is None:
             return
@@ -273,6 +271,17 @@ command = ["/bin/sh", "-c", "echo \\"nobody heard: $HEARD_LABEL at $HEARD_CAMERA
             process.kill()
             process.wait()
             print(f"the {name} process did not stop within {STOP_WITHIN_S:.0f} s and was killed", file=sys.stderr)
+
+    def kill(self, name: str) -> int:
+        """SIGKILL a process where it stands, as a power cut would; returns its exit code (-9 if the kill is what ended it)."""
+        process = self._processes.pop(name)
+        process.kill()
+        return process.wait()
+
+    def _run_process(self, name: str, program: str, *arguments: str) -> None:
+        self._orders[name] = [BIN_DIR / program, *arguments]
+        self._stack.callback(self.stop, name)
+        self.start(name)
 
     def _command(self, program: str, *arguments: str) -> str:
         done = subprocess.run([BIN_DIR / program, *arguments], capture_output=True, text=True, timeout=60, check=False,

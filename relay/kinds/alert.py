@@ -77,7 +77,9 @@ class Alert:
             ("camera", self.camera, 1),
             ("zone", self.zone, 0),
         ):
-            size = len(text.encode())
+            size = len(text.encode(errors="replace"))
+            if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise Malformed(f"expected text for {name}, found {text!r}, which no UTF-8 can say")
             if not least <= size <= limits.MAX_TAG_BYTES:
                 raise Malformed(
                     f"expected {least} to {limits.MAX_TAG_BYTES} bytes of UTF-8 for {name}, found {size} in {text!r}: "
@@ -85,6 +87,8 @@ class Alert:
                 )
         if not 0.0 <= self.confidence <= 1.0 or not all(0.0 <= edge <= 1.0 for edge in self.box_xyxy):
             raise Malformed(f"expected confidence and box within 0 … 1, found {self.confidence} and {self.box_xyxy}")
+        if len(self.salt) not in {0, SALT_BYTES}:
+            raise Malformed(f"expected a salt of {SALT_BYTES} bytes, found {len(self.salt)}")
         if len(self.model_sha256_prefix) != 4:
             raise Malformed(f"expected 4 bytes of the model's digest, found {len(self.model_sha256_prefix)}")
         if not (0 <= self.track < 1 << 16 and 0 <= self.age_ms < 1 << 32):

@@ -11,7 +11,9 @@ CURVE proves the transport key of the other end and hides the traffic. Trust is 
 
 import asyncio
 import contextlib
+import os
 import secrets
+import socket as socket_module
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -249,6 +251,8 @@ class AcceptedSession:
         self.transport_key = transport_key
         self.is_outgoing = False
         self.lanes: set[Lane] = set()
+        self.connections: dict[Lane, tuple[int, object]] = {}
+        """The descriptor and far address of each lane's TCP connection, to cut it when its key is banned."""
 
     @property
     def facts(self) -> PathFacts:
@@ -289,6 +293,8 @@ class ZeroMqListen:
         self._banned = set(transport_keys)
         for session in [s for s in self._sessions.values() if s.transport_key in self._banned]:
             self.forget(session, "its passport was withdrawn")
+            for descriptor, address in session.connections.values():
+                _cut(descriptor, address)
 
     async def run(self, events: PathEvents) -> None:
         """Listen until cancelled."""
@@ -345,6 +351,10 @@ class ZeroMqListen:
         if len(frames) != 2 or len(routing_id) != _ROUTING_ID_BYTES or routing_id[-1] not in set(Lane):
             self._counters.refused("malformed")
             return
+        if key in self._banned:  # on a connection that was made before the ban: libzmq can't close a peer's
+            self._counters.refused("revoked")
+            _cut(*_connection_of(frames[0]))
+            return
         session = self._sessions.get(routing_id[:-1])
         if session is None:
             session = AcceptedSession(self, routing_id[:-1], key)
@@ -353,7 +363,10 @@ class ZeroMqListen:
         elif session.transport_key != key:
             self._counters.refused("foreign_transport_key")
             return
-        session.lanes.add(Lane(routing_id[-1]))
+        lane = Lane(routing_id[-1])
+        if lane not in session.lanes:
+            session.lanes.add(lane)
+            session.connections[lane] = _connection_of(frames[0])
         events.session_received(session, frames[1].bytes)
 
     def send(self, session: AcceptedSession, parcel: bytes, lane: Lane) -> bool:
@@ -376,6 +389,31 @@ class ZeroMqListen:
         """Drop what we know of a session."""
         if self._sessions.pop(session.attempt, None) is not None and self._events is not None:
             self._events.session_closed(session, reason)
+
+
+def _connection_of(frame: zmq.Frame) -> tuple[int, object]:
+    """The descriptor that a frame was read from, and the address at its other end."""
+    descriptor = int(frame.get(zmq.SRCFD))
+    return descriptor, _peer_of(descriptor)
+
+
+def _peer_of(descriptor: int) -> object:
+    try:
+        with socket_module.socket(fileno=os.dup(descriptor)) as connection:
+            return connection.getpeername()
+    except OSError:  # closed meanwhile, or no socket any more
+        return None
+
+
+def _cut(descriptor: int, address: object) -> None:
+    """Shut a TCP connection down under libzmq, which has no way to close one of a ROUTER's connections.
+
+    Only if its other end is still the one that we saw: the descriptor may have been given to somebody else.
+    """
+    if address is None or _peer_of(descriptor) != address:
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        connection.shutdown(socket_module.SHUT_RDWR)
 
 
 def _text(option: int | bytes) -> str:

@@ -80,7 +80,9 @@ class Node:
     def body(self, kind: Kind, body: msgspec.Struct) -> Envelope:
         return self.say(kind, bodies.encode(body), precedence=Precedence.PRIORITY)
 
-    def heartbeat(self, *, forgone: tuple[tuple[int, int], ...] = (), state: CameraState = CameraState.SEEING) -> Envelope:
+    def heartbeat(
+        self, *, forgone: tuple[tuple[int, int], ...] = (), state: CameraState = CameraState.SEEING
+    ) -> Envelope:
         camera = CameraHealth(camera="cam1", state=state, frames_per_s=9.5, last_frame_age_ms=20, reconnects=0)
         said = Heartbeat(release="0.1.0", uptime_s=5, interval_s=10, backlog=(1, 0, 0, 0, 0), oldest_waiting_s=3,
                          spool_bytes=10, disk_free_bytes=10, refused=0, forgone=forgone, cameras=(camera,))  # fmt: skip
@@ -134,7 +136,9 @@ class House:
         encoded = passwords.hash(PASSWORD)
         passwords.close()
         await self.database.run(
-            lambda c: accounts.add(c, name=name, role=role, password_hash=encoded, at_ms=self.clock.wall_ms(), by="test")
+            lambda c: accounts.add(
+                c, name=name, role=role, password_hash=encoded, at_ms=self.clock.wall_ms(), by="test"
+            )
         )
 
     @contextlib.asynccontextmanager
@@ -144,7 +148,9 @@ class House:
             yield client
 
     @contextlib.asynccontextmanager
-    async def signed_in(self, name: str = "alice", role: UserRole = UserRole.DISPATCHER) -> AsyncIterator[httpx.AsyncClient]:
+    async def signed_in(
+        self, name: str = "alice", role: UserRole = UserRole.DISPATCHER
+    ) -> AsyncIterator[httpx.AsyncClient]:
         await self.add_user(name, role)
         async with self.browser() as client:
             answer = await client.post("/api/v1/session", json={"username": name, "password": PASSWORD})
@@ -169,5 +175,3 @@ async def running_center(root_dir: Path, *, listen: tuple[str, ...] = ()) -> Asy
         state.init(clock, name="center", site="hq", agency="agency", http="127.0.0.1:0", url="")
     async with open_center(state, clock=clock, passwords=quick_passwords(), listen=listen) as center:
         yield House(state, center, clock)
-
-

@@ -16,7 +16,9 @@ WINDOW = 30_000
 
 
 def sighting(at_ms: int, *, boot: int = 1, received_ms: int | None = None) -> Sighting:
-    return Sighting(series=7, boot=boot, monotonic_ms=at_ms, received_at_ms=at_ms if received_ms is None else received_ms)
+    return Sighting(
+        series=7, boot=boot, monotonic_ms=at_ms, received_at_ms=at_ms if received_ms is None else received_ms
+    )
 
 
 def fresh(at_ms: int = 100_000, precedence: Precedence = Precedence.IMMEDIATE) -> Incident:
@@ -37,7 +39,9 @@ def test_backlog_that_arrives_late_is_grouped_as_it_was_seen() -> None:
 
 def test_after_a_reboot_the_time_of_receipt_decides() -> None:
     assert incidents.joins(fresh(), PLACE, Precedence.IMMEDIATE, sighting(5, boot=2, received_ms=110_000), WINDOW)
-    assert not incidents.joins(fresh(), PLACE, Precedence.IMMEDIATE, sighting(100_000, boot=2, received_ms=200_000), WINDOW)
+    assert not incidents.joins(
+        fresh(), PLACE, Precedence.IMMEDIATE, sighting(100_000, boot=2, received_ms=200_000), WINDOW
+    )
 
 
 def test_rise_in_severity_breaks_out() -> None:
@@ -45,7 +49,9 @@ def test_rise_in_severity_breaks_out() -> None:
     assert incidents.joins(fresh(precedence=Precedence.FLASH), PLACE, Precedence.IMMEDIATE, sighting(100_001), WINDOW)
 
 
-@pytest.mark.parametrize("changes", [{"camera": "cam2"}, {"label": "rifle"}, {"node": b"m" * 8}, {"is_quarantined": True}])
+@pytest.mark.parametrize(
+    "changes", [{"camera": "cam2"}, {"label": "rifle"}, {"node": b"m" * 8}, {"is_quarantined": True}]
+)
 def test_other_places_are_other_incidents(changes: dict[str, object]) -> None:
     other = replace(PLACE, **changes)  # type: ignore[arg-type]
     assert not incidents.joins(fresh(), other, Precedence.IMMEDIATE, sighting(100_000), WINDOW)

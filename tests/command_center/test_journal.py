@@ -137,7 +137,9 @@ def test_checkpoint_is_a_signed_note_that_others_can_check() -> None:
     assert checkpoint.verify(made.note, bytes(key.verify_key)) == made
 
 
-@pytest.mark.parametrize("change", [lambda n: n.replace("\n3\n", "\n4\n"), lambda n: n[:-6] + "AAAA\n", lambda n: n[:20]])
+@pytest.mark.parametrize(
+    "change", [lambda n: n.replace("\n3\n", "\n4\n"), lambda n: n[:-6] + "AAAA\n", lambda n: n[:20]]
+)
 def test_changed_checkpoint_is_refused(change) -> None:  # type: ignore[no-untyped-def]
     key = SigningKey(bytes(range(32)))
     note = checkpoint.sign(origin="heard/0011", size=3, root=bytes(32), signing=key).note

@@ -61,7 +61,7 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             rule=Rule.CLASS_OF_INTEREST, track=17, age_ms=412, model_sha256_prefix=b"\xde\xad\xbe\xef", salt=SALT,
         ).encode()),
         "alert_largest": (Kind.ALERT, Precedence.FLASH, Alert(
-            label="twelve bytes", camera="camera-00012", zone="зона-1", confidence=1.0, box_xyxy=(1.0, 1.0, 1.0, 1.0),
+            label="twelve bytes", camera="camera-00012", zone="зона-001", confidence=1.0, box_xyxy=(1.0, 1.0, 1.0, 1.0),
             rule=Rule.TAMPER, track=65535, age_ms=(1 << 32) - 1, model_sha256_prefix=b"\xff" * 4, salt=b"\xff" * 8,
         ).encode()),
         "exhibit": (Kind.EXHIBIT, Precedence.PRIORITY, body.encode(Exhibit(salt=SALT, alert_id=b"a" * 32, items=(
@@ -126,7 +126,10 @@ def make_all() -> dict[str, Described]:
             "body": content.hex(), "signing_key": (CENTER if sealed.header.kind.goes_down else CAMERA).signing_key.hex(),
         })  # fmt: skip
     made["receipt"] = (_receipt(RangeSet([(1, (1 << 32) - 1)])), {"upto": (1 << 32) - 1, "further": []})
-    made["receipt_gaps"] = (_receipt(RangeSet([(1, 5), (7, 7), (300, 70_000)])), {"upto": 5, "further": [[7, 7], [300, 70_000]]})
+    made["receipt_gaps"] = (
+        _receipt(RangeSet([(1, 5), (7, 7), (300, 70_000)])),
+        {"upto": 5, "further": [[7, 7], [300, 70_000]]},
+    )
     made["receipt_from_2"] = (_receipt(RangeSet([(2, 2)])), {"upto": 0, "further": [[2, 2]]})
     wire = _passport().wire
     made["passport"] = (wire, {"authority": AUTHORITY_IDENTITY.signing_key.hex(), "node_id": CAMERA.node_id.hex()})
@@ -166,7 +169,7 @@ def forge(name: str, wire: bytes) -> bytes:
     else:
         at = 0 if name == "passport" else 1
         data = bytearray(parts[at])
-        data[-1] ^= 1
+        data[20 if name.startswith("receipt") else -1] ^= 1  # a receipt for somebody else's envelopes
         parts[at] = bytes(data)
     packed: bytes = msgpack.packb(parts, use_bin_type=True)
     return packed

@@ -1,0 +1,167 @@
+"""From rows to what browsers see: the one place where that is converted. Reads only, on a reader's thread."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from command_center import facts, fleet, journal
+from command_center.api.shapes import Alert, Camera, Hops, Incident, IncidentDetail, Moment, Node, NodeName, NodePath
+from command_center.errors import JournalDamaged, NotFound
+from command_center.event_feed import Event
+from command_center.facts import EnvelopeStored, IncidentAct
+from command_center.incident_store import number_of
+from command_center.journal import Entry
+from relay.clock import Clock, ClockQuality
+from relay.ledger import Ledger
+from relay.precedence import Precedence
+
+_INCIDENT: Final = """
+SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site,
+  (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1) AS first_alert,
+  (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms
+FROM incident i LEFT JOIN node n ON n.id = i.node
+"""
+_ALERT: Final = """
+SELECT a.*, h.committed_monotonic_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
+  (SELECT e.sha256 FROM exhibit_item e JOIN stored_object o ON o.sha256 = e.sha256
+   WHERE e.alert_id = a.id AND o.media_type LIKE 'image/%' LIMIT 1) AS snapshot
+FROM alert a LEFT JOIN hop h ON h.alert_id = a.id
+"""
+
+
+def _rows(connection: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[sqlite3.Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = sqlite3.Row
+    return list(cursor.execute(query, values))
+
+
+def incidents(connection: sqlite3.Connection, *, only_open: bool, limit: int) -> list[Incident]:
+    """The queue: most urgent first, then the longest waiting; quarantined ones last. With closed ones, newest first."""
+    order = (
+        "WHERE i.state <> 'closed' ORDER BY i.is_quarantined, i.state = 'acknowledged', i.precedence, i.id"
+        if only_open
+        else "ORDER BY i.id DESC"
+    )
+    return [_incident(connection, row) for row in _rows(connection, f"{_INCIDENT} {order} LIMIT ?", (limit,))]
+
+
+def incident(connection: sqlite3.Connection, incident_id: int) -> Incident:
+    """One row of the queue.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    return _incident(connection, _incident_row(connection, incident_id))
+
+
+def incident_detail(connection: sqlite3.Connection, incident_id: int) -> IncidentDetail:
+    """An incident with its alerts and timeline.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = _incident_row(connection, incident_id)
+    shown = _incident(connection, row)
+    alerts = _rows(connection, f"{_ALERT} WHERE a.incident = ? ORDER BY a.entry LIMIT 1000", (incident_id,))
+    moments = [_moment(entry) for entry in journal.entries(connection, subject=f"incident:{incident_id}", at_most=1000)]
+    return IncidentDetail(
+        **dict(shown), alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts], timeline=moments
+    )
+
+
+def _incident_row(connection: sqlite3.Connection, incident_id: int) -> sqlite3.Row:
+    rows = _rows(connection, f"{_INCIDENT} WHERE i.id = ?", (incident_id,))
+    if not rows:
+        raise NotFound(f"there is no incident {incident_id}")
+    return rows[0]
+
+
+def _incident(connection: sqlite3.Connection, row: sqlite3.Row) -> Incident:
+    first = _rows(connection, f"{_ALERT} WHERE a.id = ?", (row["first_alert"],))
+    return Incident(
+        id=row["id"], number=number_of(row["id"], row["first_alert_at_ms"]), version=row["version"], state=row["state"],
+        label=row["label"], camera=row["camera"],
+        node=NodeName(id=row["node"].hex(), name=row["node_name"], site=row["node_site"]), zone=row["zone"],
+        precedence=Precedence(row["precedence"]).name, confidence=round(row["confidence"], 3), rule=row["rule"],
+        alert_count=row["alert_count"], first_alert_at_ms=row["first_alert_at_ms"],
+        last_alert_at_ms=row["last_alert_at_ms"], sighted_at_ms=row["sighted_at_ms"],
+        clock_quality=row["clock_quality"], snapshot_url=_snapshot_url(row["snapshot_sha256"]),
+        box_xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]), acknowledged_by=row["acknowledged_by"],
+        acknowledged_at_ms=row["acknowledged_at_ms"], closed_by=row["closed_by"], closed_at_ms=row["closed_at_ms"],
+        disposition=row["disposition"], note=row["note"], quarantined=bool(row["is_quarantined"]),
+        hops=_hops(first[0] if first else None, row["to_node_ms"]),
+    )  # fmt: skip
+
+
+def _alert(row: sqlite3.Row, to_node_ms: int | None) -> Alert:
+    return Alert(
+        id=row["id"].hex(), entry=row["entry"], label=row["label"], confidence=round(row["confidence"], 3),
+        precedence=Precedence(row["precedence"]).name, rule=row["rule"], track=row["track"], zone=row["zone"],
+        box_xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]), model_sha256_prefix=row["model_sha256_prefix"].hex(),
+        sequence=row["sequence"], series=row["series"], boot=row["boot"], age_ms=row["age_ms"],
+        clock_quality=ClockQuality(row["quality"]).name, header_wall_ms=row["header_wall_ms"],
+        header_monotonic_ms=row["header_monotonic_ms"], received_wall_ms=row["received_wall_ms"],
+        received_monotonic_ms=row["received_monotonic_ms"], committed_monotonic_ms=row["committed_monotonic_ms"],
+        via=row["via"].hex(), path=row["path"], snapshot_url=_snapshot_url(row["snapshot"]),
+        hops=_hops(row, to_node_ms),
+    )  # fmt: skip
+
+
+def _hops(alert: sqlite3.Row | None, to_node_ms: int | None) -> Hops:
+    receipt_ms = alert["stored_to_receipt_ms"] if alert else None
+    return Hops(
+        sighting_to_spooled_ms=alert["age_ms"] if alert else None,
+        spooled_to_stored_ms=alert["spooled_to_stored_ms"] if alert else None,
+        stored_to_receipt_ms=None if receipt_ms is None else round(receipt_ms, 3),
+        acknowledged_to_node_ms=to_node_ms,
+    )
+
+
+def _snapshot_url(sha256: bytes | None) -> str | None:
+    return None if sha256 is None else f"/api/v1/snapshots/{sha256.hex()}"
+
+
+def _moment(entry: Entry) -> Moment:
+    detail = ""
+    try:
+        if entry.kind == "alert":
+            stored = facts.decode(entry.payload, EnvelopeStored)
+            detail = f"over {stored.path}" + (", from a quarantined node" if stored.is_quarantined else "")
+        elif entry.kind in {"incident-acknowledged", "incident-closed"}:
+            act = facts.decode(entry.payload, IncidentAct)
+            detail = ": ".join(part for part in (act.disposition or act.role, act.note) if part)
+    except JournalDamaged as error:  # the checker says so too; the rest of the timeline is still worth seeing
+        detail = str(error)
+    return Moment(at_ms=entry.at_ms, what=entry.kind, who=entry.actor, detail=detail)
+
+
+def nodes(connection: sqlite3.Connection, clock: Clock, node_id: bytes | None = None) -> Iterator[Node]:
+    """The fleet, or one node of it."""
+    ledger = Ledger()
+    for node in fleet.nodes(connection, clock, node_id):
+        streams = ledger.streams(connection, node.id)
+        gaps = streams[-1].gaps() if streams else []
+        said = node.heartbeat
+        yield Node(
+            id=node.id.hex(), name=node.passport.name, role=node.passport.role.name.lower(), site=node.passport.site,
+            state=node.state, reason=node.reason, last_heard_at_ms=node.last_heard_wall_ms,
+            last_heard_age_ms=node.last_heard_age_ms, interval_s=node.interval_s, gaps=gaps[:100],
+            missing=sum(last - first + 1 for stream in streams for first, last in stream.gaps()),
+            forgone=sum(stream.forgone.count for stream in streams),
+            backlog=list(said.backlog) if said else [0] * 5, oldest_waiting_s=said.oldest_waiting_s if said else 0,
+            cameras=[Camera(camera=c.camera, state=c.state.name.lower(), frames_per_s=round(c.frames_per_s, 1),
+                            detail=c.detail) for c in said.cameras] if said else [],
+            paths=[NodePath(path=p.path, is_up=p.is_up, rtt_ms=p.rtt_ms) for p in said.paths] if said else [],
+            model=said.model if said else "", release=said.release if said else "",
+        )  # fmt: skip
+
+
+def render(connection: sqlite3.Connection, event: Event, clock: Clock) -> str | None:
+    """An event's subject as it is now, as JSON."""
+    if event.kind == "incident":
+        try:
+            return incident(connection, int(event.subject)).model_dump_json()
+        except NotFound:
+            return None
+    found = next(nodes(connection, clock, bytes.fromhex(event.subject)), None)
+    return None if found is None else found.model_dump_json()

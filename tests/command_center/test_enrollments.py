@@ -1,0 +1,131 @@
+"""How machines join: good codes, and every bad one."""
+
+from pathlib import Path
+
+import pytest
+
+from command_center.administration import Administration
+from command_center.commands import NodeApprove, NodeInvite, NodeList, NodeStanding
+from command_center.enrollments import FAILURES_ALLOWED
+from command_center.errors import BadRequest, NotFound
+from relay import passport as passports
+from relay.enrollment import EnrollmentCode, accept_reply, build_request, parse_code
+from relay.errors import EnrollmentRefused
+from relay.identity import Identity
+from tests.command_center.house import House, running_center
+
+
+async def invite(house: House, name: str = "gate", *, approved: bool = False, minutes: float = 10) -> EnrollmentCode:
+    command = NodeInvite(name=name, role="camera", site="north", minutes=minutes, is_preapproved=approved)
+    outcome = await house.center.administration.perform(command)
+    line = next(line for line in outcome.lines if "camera-node enroll" in line)
+    return parse_code(line.split()[2])
+
+
+async def post(house: House, data: bytes, address: str = "192.0.2.5") -> tuple[int, bytes]:
+    async with house.browser(address) as client:
+        answer = await client.post("/api/v1/enrollments", content=data)
+    return answer.status_code, answer.content
+
+
+async def test_machine_joins_after_approval_and_its_passport_holds(house: House) -> None:
+    code, identity = await invite(house), Identity.generate()
+    assert code.url == house.center.url
+    status, data = await post(house, build_request(code, identity))
+    assert status == 202
+    assert accept_reply(data, code, identity) is None
+    await house.center.administration.perform(NodeApprove(name="gate"))
+    status, data = await post(house, build_request(code, identity))
+    enrollment = accept_reply(data, code, identity)
+    assert enrollment is not None
+    own = enrollment.own_passport().passport
+    assert (own.name, own.site, own.serial) == ("gate", "north", 2)
+    peers = [passports.verify(wire, enrollment.authority_signing_key).passport.name for wire in enrollment.peers]
+    assert peers == ["center"]
+    assert await house.query("SELECT name, standing FROM node") == [("gate", "approved")]
+
+
+async def test_preapproved_machine_joins_at_once_and_may_ask_again_if_the_reply_was_lost(house: House) -> None:
+    code, identity = await invite(house, approved=True), Identity.generate()
+    replies = [await post(house, build_request(code, identity)) for _ in range(3)]
+    assert {status for status, _ in replies} == {200}
+    assert len({data for _, data in replies}) == 1
+    assert await house.query("SELECT COUNT(*) FROM node") == [(1,)]
+
+
+async def test_code_is_good_for_one_machine_only(house: House) -> None:
+    code = await invite(house, approved=True)
+    assert (await post(house, build_request(code, Identity.generate())))[0] == 200
+    status, data = await post(house, build_request(code, Identity.generate()))
+    assert status == 403
+    assert b"used by another machine" in data
+
+
+async def test_expired_code_is_refused(house: House) -> None:
+    code = await invite(house, minutes=10)
+    house.clock.advance(10 * 60_000 + 1)
+    status, data = await post(house, build_request(code, Identity.generate()))
+    assert (status, b"expired" in data) == (403, True)
+
+
+async def test_forged_requests_are_refused_and_journalled(house: House) -> None:
+    code, identity = await invite(house), Identity.generate()
+    wrong_secret = EnrollmentCode(
+        url=code.url, fingerprint=code.fingerprint, invite_id=code.invite_id, secret=bytes(16)
+    )
+    unknown = EnrollmentCode(url=code.url, fingerprint=code.fingerprint, invite_id=bytes(8), secret=code.secret)
+    good = build_request(code, identity)
+    stolen_key = good.replace(identity.sealing_key.hex().encode(), Identity.generate().sealing_key.hex().encode())
+    assert stolen_key != good
+    for data in (build_request(wrong_secret, identity), build_request(unknown, identity), stolen_key, b"{}", b"\xff"):
+        status, reply = await post(house, data)
+        assert status == 403
+        with pytest.raises(EnrollmentRefused):
+            accept_reply(reply, code, identity)
+    assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'enrollment-refused'") == [(5,)]
+    assert (await post(house, good))[0] == 202, "the invite must still be good for its owner"
+
+
+async def test_guessing_is_limited_by_address(house: House) -> None:
+    code = await invite(house, approved=True)
+    for _ in range(FAILURES_ALLOWED):
+        await post(house, b"{}")
+    good = build_request(code, Identity.generate())
+    assert b"too many" in (await post(house, good))[1]
+    assert (await post(house, good, "192.0.2.77"))[0] == 200
+
+
+async def test_names_are_given_once(house: House) -> None:
+    code = await invite(house, approved=True)
+    await post(house, build_request(code, Identity.generate()))
+    with pytest.raises(BadRequest, match="choose another name"):
+        await invite(house)
+    with pytest.raises(NotFound, match="must run its enroll command first"):
+        await house.center.administration.perform(NodeApprove(name="nobody"))
+
+
+async def test_revoked_node_is_named_in_a_roster_that_outlives_a_restart(tmp_path: Path) -> None:
+    async with running_center(tmp_path / "c") as house:
+        node = house.node()
+        await house.deliver(node, node.alert())
+        office: Administration = house.center.administration
+        await office.perform(NodeStanding(name="gate", standing="revoked", reason="stolen"))
+        assert house.center.station.trust.is_revoked(node.id)
+        with pytest.raises(BadRequest, match="revoked for good"):
+            await office.perform(NodeStanding(name="gate", standing="approved"))
+        listed = await office.perform(NodeList())
+        assert "revoked" in listed.lines[0]
+        await house.query("DELETE FROM roster")  # as if the centre had been stopped before its station kept it
+    async with running_center(tmp_path / "c") as house:
+        assert house.center.station.trust.is_revoked(node.id)
+
+
+async def test_quarantine_and_reinstatement(house: House) -> None:
+    node = house.node()
+    await house.deliver(node, node.alert(camera="a"))
+    await house.center.administration.perform(NodeStanding(name="gate", standing="quarantined", reason="odd"))
+    await house.deliver(node, node.alert(camera="b"))
+    await house.center.administration.perform(NodeStanding(name="gate", standing="approved"))
+    await house.deliver(node, node.alert(camera="c"))
+    rows = await house.query("SELECT camera, is_quarantined FROM incident ORDER BY id")
+    assert rows == [("a", 0), ("b", 1), ("c", 0)]
