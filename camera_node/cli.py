@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import sys
 import time
@@ -64,7 +65,7 @@ async def _run(config: NodeConfig) -> None:
 @app.command()
 def check(config: ConfigOption) -> None:
     """Try keys, clock, spool, paths, model and cameras. Exit code 1 if anything is wrong."""
-    log.configure(is_json=True, level=60)
+    log.configure(is_json=True, level=logging.CRITICAL)
     with one_clear_line():
         sys.exit(asyncio.run(_check(load(config))))
 
@@ -152,16 +153,15 @@ def _show_alerts(alerts: list[AlertAnswers]) -> None:
     if not alerts:
         console.print("no alerts yet")
         return
-    table = Table("alert", "what", "where", "sighted", "spooled", "relayed", "heard", "seen by a person", "fallback",
-                  title="alerts", title_justify="left")  # fmt: skip
+    console.print("alerts", style="italic")
     for alert in alerts:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(alert.sighted_wall_ms / 1000))
-        seen = f"{alert.seen_by} ({state_name(alert.seen_state)})" if alert.seen_by else "–"
-        spooled = f"{alert.sighting_to_spooled_ms} ms" if alert.sighting_to_spooled_ms is not None else "yes"
-        table.add_row(alert.alert_id[:8], f"{alert.label} {alert.confidence:.2f}", f"{alert.camera} {alert.zone}".strip(),
-                      f"{at} UTC", spooled, alert.relayed_by or "–", alert.heard_by or "–", seen,
-                      alert.fallback or "–")  # fmt: skip
-    console.print(table)
+        known = [f"spooled after {alert.sighting_to_spooled_ms} ms" if alert.spooled_wall_ms else "spooled"]
+        known += [f"{word} {by}" for word, by in (("relayed by", alert.relayed_by), ("heard by", alert.heard_by)) if by]
+        known += [f"seen by {alert.seen_by} ({state_name(alert.seen_state)})"] if alert.seen_by else []
+        known += [f"fallback {alert.fallback} {alert.fallback_detail}".strip()] if alert.fallback else []
+        what = f"{alert.label} {alert.confidence:.2f} at {alert.camera} {alert.zone}".strip()
+        console.print(f"  {alert.alert_id[:8]} {at} UTC {what}: {', '.join(known)}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:

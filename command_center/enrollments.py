@@ -106,7 +106,8 @@ def answer(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, data: b
     connection.execute("DELETE FROM enrollment_failure WHERE at_ms < ?", (now - FAILURE_WINDOW_MS,))
     failures = connection.execute("SELECT COUNT(*) FROM enrollment_failure WHERE address = ?", (address,)).fetchone()[0]
     if failures >= FAILURES_ALLOWED:
-        return _refuse(connection, "too many wrong requests from this address: wait 15 minutes", address, now)
+        # Not journalled, and not counted against the address again: the ten before it were.
+        return EnrollmentReply(state="refused", message="too many wrong requests from this address: wait 15 minutes")
     try:
         request = check_request(data, lambda invite_id: _secret_of(connection, invite_id))
     except SenderError as error:
@@ -126,7 +127,12 @@ def answer(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, data: b
         node_id = node_id_of(request.signing_key)
         _remark(connection, "node-asked", f"node:{node_id.hex()}", name, "enrolment requested", "", address, now)
         if is_preapproved:
-            issued = _issue(connection, issuer, request, name=name, role=Role(role), site=site, by="center", now=now)
+            try:
+                issued = _issue(
+                    connection, issuer, request, name=name, role=Role(role), site=site, by="center", now=now
+                )
+            except BadRequest as error:  # the name was given to another machine since the invite was made
+                return _refuse(connection, str(error), address, now)
     elif keys != asked:
         return _refuse(connection, f"the enrolment code for {name} was used by another machine", address, now)
     if issued is None:

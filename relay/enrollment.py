@@ -25,7 +25,6 @@ from relay import dsse
 from relay import passport as passports
 from relay.errors import EnrollmentRefused, KeyFileError, Malformed, NetworkError
 from relay.identity import AuthorityKeys, Identity, sync_dir
-from relay.ids import node_id_of
 from relay.passport import SignedPassport
 
 PREFIX: Final = "HEARD1-"
@@ -242,7 +241,8 @@ def accept_reply(data: bytes, code: EnrollmentCode, identity: Identity) -> Enrol
             f"{code.fingerprint.hex()}): somebody stands in between, or the code is for another centre"
         )
     own = passports.verify(reply.passport, authority.signing_key)
-    if own.passport.node_id != node_id_of(identity.signing_key) or own.passport.transport_key != identity.transport_key:
+    ours = (identity.signing_key, identity.sealing_key, identity.transport_key)
+    if (own.passport.signing_key, own.passport.sealing_key, own.passport.transport_key) != ours:
         raise EnrollmentRefused("the passport that came back is for other keys than ours: ask for a new code")
     for peer in reply.peers:
         passports.verify(peer, authority.signing_key)
@@ -281,9 +281,12 @@ def enroll(code_text: str, state_dir: Path, *, wait_s: float = 600.0) -> Enrollm
 def _post(url: str, body: bytes) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise EnrollmentRefused(f"the enrolment code names {url!r}, expected an http(s) address")
-    request = urllib.request.Request(  # noqa: S310  the scheme is checked above
-        f"{url}/api/v1/enrollments", data=body, headers={"Content-Type": "application/json"}, method="POST"
-    )
+    try:
+        request = urllib.request.Request(  # noqa: S310  the scheme is checked above
+            f"{url}/api/v1/enrollments", data=body, headers={"Content-Type": "application/json"}, method="POST"
+        )
+    except ValueError as error:
+        raise EnrollmentRefused(f"the enrolment code names {url!r}, which is no address ({error})") from error
     try:
         with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
             data: bytes = response.read(_MAX_REPLY_BYTES)

@@ -112,9 +112,10 @@ class Receiver:
             raise NotForUs(
                 f"only a command centre may send {header.kind.name}, and {passport.name} is a {passport.role.name}"
             )
-        if header.origin == self._identity.node_id:
-            return  # our own, come back in a loop
         envelopes.verify(envelope, passport.signing_key)
+        if header.origin == self._identity.node_id:
+            self._counters.count("own_came_back")
+            return
         assert link.peer is not None
         self._links.learn_route(header.origin, link.peer.node_id)
         if len(self._waiting) >= _MOST_WAITING:

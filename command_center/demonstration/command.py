@@ -22,6 +22,7 @@ from models.demonstration import load_truth
 from relay.errors import HeardError
 
 SETTLE_WITHIN_S: Final = 60.0
+DEFAULT_HTTP_PORT: Final = 8480
 _app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -60,7 +61,13 @@ def demo(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated_like_interrupted())
         state_dir = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heard-")))
-        wishes = Wishes(state_dir=state_dir, camera=camera, model=model, signers=signers)
+        wishes = Wishes(
+            state_dir=state_dir,
+            camera=camera,
+            model=model,
+            signers=signers,
+            http_port=0 if seconds is not None else DEFAULT_HTTP_PORT,
+        )
         if seconds is not None:
             return _headless(wishes, seconds, is_json=is_json)
         return _for_a_person(wishes)

@@ -28,7 +28,6 @@ BIN_DIR: Final = Path(sys.executable).parent
 START_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 15.0
 USERNAME: Final = "dispatcher"
-_DEFAULT_HTTP_PORT: Final = 8480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,8 @@ class Wishes:
     """Whose bundles are trusted, for a bundle of one's own."""
     is_watching: bool = True
     """False: the node has no camera and raises only what other programs emit."""
+    http_port: int = 0
+    """For the console, where it is free; 0: any."""
 
 
 def free_port(preferred: int = 0) -> int:
@@ -86,9 +87,7 @@ class Household:
         Raises:
             DemonstrationFailed: a step did not work; names the step and the log to look at.
         """
-        household = cls(
-            wishes, http_port=free_port(_DEFAULT_HTTP_PORT), center_port=free_port(), relay_port=free_port()
-        )
+        household = cls(wishes, http_port=free_port(wishes.http_port), center_port=free_port(), relay_port=free_port())
         with household._stack:
             household._start()
             yield household

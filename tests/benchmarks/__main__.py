@@ -35,7 +35,9 @@ def show(name: str, figures: list[Figure]) -> None:
     table = Table("figure", "value", "peer or limit", "peer's value", "ratio", "target", title=f"bench: {name}")
     for figure in figures:
         sign = "≥" if figure.is_more_better else "≤"
-        target = "–" if figure.target_ratio is None else f"{sign} {figure.target_ratio:g} × {'✓' if figure.is_met else '✗'}"
+        target = (
+            "–" if figure.target_ratio is None else f"{sign} {figure.target_ratio:g} × {'✓' if figure.is_met else '✗'}"
+        )
         table.add_row(figure.name, f"{figure.value:,.5g} {figure.unit}", figure.peer or "–",
                       "–" if figure.peer_value is None else f"{figure.peer_value:,.5g} {figure.unit}",
                       "–" if figure.ratio is None else f"{figure.ratio:.3f}", target)  # fmt: skip

@@ -22,7 +22,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """value / peer_value."""
+        """Value / peer_value."""
         return None if not self.peer_value else self.value / self.peer_value
 
     @property

@@ -84,7 +84,9 @@ async def _spool_puts(folder: Path, *, together: int, seconds: float = 1.5) -> t
     database = Database.open(folder / f"spool{together}.sqlite", parts={"spool": SCHEMA})
     spool = Spool(identity=node, clock=SystemClock())
     await database.run(spool.start)
-    draft = Draft(kind=Kind.ALERT, precedence=Precedence.FLASH, body=_alert_body(), peer_sealing_key=authority.sealing_key)
+    draft = Draft(
+        kind=Kind.ALERT, precedence=Precedence.FLASH, body=_alert_body(), peer_sealing_key=authority.sealing_key
+    )
     took_ms: list[float] = []
     ends = time.perf_counter() + seconds
 
@@ -122,7 +124,9 @@ def _commits() -> list[Figure]:
 
 def _sizes() -> list[Figure]:
     node, authority = Identity.generate(), Identity.generate()
-    longest = Alert(label="l" * 12, camera="c" * 12, zone="z" * 12, confidence=1.0, rule=Rule.CLASS_OF_INTEREST).encode()
+    longest = Alert(
+        label="l" * 12, camera="c" * 12, zone="z" * 12, confidence=1.0, rule=Rule.CLASS_OF_INTEREST
+    ).encode()
     sealed = envelopes.seal(_header(node, longest), longest, signing=node.signing,
                             shared_secret=node.shared_secret(authority.sealing_key))  # fmt: skip
     issued = receipt.issue(RangeSet([(1, (1 << 32) - 1)]), signer=node.node_id, signing=node.signing, stored_at_s=1,

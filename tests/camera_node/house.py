@@ -1,7 +1,6 @@
 """A real authority, a real centre station and enrolled nodes, all in one process, over real sockets on port 0."""
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -48,9 +47,7 @@ class House:
     def __init__(self, base_dir: Path) -> None:
         self._base_dir = base_dir
         self._authority = Identity.generate()
-        self.authority = AuthorityKeys(
-            signing_key=self._authority.signing_key, sealing_key=self._authority.sealing_key
-        )
+        self.authority = AuthorityKeys(signing_key=self._authority.signing_key, sealing_key=self._authority.sealing_key)
         self._signer: SigningKey = self._authority.signing
         self._serial = 0
         self.center_dir = base_dir / "center"
@@ -77,7 +74,7 @@ class House:
         """Keys and enrolment for a camera node; its state folder."""
         state_dir = self._base_dir / name
         self._enroll(state_dir, self._issue(name, Role.CAMERA, state_dir), [self.center])
-        os.chmod(state_dir, 0o700)
+        state_dir.chmod(0o700)
         return state_dir
 
     def open(self, arrival: Arrival) -> bytes:
@@ -86,7 +83,9 @@ class House:
         return envelopes.open_body(arrival.envelope, secret)
 
     @contextlib.asynccontextmanager
-    async def run_center(self, endpoint: str = "tcp://127.0.0.1:0") -> AsyncIterator[tuple[Station, CenterInbox, PathConfig]]:
+    async def run_center(
+        self, endpoint: str = "tcp://127.0.0.1:0"
+    ) -> AsyncIterator[tuple[Station, CenterInbox, PathConfig]]:
         """A listening centre, what it gets, and how a node reaches it."""
         inbox = CenterInbox()
         config = StationConfig(state_dir=self.center_dir, listen=(ListenConfig(endpoint=endpoint),))

@@ -119,7 +119,9 @@ def test_refusals_of_an_rtsp_server_are_told_apart(status: str, fault: StreamFau
                     while request := connection.recv(4096):
                         number = next((line for line in request.splitlines() if line.startswith(b"CSeq")), b"CSeq: 1")
                         extra = b'WWW-Authenticate: Basic realm="x"\r\n' if status.startswith("401") else b""
-                        connection.sendall(b"RTSP/1.0 " + status.encode() + b"\r\n" + number + b"\r\n" + extra + b"\r\n")
+                        connection.sendall(
+                            b"RTSP/1.0 " + status.encode() + b"\r\n" + number + b"\r\n" + extra + b"\r\n"
+                        )
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve, args=(server,), daemon=True)

@@ -18,7 +18,9 @@ from relay.precedence import Precedence
 YARD = Zone(name="yard", polygon=((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0)))
 
 
-def track(number: int = 1, label: str = "handgun", *, score: float = 0.8, at: tuple[float, float] = (0.5, 0.6)) -> Track:
+def track(
+    number: int = 1, label: str = "handgun", *, score: float = 0.8, at: tuple[float, float] = (0.5, 0.6)
+) -> Track:
     x, y = at[0] * 1000, at[1] * 1000
     return Track(number=number, label=label, confidence=score, bbox_xyxy_px=(x - 20, y - 20, x + 20, y + 20),
                  first_seen_ms=0, last_seen_ms=0, is_seen=score > 0, is_confirmed=True)  # fmt: skip

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -100,7 +99,9 @@ async def test_eye_that_talks_nonsense_is_ended() -> None:
 
 async def test_eye_ends_when_the_node_is_killed(tmp_path: Path) -> None:
     script = (
-        "import asyncio, sys\n"
+        "import asyncio\n"
+        "from relay import log\n"
+        "log.configure(is_json=True)\n"
         "from tests.camera_node.test_supervision import watched, until, _is_seeing\n"
         "async def main():\n"
         "    async with watched() as (eye, _):\n"
@@ -110,12 +111,15 @@ async def test_eye_ends_when_the_node_is_killed(tmp_path: Path) -> None:
         "asyncio.run(main())\n"
     )
     root = Path(__file__).parents[2]
-    with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": str(root)}) as parent:  # fmt: skip
-        assert parent.stdout is not None
-        child = int(await asyncio.to_thread(parent.stdout.readline))
-        assert psutil.pid_exists(child)
-        parent.kill()
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, cwd=root, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    assert psutil.pid_exists(child)
+    parent.kill()
+    await parent.communicate()
     await until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE,
                 within_s=5, what="the eye ends")  # fmt: skip
 

@@ -38,7 +38,9 @@ def test_unsure_boxes_keep_a_track_but_never_begin_one() -> None:
 def test_two_that_walk_side_by_side_keep_their_numbers() -> None:
     tracker = Tracker()
     for frame in range(30):
-        tracks = tracker.update([seen("person", 50 + frame * 5, 100), seen("person", 120 + frame * 5, 100)], frame * 100)
+        tracks = tracker.update(
+            [seen("person", 50 + frame * 5, 100), seen("person", 120 + frame * 5, 100)], frame * 100
+        )
     left, right = sorted(tracks, key=lambda track: track.bbox_xyxy_px[0])
     assert (left.number, right.number) == (1, 2)
 

@@ -6,9 +6,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 
@@ -156,3 +158,26 @@ def test_full_disk_is_one_clear_line_and_nothing_is_lost(made: Path) -> None:
     assert "free space there" in one_line_of(done)
     assert command("status", "--json", state=made).stdout == before
     assert command("check", state=made).returncode == 0
+
+
+def test_centre_stops_at_once_though_a_console_is_listening(made: Path) -> None:
+    password_file = made / "password"
+    password_file.write_text("long enough to be one")
+    command("user", "add", "bob", "--role", "dispatcher", "--password-file", str(password_file), state=made)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from command_center.cli import main; main()", "run", "--state", str(made), "--listen",
+         "tcp://127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[1]
+    with httpx.Client(base_url=url) as client:
+        client.post("/api/v1/session", json={"username": "bob", "password": "long enough to be one"}).raise_for_status()
+        with client.stream("GET", "/api/v1/events") as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == "retry: 1000"
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert list(lines) == [""]
+            _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - started < 4
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors

@@ -129,3 +129,11 @@ async def test_quarantine_and_reinstatement(house: House) -> None:
     await house.deliver(node, node.alert(camera="c"))
     rows = await house.query("SELECT camera, is_quarantined FROM incident ORDER BY id")
     assert rows == [("a", 0), ("b", 1), ("c", 0)]
+
+
+async def test_name_that_was_given_away_meanwhile_is_refused_in_words(house: House) -> None:
+    code = await invite(house, "gate", approved=True)
+    node = house.node("gate")
+    await house.deliver(node, node.alert())
+    status, data = await post(house, build_request(code, Identity.generate()))
+    assert (status, b"choose another name" in data) == (403, True)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from relay.kinds.chunk import Chunk, cut
 from relay.kinds.exhibit import Exhibit, ExhibitItem
 from relay.kinds.heartbeat import CameraState
 from relay.precedence import Precedence
-from tests.command_center.house import PICTURE, House, Node
+from tests.command_center.house import PICTURE, House, Node, running_center
 
 SHA256 = hashlib.sha256(PICTURE).digest()
 
@@ -277,3 +278,25 @@ async def down_to(house: House, node: Node) -> list[Acknowledgement]:
     rows = await house.query("SELECT wire FROM envelope WHERE destination = ? ORDER BY number", node.id)
     opened = [envelopes.parse(row[0]) for row in rows if isinstance(row[0], bytes)]
     return [decode_body(envelopes.open_body(item, secret), Acknowledgement) for item in opened]
+
+
+async def test_check_follows_a_changed_window(tmp_path: Path) -> None:
+    """Incidents that were grouped under an earlier configuration stay right."""
+    for window_s, cameras in ((30, 1), (2, 2)):
+        async with running_center(tmp_path / "c") as house:
+            node = house.node(f"node{window_s}")
+            await house.deliver(node, node.alert())
+            house.clock.advance(5_000)
+            await house.deliver(node, node.alert())
+            found = await house.query("SELECT COUNT(*) FROM incident WHERE node = ?", node.id)
+            assert found == [(cameras,)]
+            await assert_all_as_written(house)
+        (tmp_path / "c" / "center.toml").write_text('http = "127.0.0.1:0"\n[incidents]\nwindow_s = 2\n')
+
+
+async def test_hammering_at_the_door_does_not_fill_the_journal(house: House) -> None:
+    async with house.browser() as client:
+        for _ in range(40):
+            await client.post("/api/v1/session", json={"username": "alice", "password": "wrong"})
+    assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'denied'") == [(6,)]
+    assert house.services.metrics["sign_ins_limited"] == 35

@@ -78,7 +78,10 @@ def said_by(
     destination: NodeId = AUTHORITY, signing: Identity | None = None, peer_sealing_key: bytes = b"",
 ) -> Envelope:  # fmt: skip
     """An envelope as the holder of ``identity`` would make it; ``signing`` is who really signs."""
-    content = body or Alert(label="handgun", camera="gate", confidence=0.9, rule=Rule.CLASS_OF_INTEREST).encode()
+    content = (
+        body
+        or Alert(label="handgun", camera="gate", confidence=0.9, rule=Rule.CLASS_OF_INTEREST, salt=b"the same").encode()
+    )
     header = Header(
         kind=kind, quality=ClockQuality.SYNCHRONIZED, precedence=Precedence.FLASH, origin=identity.node_id,
         destination=destination, series=series, boot=1, sequence=sequence, wall_ms=1_790_000_000_000,

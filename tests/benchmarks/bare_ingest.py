@@ -1,0 +1,96 @@
+"""The peer of the centre's ingest: the least that does the same work.
+
+Receives over CURVE, checks the signature with PyNaCl,
+group-commits to SQLite with synchronous=FULL, acknowledges after the commit. No journal, no incidents, no decryption.
+
+Run as a process: ``python -m tests.benchmarks.bare_ingest KEYFILE PORTFILE DBFILE``; speaks enough of the hop protocol for
+``ingest_load``.
+"""
+
+import queue
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+import zmq
+from zmq.utils import z85
+
+from relay import envelope as envelopes
+from relay import hop, passport, receipt
+from relay.identity import Identity
+from relay.ranges import RangeSet
+
+
+def main(key_file: str, port_file: str, db_file: str) -> None:
+    identity = Identity.load(Path(key_file))
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.CURVE_SERVER, 1)
+    router.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(identity.transport_secret))
+    port = router.bind_to_random_port("tcp://127.0.0.1")
+    Path(port_file).write_text(str(port))
+    inbox: queue.SimpleQueue[tuple[bytes, bytes, int, int, bytes]] = queue.SimpleQueue()
+    outbox: queue.SimpleQueue[list[bytes]] = queue.SimpleQueue()
+    pull = context.socket(zmq.PULL)
+    pull.bind("inproc://wake")
+    threading.Thread(target=_write, args=(context, db_file, inbox, outbox, identity), daemon=True).start()
+    keys: dict[bytes, bytes] = {}
+    poller = zmq.Poller()
+    poller.register(router, zmq.POLLIN)
+    poller.register(pull, zmq.POLLIN)
+    while True:
+        ready = dict(poller.poll())
+        if pull in ready:
+            pull.recv()
+            while not outbox.empty():
+                router.send_multipart(outbox.get())
+        if router in ready:
+            for _ in range(200):
+                try:
+                    routing_id, parcel = router.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                if hop.is_note(parcel):
+                    note = hop.decode(parcel)
+                    if isinstance(note, hop.Hello):
+                        signed = passport._decoder.decode(passport._signed_decoder.decode(note.passport).statement)
+                        keys[signed.node_id] = signed.signing_key
+                        router.send_multipart([routing_id, hop.encode(hop.Welcome(note.passport, 0))])
+                    continue
+                envelope = envelopes.parse(parcel)
+                header = envelope.header
+                envelopes.verify(envelope, keys[header.origin])
+                inbox.put((routing_id, header.origin, header.series, header.sequence, parcel))
+
+
+def _write(context: "zmq.Context[zmq.Socket[bytes]]", db_file: str, inbox: "queue.SimpleQueue[tuple[bytes, bytes, int, int, bytes]]",
+           outbox: "queue.SimpleQueue[list[bytes]]", identity: Identity) -> None:  # fmt: skip
+    push = context.socket(zmq.PUSH)
+    push.connect("inproc://wake")
+    connection = sqlite3.connect(db_file, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE alert (origin BLOB, series INTEGER, sequence INTEGER, wire BLOB, "
+                       "PRIMARY KEY (origin, series, sequence)) WITHOUT ROWID")  # fmt: skip
+    stored: dict[tuple[bytes, int], RangeSet] = {}
+    while True:
+        group = [inbox.get()]
+        while not inbox.empty() and len(group) < 500:
+            group.append(inbox.get())
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?)", [item[1:] for item in group])
+        connection.execute("COMMIT")
+        back: dict[tuple[bytes, int], bytes] = {}
+        for routing_id, origin, series, sequence, _ in group:
+            stored.setdefault((origin, series), RangeSet()).add(sequence)
+            back[origin, series] = routing_id
+        for (origin, series), routing_id in back.items():
+            issued = receipt.issue(stored[origin, series], signer=identity.node_id, signing=identity.signing, stored_at_s=0,
+                                   origin=origin, series=series)  # type: ignore[arg-type]  # fmt: skip
+            outbox.put([routing_id, issued.wire])
+        push.send(b"")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

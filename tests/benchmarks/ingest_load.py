@@ -1,0 +1,125 @@
+"""A load of signed alerts over real ZeroMQ: many nodes, a window in flight each, until the receipts cover everything."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import zmq
+import zmq.asyncio
+from zmq.utils import z85
+
+from relay import envelope as envelopes
+from relay import hop, receipt
+from relay.clock import ClockQuality
+from relay.header import Header, Kind
+from relay.identity import Identity
+from relay.ids import AUTHORITY
+from relay.kinds.alert import Alert, Rule
+from relay.precedence import Precedence
+
+
+@dataclass(slots=True)
+class LoadNode:
+    """One simulated node: real keys, a real passport, pre-signed alerts."""
+
+    identity: Identity
+    passport: bytes
+    wires: list[bytes] = field(default_factory=list)
+    sent_s: list[float] = field(default_factory=list)
+    acked: int = 0
+    took_ms: list[float] = field(default_factory=list)
+    series: int = field(default_factory=lambda: secrets.randbelow(1 << 31) + 1)
+
+    def sign(self, count: int, authority_sealing_key: bytes) -> None:
+        """Chain, seal and sign so many alerts; signing is not part of what is measured."""
+        secret, link = self.identity.shared_secret(authority_sealing_key), bytes(8)
+        start = len(self.wires)
+        for number in range(start + 1, start + count + 1):
+            body = Alert(
+                label="handgun", camera="gate", zone="yard", confidence=0.9, rule=Rule.CLASS_OF_INTEREST
+            ).encode()
+            now_ms = time.time_ns() // 1_000_000
+            header = Header(
+                kind=Kind.ALERT, quality=ClockQuality.FREE_RUNNING, precedence=Precedence.FLASH, origin=self.identity.node_id,
+                destination=AUTHORITY, series=self.series, boot=1, sequence=number, wall_ms=now_ms, monotonic_ms=number,
+                ttl_s=0, link=link, body_sha256=hashlib.sha256(body).digest(),
+            )  # fmt: skip
+            sealed = envelopes.seal(header, body, signing=self.identity.signing, shared_secret=secret)
+            link = sealed.id[:8]
+            self.wires.append(sealed.wire)
+
+
+class Load:
+    """All nodes, each on a connection of its own, with CURVE as in production."""
+
+    def __init__(self, endpoint: str, server_key: bytes, nodes: Sequence[LoadNode]) -> None:
+        self._endpoint = endpoint
+        self._server_key = server_key
+        self._nodes = nodes
+        self._context = zmq.asyncio.Context()
+        self._sockets: list[zmq.asyncio.Socket] = []
+
+    async def connect(self) -> None:
+        """Dial and be introduced."""
+        for node in self._nodes:
+            socket = self._context.socket(zmq.DEALER)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.ROUTING_ID, secrets.token_bytes(16) + b"\0")
+            socket.setsockopt(zmq.CURVE_SERVERKEY, z85.encode(self._server_key))
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.encode(node.identity.transport_key))
+            socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(node.identity.transport_secret))
+            socket.connect(self._endpoint)
+            self._sockets.append(socket)
+            await socket.send(hop.encode(hop.Hello(node.passport, 0)))
+            async with asyncio.timeout(20):
+                while not (hop.is_note(parcel := await socket.recv()) and isinstance(hop.decode(parcel), hop.Welcome)):
+                    pass
+
+    async def run(self, *, window: int, rate_per_s: float = 0.0) -> tuple[float, list[float]]:
+        """Send everything that is signed and not sent yet; returns acknowledged alerts a second and ms to each receipt."""
+        begin = sum(node.acked for node in self._nodes)
+        started = time.perf_counter()
+        await asyncio.gather(
+            *(self._drive(socket, node, window, rate_per_s / len(self._nodes) if rate_per_s else 0.0)
+              for socket, node in zip(self._sockets, self._nodes, strict=True))
+        )  # fmt: skip
+        elapsed = time.perf_counter() - started
+        took = [ms for node in self._nodes for ms in node.took_ms]
+        for node in self._nodes:
+            node.took_ms = []
+        return (sum(node.acked for node in self._nodes) - begin) / elapsed, took
+
+    async def _drive(self, socket: zmq.asyncio.Socket, node: LoadNode, window: int, rate_per_s: float) -> None:
+        started = time.perf_counter()
+        first = len(node.sent_s)
+        deadline = started + 120
+        while node.acked < len(node.wires):
+            while len(node.sent_s) < len(node.wires) and len(node.sent_s) - node.acked < window:
+                if rate_per_s and (len(node.sent_s) - first) / rate_per_s > time.perf_counter() - started:
+                    break
+                node.sent_s.append(time.perf_counter())
+                await socket.send(node.wires[len(node.sent_s) - 1])
+            if await socket.poll(timeout=2 if rate_per_s else 200):
+                self._take(node, await socket.recv())
+            if time.perf_counter() > deadline:
+                raise TimeoutError(f"{node.acked} of {len(node.wires)} acknowledged after 120 s")
+
+    @staticmethod
+    def _take(node: LoadNode, parcel: bytes) -> None:
+        if not receipt.is_receipt(parcel):
+            return
+        upto = receipt.parse(parcel).upto
+        now = time.perf_counter()
+        node.took_ms += [(now - node.sent_s[number]) * 1000 for number in range(node.acked, upto)]
+        node.acked = max(node.acked, upto)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._context.destroy(linger=0)
+
+
+CONNECTIONS: Final = 20

@@ -1,0 +1,85 @@
+"""Bad configuration: which file, which key, what was expected, what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from camera_node.config import load
+from relay.errors import ConfigError
+
+GOOD = """
+state_dir = "state"
+[[path]]
+name = "lan"
+endpoint = "tcp://127.0.0.1:5701"
+peer = "relay"
+[[camera]]
+name = "gate"
+source = "clip.mp4"
+loop = true
+[[camera.zone]]
+name = "yard"
+polygon = [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]
+[[camera.rule]]
+kind = "zone_intrusion"
+zones = ["yard"]
+[[camera.rule]]
+kind = "class_of_interest"
+labels = { handgun = "FLASH" }
+[model]
+weights_file = "weights.onnx"
+[fallback]
+deadline_s = 5
+command = ["/usr/bin/siren", "on"]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "node.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_good_file_is_read_and_its_paths_count_from_its_folder(tmp_path: Path) -> None:
+    config = load(write(tmp_path, GOOD))
+    assert config.state_dir == tmp_path / "state"
+    assert config.camera[0].source == str(tmp_path / "clip.mp4")
+    assert config.model.weights_file == tmp_path / "weights.onnx"
+    assert config.fallback.command == ("/usr/bin/siren", "on")
+    assert len(config.camera[0].rule) == 2
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ("loop = true", "lop = true", ["unknown key 'lop'", "[camera]", "loop", "node.toml"]),
+    ("polygon =", "poligon =", ["unknown key 'poligon'", "[camera.zone]", "polygon"]),
+    ('zones = ["yard"]', 'zonen = ["yard"]', ["unknown key 'zonen'", "zone_intrusion: kind, zones"]),
+    ("deadline_s", "deadline", ["unknown key 'deadline'", "deadline_s"]),
+    ('state_dir = "state"', 'state_dir = "state"\ncolour = 1', ["unknown key 'colour'", "state_dir", "heartbeat"]),
+    ('name = "gate"', 'name = "the northern gate"', ["1 to 12 bytes", "the northern gate"]),
+    ('zones = ["yard"]', 'zones = ["roof"]', ["zone 'roof'", "known are yard"]),
+    ("[1.0, 1.0]]", "[1.0, 1.5]]", ["1.0", "polygon"]),
+    ("zone_intrusion", "intrusion", ["intrusion", "kind"]),
+    ('"FLASH"', '"ROUTINE"', ["ROUTINE"]),
+    ('weights_file = "weights.onnx"', "", ["exactly one of registry_dir, bundle_file, weights_file", "none"]),
+    ('weights_file = "weights.onnx"', 'bundle_file = "x"', ["bundle_file needs signers_file"]),
+    ("clip.mp4", "http://camera/x", ["rtsp://", "http://camera/x"]),
+    ("[model]", "[model", ["not valid TOML"]),
+])  # fmt: skip
+def test_bad_file_is_one_clear_error(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError) as refused:
+        load(write(tmp_path, GOOD.replace(old, new, 1)))
+    for word in words:
+        assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
+    doubled = GOOD + '[[camera]]\nname = "gate"\nsource = "b.mp4"\n'
+    with pytest.raises(ConfigError, match="two cameras are called 'gate'"):
+        load(write(tmp_path, doubled))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found no such file"):
+        load(tmp_path / "none.toml")
