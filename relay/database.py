@@ -26,7 +26,7 @@ from relay.errors import OperatorError, SpoolBusy, SpoolDamaged, SpoolFull
 
 T = TypeVar("T")
 
-_LOCK_WAIT_S: Final = 1.0
+_LOCK_WAIT_S: Final = 3.0
 _MAX_GROUP: Final = 512
 """Jobs in one commit: past 100 the cost per row hardly falls, and a later job waits longer."""
 

@@ -156,7 +156,7 @@ def check_request(data: bytes, secret_of: Callable[[bytes], bytes | None]) -> En
     """
     try:
         request = msgspec.json.decode(data, type=_Request)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"expected an enrolment request: {error}") from error
     invite_id, *keys = (bytes.fromhex(value) for value in
                         (request.invite_id, request.signing_key, request.sealing_key, request.transport_key))  # fmt: skip
@@ -213,7 +213,7 @@ class Enrollment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
                 f"expected an enrolment in {file}, found none: ask the command centre for a code "
                 "(`command-center node invite`) and run the enroll command with it"
             ) from None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise KeyFileError(f"{file} can't be read ({error}): enroll this machine anew") from error
 
 
@@ -225,7 +225,7 @@ def accept_reply(data: bytes, code: EnrollmentCode, identity: Identity) -> Enrol
     """
     try:
         reply = msgspec.json.decode(data, type=EnrollmentReply)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EnrollmentRefused(
             f"expected an enrolment reply from {code.url}, found something else: {error}"
         ) from error
@@ -292,7 +292,9 @@ def _post(url: str, body: bytes) -> bytes:
             data: bytes = response.read(_MAX_REPLY_BYTES)
             return data
     except urllib.error.HTTPError as error:
-        raise EnrollmentRefused(f"{url} answered {error.code}: {_reason(error.read(_MAX_REPLY_BYTES))}") from error
+        with error:
+            reason = _reason(error.read(_MAX_REPLY_BYTES))
+        raise EnrollmentRefused(f"{url} answered {error.code}: {reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise NetworkError(
             f"can't reach the command centre at {url}: {error}; check the network, then try again"

@@ -83,6 +83,9 @@ class Plan:
 
 IDLE_LOOK_MS: Final = 5_000
 
+STUBBORN_AFTER: Final = 6
+"""Unanswered tries, over about two minutes on a link that is up: a lossy link answers one of them."""
+
 
 def lane_of(precedence: Precedence) -> Lane:
     """FLASH and IMMEDIATE never stand behind anything larger."""
@@ -90,16 +93,11 @@ def lane_of(precedence: Precedence) -> Lane:
 
 
 def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
-    """Decide. ``entries`` come oldest first; the most urgent are sent first, and of those the ones least often tried.
-
-    So a window's worth of envelopes that a neighbour never takes (a revoked node's, say) can't starve the others.
-    """
+    """Decide. ``entries`` come oldest first; the most urgent are sent first, and of those the ones least often tried."""
     sends: list[tuple[int, LinkId]] = []
     parked: list[tuple[int, int]] = []
     next_look_ms = now_ms + IDLE_LOOK_MS
-    urgent_room, bulk_room = _room(
-        entries := sorted(entries, key=lambda entry: (entry.precedence, _unanswered(entry))), now_ms, policy
-    )
+    urgent_room, bulk_room = _room(entries := sorted(entries, key=_turn), now_ms, policy)
     for entry in entries:
         chosen, again_at_ms = _choose(entry, now_ms, policy)
         for link in chosen:
@@ -146,8 +144,23 @@ def _choose(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkVie
     return [best], now_ms
 
 
+def is_stubborn(entry: Entry) -> bool:
+    """Whether it was offered again and again without an answer."""
+    return _unanswered(entry) >= STUBBORN_AFTER
+
+
+def _turn(entry: Entry) -> tuple[bool, int, int]:
+    """In which order envelopes get what room there is.
+
+    Stubborn ones come last and take turns, whatever their precedence: a window's worth that a neighbour never takes (a
+    revoked node's, say) must not starve the others.
+    """
+    tries = _unanswered(entry)
+    return (True, tries, entry.precedence) if is_stubborn(entry) else (False, entry.precedence, tries)
+
+
 def _unanswered(entry: Entry) -> int:
-    return sum(attempt.count for attempt in entry.attempts.values() if not attempt.is_held_there)
+    return max((attempt.count for attempt in entry.attempts.values() if not attempt.is_held_there), default=0)
 
 
 def _tries(entry: Entry, link: LinkView) -> int:

@@ -14,89 +14,23 @@ import contextlib
 import os
 import secrets
 import socket as socket_module
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
 import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from relay import limits
 from relay.backoff import Backoff
 from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
+from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
-_HANDSHAKE_S: Final = 6.0
-_DRAIN_AT_MOST: Final = 500
-"""Parcels read in one go before other tasks may run."""
-
-_MTU_BYTES: Final = limits.MAX_PARCEL_BYTES
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZeroMqTuning:
-    """Deadlines and depths, by lane where they differ."""
-
-    connect_timeout_ms: int = 4_000
-    max_retransmit_ms: int = 8_000
-    """TCP_USER_TIMEOUT: unacknowledged bytes older than this end the connection."""
-    heartbeat_interval_ms: tuple[int, int] = (1_000, 5_000)
-    """(urgent, bulk): 1 s/3 s kills a slow transfer, so bulk waits longer."""
-    heartbeat_timeout_ms: tuple[int, int] = (4_000, 30_000)
-    send_depth: int = 64
-    receive_depth: int = 1_000
-    least_delay_s: float = 0.2
-    most_delay_s: float = 10.0
-    stable_s: float = 10.0
-
-
-class _Pump:
-    """Reads a socket dry whenever its edge-triggered descriptor says so, without a task or a copy of the queue."""
-
-    def __init__(self, socket: "zmq.Socket[bytes]", on_frames: Callable[[list[zmq.Frame]], None]) -> None:
-        self._socket = socket
-        self._on_frames = on_frames
-        self._loop = asyncio.get_running_loop()
-        self._descriptor = int(socket.getsockopt(zmq.FD))
-        self._loop.add_reader(self._descriptor, self._drain)
-        self._loop.call_soon(self._drain)
-
-    def nudge(self) -> None:
-        """Look again: a send may have consumed the edge that announced something to read."""
-        self._loop.call_soon(self._drain)
-
-    def close(self) -> None:
-        self._loop.remove_reader(self._descriptor)
-        self._socket.close(linger=0)
-
-    def _drain(self) -> None:
-        for _ in range(_DRAIN_AT_MOST):
-            if self._socket.closed:
-                return
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            self._on_frames(frames)
-        self._loop.call_soon(self._drain)
-
-
-def _common_options(socket: "zmq.Socket[bytes]", tuning: ZeroMqTuning, lane: Lane) -> None:
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.MAXMSGSIZE, limits.MAX_PARCEL_BYTES)
-    socket.setsockopt(zmq.SNDHWM, tuning.send_depth)
-    socket.setsockopt(zmq.RCVHWM, tuning.receive_depth)
-    socket.setsockopt(zmq.HANDSHAKE_IVL, int(_HANDSHAKE_S * 1000))
-    socket.setsockopt(zmq.HEARTBEAT_IVL, tuning.heartbeat_interval_ms[lane])
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, tuning.heartbeat_timeout_ms[lane])
-    socket.setsockopt(zmq.TCP_MAXRT, tuning.max_retransmit_ms * (1 if lane == Lane.URGENT else 4))
-    socket.setsockopt(zmq.IPV6, 1)
 
 
 class DialedSession:
@@ -104,7 +38,7 @@ class DialedSession:
 
     def __init__(self, path: "ZeroMqDial", server_key: bytes) -> None:
         self._path = path
-        self._pumps: dict[Lane, tuple[zmq.Socket[bytes], _Pump]] = {}
+        self._pumps: dict[Lane, tuple[zmq.Socket[bytes], Pump]] = {}
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.transport_key = server_key
         self.is_outgoing = True
@@ -114,7 +48,7 @@ class DialedSession:
         """Of the path."""
         return self._path.facts
 
-    def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: _Pump) -> None:
+    def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: Pump) -> None:
         """Start using a connected socket."""
         self._pumps[lane] = (socket, pump)
 
@@ -183,11 +117,11 @@ class ZeroMqDial:
             for lane in Lane:
                 socket = self._socket(context, attempt, lane)
                 stack.enter_context(_watch(socket, lane, is_up, session))
-                pump = _Pump(socket, lambda frames: events.session_received(session, frames[-1].bytes))
+                pump = Pump(socket, lambda frames: events.session_received(session, frames[-1].bytes))
                 session.add_lane(lane, socket, pump)
                 socket.connect(self._endpoint)
             try:
-                async with asyncio.timeout(self._tuning.connect_timeout_ms / 1000 + _HANDSHAKE_S):
+                async with asyncio.timeout(self._tuning.connect_timeout_ms / 1000 + HANDSHAKE_S):
                     await is_up.wait()
             except TimeoutError:
                 return
@@ -200,7 +134,7 @@ class ZeroMqDial:
 
     def _socket(self, context: "zmq.Context[zmq.Socket[bytes]]", attempt: bytes, lane: Lane) -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.DEALER)
-        _common_options(socket, self._tuning, lane)
+        set_common_options(socket, self._tuning, lane)
         socket.setsockopt(zmq.ROUTING_ID, attempt + bytes([lane]))
         socket.setsockopt(zmq.CURVE_SERVERKEY, z85.encode(self._server_key))
         socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.encode(self._identity.transport_key))
@@ -233,7 +167,7 @@ def _watch(socket: "zmq.Socket[bytes]", lane: Lane, is_up: asyncio.Event, sessio
         elif event == zmq.EVENT_DISCONNECTED and is_up.is_set():
             session.drop(f"the {lane.name.lower()} connection was lost")
 
-    pump = _Pump(monitor, on_event)
+    pump = Pump(monitor, on_event)
     try:
         yield
     finally:
@@ -284,7 +218,7 @@ class ZeroMqListen:
         self._sessions: dict[bytes, AcceptedSession] = {}
         self._banned: set[bytes] = set()
         self._socket: zmq.Socket[bytes] | None = None
-        self._pump: _Pump | None = None
+        self._pump: Pump | None = None
         self._events: PathEvents | None = None
         self.is_listening = asyncio.Event()
 
@@ -304,10 +238,10 @@ class ZeroMqListen:
             zap = context.socket(zmq.ROUTER)
             zap.setsockopt(zmq.LINGER, 0)
             zap.bind(_ZAP_ENDPOINT)
-            zap_pump = _Pump(zap, lambda frames: _answer_zap(zap, frames, self._banned))
+            zap_pump = Pump(zap, lambda frames: answer_zap(zap, frames, self._banned))
             socket = self._socket = self._bind(context)
-            self._pump = _Pump(socket, self._on_frames)
-            self.endpoint = _text(socket.getsockopt(zmq.LAST_ENDPOINT))
+            self._pump = Pump(socket, self._on_frames)
+            self.endpoint = text_of(socket.getsockopt(zmq.LAST_ENDPOINT))
             self.is_listening.set()
             await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
@@ -321,7 +255,8 @@ class ZeroMqListen:
 
     def _bind(self, context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.ROUTER)
-        _common_options(socket, self._tuning, Lane.BULK)
+        set_common_options(socket, self._tuning, Lane.BULK)
+        socket.setsockopt(zmq.IPV6, int("[" in self.endpoint))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -414,21 +349,3 @@ def _cut(descriptor: int, address: object) -> None:
         return
     with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
         connection.shutdown(socket_module.SHUT_RDWR)
-
-
-def _text(option: int | bytes) -> str:
-    return option.rstrip(b"\0").decode() if isinstance(option, bytes) else str(option)
-
-
-def _answer_zap(zap: "zmq.Socket[bytes]", frames: list[zmq.Frame], banned: set[bytes]) -> None:
-    zap.send_multipart(_zap_reply(frames, banned))
-
-
-def _zap_reply(frames: list[zmq.Frame], banned: set[bytes]) -> list[bytes]:
-    """Answer libzmq's question about a CURVE key (RFC 27/ZAP 1.0): yes unless banned; the key becomes the User-Id."""
-    parts = [frame.bytes for frame in frames]
-    at = parts.index(b"") + 1
-    request_id, mechanism, credentials = parts[at + 1], parts[at + 5], parts[at + 6 :]
-    is_welcome = mechanism == b"CURVE" and len(credentials) == 1 and credentials[0] not in banned
-    status = (b"200", b"OK", z85.encode(credentials[0])) if is_welcome else (b"400", b"not welcome", b"")
-    return [*parts[:at], b"1.0", request_id, *status, b""]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, lane_of, note_sent, plan
+from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, is_stubborn, lane_of, note_sent, plan
 
 POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
 NOW = 10_000_000
@@ -56,8 +56,11 @@ def test_plan_keeps_its_promises(found: list[Entry]) -> None:
     by_number = {entry.number: entry for entry in found}
     decided = plan(found, NOW, POLICY)
     assert decided.next_look_ms > NOW
-    order = [by_number[number].precedence for number, _ in decided.sends]
-    assert order == sorted(order), "more urgent ones go first"
+    order = [
+        (is_stubborn(entry), 0 if is_stubborn(entry) else entry.precedence)
+        for entry in (by_number[number] for number, _ in decided.sends)
+    ]
+    assert order == sorted(order), "more urgent ones go first, and last those that nobody ever takes"
     assert len(set(decided.sends)) == len(decided.sends), "nothing goes twice on one link"
     for number, link_id in decided.sends:
         entry = by_number[number]

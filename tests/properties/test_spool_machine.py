@@ -35,7 +35,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        shared = Path("/dev/shm")  # noqa: S108  memory: the fsyncs of a thousand steps are not what is tested here
+        shared = Path("/dev/shm")  # memory: the fsyncs of a thousand steps are not what is tested here
         self.state_dir = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
         self.clock = SimulatedClock()
         self.here: dict[tuple[int, int], tuple[Precedence, int, int, int]] = {}
@@ -234,7 +234,4 @@ class LongSpoolMachine(SpoolMachine):
 LongSpoolMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-class TestLongSpoolMachine(LongSpoolMachine.TestCase):  # type: ignore[misc, name-defined]
-    """The same, for longer."""
+TestLongSpoolMachine = pytest.mark.slow(pytest.mark.timeout(900)(LongSpoolMachine.TestCase))

@@ -273,6 +273,12 @@ def test_claim_of_four_billion_elements_costs_nothing(name: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.mark.parametrize("name", ["enrolment request", "enrolment reply"])
+def test_json_with_bytes_that_are_no_utf_8_is_refused(name: str) -> None:
+    for data in (b'{"\x80nvite_id": "x"}', b'{"state": "\xff"}', b'{"invite_id": "\xc3"}', b"\xff\xfe{}"):
+        survives(name, data)
+
+
 def test_numbers_at_their_bounds_round_trip() -> None:
     assert struct.calcsize(">BB8sIHI6s6sI8s32s") == header.UP_BYTES
     assert Role(3) == Role.CENTER

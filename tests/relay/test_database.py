@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from relay.database import Database
 from relay.errors import OperatorError, SpoolBusy, SpoolDamaged, SpoolFull
 from relay.spool_check import check
-from tests.relay.spooling import ME, PARTS, draft, opened, put
+from tests.relay.spooling import ME, draft, opened, put
 
 NUMBERS = {"numbers": ("CREATE TABLE number (n INTEGER PRIMARY KEY) STRICT;",)}
 
@@ -27,7 +27,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield opened_database
 
 
-def insert(number: int) -> "object":
+def insert(number: int) -> Callable[[sqlite3.Connection], int]:
     return lambda connection: connection.execute("INSERT INTO number VALUES (?)", (number,)).rowcount
 
 
@@ -36,13 +36,17 @@ def numbers_in(database: Database) -> set[int]:
 
 
 async def test_jobs_that_wait_share_one_commit(database: Database) -> None:
-    gate = threading.Event()
-    first = asyncio.create_task(database.run(lambda _: gate.wait(10)), name="first")
-    while not database._jobs.empty() or database.commits == -1:
-        await asyncio.sleep(0)
-    others = [asyncio.create_task(database.run(insert(n)), name=f"job {n}") for n in range(100)]  # type: ignore[arg-type]
-    while database._jobs.qsize() < 100:
-        await asyncio.sleep(0)
+    started, gate = threading.Event(), threading.Event()
+
+    def wait(_: sqlite3.Connection) -> bool:
+        started.set()
+        return gate.wait(10)
+
+    first = asyncio.create_task(database.run(wait), name="first")
+    await asyncio.to_thread(started.wait, 10)
+    others = [asyncio.create_task(database.run(insert(n)), name=f"job {n}") for n in range(100)]
+    await asyncio.sleep(0)  # each task runs up to its wait for the commit
+    assert database._jobs.qsize() == 100
     before = database.commits
     gate.set()
     assert await first
@@ -60,12 +64,12 @@ async def test_failing_job_takes_nobody_down_with_it(database: Database) -> None
         connection.execute("INSERT INTO number VALUES (1000)")
         raise LookupError("a caller's own mistake")
 
-    jobs = [database.run(insert(1)), database.run(fails), database.run(insert(2)), database.run(insert(1)),  # type: ignore[arg-type]
-            database.run(insert(3))]  # type: ignore[arg-type]  # fmt: skip
+    jobs = [database.run(insert(1)), database.run(fails), database.run(insert(2)), database.run(insert(1)),
+            database.run(insert(3))]  # fmt: skip
     waiting = asyncio.gather(*jobs, return_exceptions=True)
     await asyncio.sleep(0)
     gate.set()
-    outcomes = await waiting
+    outcomes: list[object] = list(await waiting)
     await first
     assert isinstance(outcomes[1], LookupError)
     assert isinstance(outcomes[3], OperatorError), "the number was there already"
@@ -77,7 +81,7 @@ async def test_work_is_stored_even_if_its_caller_went_away(database: Database) -
     gate = threading.Event()
     first = asyncio.create_task(database.run(lambda _: gate.wait(10)), name="first")
     await asyncio.sleep(0)
-    impatient = asyncio.create_task(database.run(insert(5)), name="impatient")  # type: ignore[arg-type]
+    impatient = asyncio.create_task(database.run(insert(5)), name="impatient")
     await asyncio.sleep(0)
     impatient.cancel()
     gate.set()
@@ -97,7 +101,7 @@ def test_everything_submitted_is_done_before_it_closes(tmp_path: Path) -> None:
     database.close()
     database.close()
     with pytest.raises(OperatorError, match="closed"):
-        database.run_blocking(insert(1))  # type: ignore[arg-type]
+        database.run_blocking(insert(1))
     with contextlib.closing(Database.open(tmp_path / "numbers.sqlite", parts=NUMBERS)) as again:
         assert numbers_in(again) == set(range(50))
 
@@ -166,9 +170,13 @@ def test_full_disk_loses_nothing_and_works_again(small_disk: Path) -> None:
     ballast_file.write_bytes(bytes(200_000))
     stored: list[bytes] = []
     with opened(file) as (database, spool):
-        with pytest.raises(SpoolFull, match="free space there; nothing that was stored is lost"):
+
+        def fill() -> None:
             for _ in range(2_000):
                 stored.append(put(database, spool, 1, draft(size_bytes=500))[0].envelope.id)
+
+        with pytest.raises(SpoolFull, match="free space there; nothing that was stored is lost"):
+            fill()
         assert stored, "the fault happened after some were stored"
         free = os.statvfs(small_disk)
         assert free.f_bavail * free.f_frsize < 8_192, "the disk is full indeed"

@@ -168,7 +168,7 @@ class _Center(http.server.BaseHTTPRequestHandler):
     answers: list[Callable[[bytes], tuple[int, bytes]]]
     asked: list[bytes]
 
-    def do_POST(self) -> None:  # noqa: N802  the name is http.server's
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/api/v1/enrollments"
         self.asked.append(body)
@@ -178,7 +178,7 @@ class _Center(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is http.server's
         """Say nothing."""
 
 

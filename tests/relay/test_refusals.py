@@ -1,7 +1,7 @@
 """What is forged, broken, foreign or withdrawn is refused and counted by name, and the station goes on working."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgpack
@@ -180,7 +180,7 @@ async def test_neighbour_that_never_said_hello_is_not_listened_to(house: House) 
 
 
 @pytest.fixture(params=["camera", "relay", "claims to be the centre", "foreign series", "foreign node"])
-def false_receipt(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[House, int], receipt.Receipt]]]:
+def false_receipt(request: pytest.FixtureRequest) -> tuple[str, Callable[[House, int], receipt.Receipt]]:
     made: dict[str, tuple[str, Callable[[House, int], receipt.Receipt]]] = {
         "camera": ("refused_not_for_us", lambda h, series: a_receipt(h, "yard-camera", "gate-camera", series)),
         "relay": ("refused_not_for_us", lambda h, series: a_receipt(h, "site-relay", "gate-camera", series)),
@@ -189,7 +189,7 @@ def false_receipt(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callabl
         "foreign series": ("", lambda h, series: a_receipt(h, "center", "gate-camera", series ^ 1)),
         "foreign node": ("", lambda h, series: a_receipt(h, "center", "yard-camera", series)),
     }  # fmt: skip
-    yield made[request.param]
+    return made[request.param]
 
 
 async def test_receipt_that_nobody_may_give_frees_nothing(

@@ -11,6 +11,7 @@ from relay import envelope as envelopes
 from relay.clock import SimulatedClock
 from relay.database import Database
 from relay.errors import OperatorError, SpoolBusy
+from relay.header import Header
 from relay.ids import AUTHORITY
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
@@ -164,7 +165,7 @@ def test_fork_of_our_own_chain_is_told(spool_file: Path) -> None:
     assert "number 8 is not chained" in report.findings[0].what
 
 
-def _resealed(header: envelopes.Header, body: bytes) -> envelopes.Envelope:
+def _resealed(header: Header, body: bytes) -> envelopes.Envelope:
     import dataclasses
     import hashlib
 

@@ -18,7 +18,7 @@ from relay.enrollment import EnrollmentCode
 from relay.envelope import Envelope
 from relay.header import Header, Kind
 from relay.identity import AuthorityKeys, Identity
-from relay.ids import AUTHORITY, NodeId
+from relay.ids import AUTHORITY
 from relay.kinds import body, roster
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule

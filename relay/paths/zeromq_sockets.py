@@ -1,0 +1,101 @@
+"""ZeroMQ sockets as the path needs them: tuned, read without tasks, and with an answer to ZAP's question.
+
+Private to ``relay/paths/zeromq.py``, which says why each option is what it is.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import zmq
+from zmq.utils import z85
+
+from relay import limits
+from relay.path import Lane
+
+HANDSHAKE_S: Final = 6.0
+_DRAIN_AT_MOST: Final = 500
+"""Parcels read in one go before other tasks may run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroMqTuning:
+    """Deadlines and depths, by lane where they differ."""
+
+    connect_timeout_ms: int = 4_000
+    max_retransmit_ms: int = 8_000
+    """TCP_USER_TIMEOUT: unacknowledged bytes older than this end the connection."""
+    heartbeat_interval_ms: tuple[int, int] = (1_000, 5_000)
+    """(urgent, bulk): 1 s/3 s kills a slow transfer, so bulk waits longer."""
+    heartbeat_timeout_ms: tuple[int, int] = (4_000, 30_000)
+    send_depth: int = 64
+    receive_depth: int = 1_000
+    least_delay_s: float = 0.2
+    most_delay_s: float = 10.0
+    stable_s: float = 10.0
+
+
+class Pump:
+    """Reads a socket dry whenever its edge-triggered descriptor says so, without a task or a copy of the queue."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", on_frames: Callable[[list[zmq.Frame]], None]) -> None:
+        self._socket = socket
+        self._on_frames = on_frames
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = int(socket.getsockopt(zmq.FD))
+        self._loop.add_reader(self._descriptor, self._drain)
+        self._loop.call_soon(self._drain)
+
+    def nudge(self) -> None:
+        """Look again: a send may have consumed the edge that announced something to read."""
+        self._loop.call_soon(self._drain)
+
+    def close(self) -> None:
+        """Stop reading and close the socket."""
+        self._loop.remove_reader(self._descriptor)
+        self._socket.close(linger=0)
+
+    def _drain(self) -> None:
+        for _ in range(_DRAIN_AT_MOST):
+            if self._socket.closed:
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._on_frames(frames)
+        self._loop.call_soon(self._drain)
+
+
+def set_common_options(socket: "zmq.Socket[bytes]", tuning: ZeroMqTuning, lane: Lane) -> None:
+    """What every socket of the path has in common."""
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.MAXMSGSIZE, limits.MAX_PARCEL_BYTES)
+    socket.setsockopt(zmq.SNDHWM, tuning.send_depth)
+    socket.setsockopt(zmq.RCVHWM, tuning.receive_depth)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_S * 1000))
+    socket.setsockopt(zmq.HEARTBEAT_IVL, tuning.heartbeat_interval_ms[lane])
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, tuning.heartbeat_timeout_ms[lane])
+    socket.setsockopt(zmq.TCP_MAXRT, tuning.max_retransmit_ms * (1 if lane == Lane.URGENT else 4))
+    socket.setsockopt(zmq.IPV6, 1)
+
+
+def text_of(option: int | bytes) -> str:
+    """A textual socket option without its final zero."""
+    return option.rstrip(b"\0").decode() if isinstance(option, bytes) else str(option)
+
+
+def answer_zap(zap: "zmq.Socket[bytes]", frames: list[zmq.Frame], banned: set[bytes]) -> None:
+    """Answer libzmq's question whether a CURVE key may connect."""
+    zap.send_multipart(_zap_reply(frames, banned))
+
+
+def _zap_reply(frames: list[zmq.Frame], banned: set[bytes]) -> list[bytes]:
+    """Answer libzmq's question about a CURVE key (RFC 27/ZAP 1.0): yes unless banned; the key becomes the User-Id."""
+    parts = [frame.bytes for frame in frames]
+    at = parts.index(b"") + 1
+    request_id, mechanism, credentials = parts[at + 1], parts[at + 5], parts[at + 6 :]
+    is_welcome = mechanism == b"CURVE" and len(credentials) == 1 and credentials[0] not in banned
+    status = (b"200", b"OK", z85.encode(credentials[0])) if is_welcome else (b"400", b"not welcome", b"")
+    return [*parts[:at], b"1.0", request_id, *status, b""]
