@@ -1,8 +1,7 @@
 """The four answers to each alert: spooled, relayed, heard, seen by a person. Kept in the station's own database.
 
 A row is written in the transaction that spools its alert, so neither exists without the other. Answers come on the event
-loop and are written in groups; an answer lost to a kill in between is found again at the next start: an alert leaves
-the spool by a receipt only, so one that is not there any more was heard.
+loop and are written in groups; an answer lost to a kill in between is found again at the next start, from the receipt.
 """
 
 import asyncio
@@ -20,12 +19,12 @@ from relay.emitter import EmitRequest
 from relay.envelope import Envelope
 from relay.header import Kind
 from relay.identity import Identity
-from relay.ids import EnvelopeId
+from relay.ids import AUTHORITY, EnvelopeId
 from relay.kinds import alert as alerts
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
 from relay.precedence import Precedence
-from relay.spool import Spooled
+from relay.spool import Spool, Spooled
 from relay.station import Answer, AnswerLevel
 
 _log = structlog.get_logger("camera_node.answered")
@@ -138,9 +137,9 @@ class AlertAnswers(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS: Final = tuple(AlertAnswers.__struct_fields__)
 
 
-def read(connection: sqlite3.Connection, *, at_most: int, only_unheard: bool = False) -> list[AlertAnswers]:
-    """The newest alerts first. For any connection, a reader's too."""
-    which = "WHERE heard_wall_ms IS NULL" if only_unheard else ""
+def read(connection: sqlite3.Connection, *, at_most: int, only_undecided: bool = False) -> list[AlertAnswers]:
+    """The newest alerts first; ``only_undecided``: unheard, and nothing done about it. For any connection."""
+    which = "WHERE heard_wall_ms IS NULL AND fallback = ''" if only_undecided else ""
     columns = ", ".join("lower(hex(alert_id))" if name == "alert_id" else name for name in _COLUMNS)
     # Only names from this file go into the statement.
     query = f"SELECT {columns} FROM answer {which} ORDER BY number DESC LIMIT ?"  # noqa: S608
@@ -237,11 +236,14 @@ class AnswerBook:
                  int(acknowledgement.state), monotonic_ms, wall_ms, acknowledgement.role, alert_id),
             )  # fmt: skip
 
-    def reconcile(self, connection: sqlite3.Connection, identity: Identity, authority_sealing_key: bytes) -> int:
+    def reconcile(
+        self, connection: sqlite3.Connection, identity: Identity, authority_sealing_key: bytes, spool: Spool
+    ) -> int:
         """Find what happened while nobody wrote it down; how many. At start, before anything is sent.
 
         Alerts that another program put into the spool while the node was off get their row; answers that a kill took
-        away are found again, because an alert leaves the spool by its receipt only.
+        away are found again from the receipt. Only a receipt counts: that an alert is not in the spool any more may have
+        another reason, such as a repair.
         """
         secret = identity.shared_secret(authority_sealing_key)
         orphans = connection.execute(
@@ -252,12 +254,23 @@ class AnswerBook:
         for (wire,) in orphans:
             envelope = envelopes.parse(wire)
             self._adopt(connection, envelope, alerts.decode(envelopes.open_body(envelope, secret)))
-        cursor = connection.execute(
-            "UPDATE answer SET heard_monotonic_ms = ?, heard_wall_ms = ?, heard_by = 'receipt' "
-            "WHERE heard_wall_ms IS NULL AND NOT EXISTS (SELECT 1 FROM envelope WHERE id = alert_id)",
-            (self._clock.monotonic_ms(), self._clock.wall_ms()),
+        return len(orphans) + self._find_heard(connection, identity, spool)
+
+    def _find_heard(self, connection: sqlite3.Connection, identity: Identity, spool: Spool) -> int:
+        (series,) = connection.execute("SELECT series FROM stream WHERE destination = ?", (AUTHORITY,)).fetchone() or (
+            0,
         )
-        return len(orphans) + cursor.rowcount
+        receipt = spool.receipt_for(connection, identity.node_id, AUTHORITY, series)
+        missing = connection.execute(
+            "SELECT alert_id, sequence FROM answer WHERE heard_wall_ms IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM envelope WHERE id = alert_id)"
+        ).fetchall()
+        heard = [alert_id for alert_id, sequence in missing if receipt is not None and receipt.covers(sequence)]
+        connection.executemany(
+            "UPDATE answer SET heard_monotonic_ms = ?, heard_wall_ms = ?, heard_by = 'receipt' WHERE alert_id = ?",
+            [(self._clock.monotonic_ms(), self._clock.wall_ms(), alert_id) for alert_id in heard],
+        )
+        return len(heard)
 
     async def run(self, database: Database) -> None:
         """Write what was noted, until cancelled; what is waiting then is written first."""

@@ -197,11 +197,10 @@ def main() -> None:
         assignment = receive_assignment(connection)
         _die_with_parent(connection)
         try:
-            eye = Eye(assignment, connection, SystemClock())
-        except OperatorError as error:
+            Eye(assignment, connection, SystemClock()).run()
+        except OperatorError as error:  # wrong weights, at once or on the first picture that they choke on
             connection.sendall(frame_message(Refusal(message=str(error)[: limits.MAX_BODY_BYTES // 10])))
             sys.exit(REFUSED_EXIT_CODE)
-        eye.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the node ended; its reader threads need no farewell
 

@@ -1,8 +1,8 @@
 """Heard or fall back: an alert that nobody has heard by its deadline is acted on here, once, and that is recorded.
 
-The action is a program of the operator's (siren, strobe, radio, a message to the neighbours), run without a shell, with
-a time limit, and with what was seen in its environment. "Started" is durable before the program runs, so a node that
-restarts in a loop does not sound the siren in a loop. Sending goes on all the while.
+The action is a program of the operator's (siren, strobe, radio, a message to the neighbours), run in the state folder
+without a shell, with a time limit and with what was seen in its environment. "Started" is durable before the program
+runs, so a node that restarts in a loop does not sound the siren in a loop. Sending goes on all the while.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from relay.precedence import Precedence
 
 _log = structlog.get_logger("camera_node.fallback")
 _LOOK_EVERY_S: Final = 5.0
+_AT_MOST_EVERY_S: Final = 0.2
+"""A flood of alerts is looked at in one go."""
 _AT_ONCE: Final = 8
 """Programs running at the same time; more alerts wait their turn."""
 
@@ -56,6 +58,7 @@ class Fallback:
                 for alert in reversed(await self._unheard()):
                     left_s = await self._consider(alert, group)
                     wait_s = min(wait_s, left_s)
+                await asyncio.sleep(_AT_MOST_EVERY_S)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.05, wait_s)):
                         await self._book.changed.wait()
@@ -69,6 +72,7 @@ class Fallback:
                 process = await asyncio.create_subprocess_exec(
                     *self._config.command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.DEVNULL, env={**os.environ, **environment}, start_new_session=True,
+                    cwd=self._database.file.parent,  # where a service happens to be started is no place to rely on
                 )  # fmt: skip
             except OSError as error:
                 return "failed", f"{self._config.command[0]} can't be started: {error.strerror}"
@@ -86,7 +90,7 @@ class Fallback:
 
     async def _unheard(self) -> list[AlertAnswers]:
         def look(connection: sqlite3.Connection) -> list[AlertAnswers]:
-            return [alert for alert in read(connection, at_most=1000, only_unheard=True) if not alert.fallback]
+            return read(connection, at_most=1000, only_undecided=True)
 
         least = Precedence[self._config.least_urgent]
         return [alert for alert in await self._database.run(look) if alert.precedence <= least]

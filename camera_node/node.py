@@ -156,7 +156,9 @@ async def open_node(
         )
         station.on_answer(book.answered)
         found = await station.database.run(
-            lambda connection: book.reconcile(connection, station.identity, station.authority.sealing_key)
+            lambda connection: book.reconcile(
+                connection, station.identity, station.authority.sealing_key, station.spool
+            )
         )
         if found:
             _log.info("answers found again after a restart", alerts=found)

@@ -125,6 +125,7 @@ class Sender:
         """Plan, send, wait; for as long as the station runs."""
         while True:
             self._wake.clear()
+            self._forget_evicted()
             await self._fill()
             delay_s = self._send_what_is_due()
             try:
@@ -171,6 +172,15 @@ class Sender:
                 self._links.view(link) for link in views[destination]
                 if link.peer is not None and link.peer.node_id != item.waiting.origin  # never back to where it is from
             ]  # fmt: skip
+
+    def _forget_evicted(self) -> None:
+        """Nothing is sent from memory: what gave way in the spool leaves the window. Where that was undone, it is read again."""
+        evicted = self._spool.evicted
+        while evicted:
+            number, precedence = evicted.popleft()
+            self.freed([number])
+            self._cursors[precedence] = min(self._cursors[precedence], number - 1)
+            self._may_have_more = True
 
     async def _fill(self) -> None:
         """Bring the window up to size from the spool: parked ones whose time has come, then what was never read."""

@@ -21,6 +21,7 @@ import enum
 import hashlib
 import secrets
 import sqlite3
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -128,6 +129,8 @@ class Spool:
         self._limits = limits or SpoolLimits()
         self._opening = 0
         self._secrets: dict[bytes, bytes] = {}
+        self.evicted: deque[tuple[int, Precedence]] = deque(maxlen=100_000)
+        """Numbers that gave way, for the sender to forget; those of a transaction that was rolled back are still there."""
 
     def start(self, connection: sqlite3.Connection) -> None:
         """Note this opening. Each numbering's boot goes up by one, so that monotonic times are never compared across boots."""
@@ -351,6 +354,8 @@ class Spool:
 
     def _drop(self, connection: sqlite3.Connection, row: Sequence[object], reason: str) -> None:
         number, origin, destination, series, sequence = row[:5]
+        if reason == "evicted":
+            self.evicted.append((int(str(number)), Precedence(int(str(row[5])))))
         connection.execute("DELETE FROM envelope WHERE number = ?", (number,))
         connection.execute(
             "INSERT INTO tally VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1",

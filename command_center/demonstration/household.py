@@ -43,6 +43,8 @@ class Wishes:
     """Whose bundles are trusted, for a bundle of one's own."""
     is_watching: bool = True
     """False: the node has no camera and raises only what other programs emit."""
+    fallback_deadline_s: float = 20
+    """After which the node acts locally."""
     http_port: int = 0
     """For the console, where it is free; 0: any."""
 
@@ -106,6 +108,7 @@ class Household:
         self._enroll("gate-camera", "camera", "camera-node", self.node_dir)
         self._write_node_config(is_watching=self.wishes.is_watching)
         self._run_process("node", "camera-node", "run", "--config", str(self.node_dir / "node.toml"))
+        self._wait_for_door("node", self.node_dir)
 
     def _make_center(self) -> None:
         password_file = self.center_dir / "demo-password"
@@ -134,6 +137,16 @@ class Household:
         raise DemonstrationFailed(
             f"the command centre was not ready within {START_WITHIN_S:.0f} s: {self._log_hint('center')}"
         )
+
+    def _wait_for_door(self, name: str, state_dir: Path) -> None:
+        deadline_s = time.monotonic() + START_WITHIN_S
+        while not (state_dir / "door.sock").exists():
+            self.require_all_alive()
+            if time.monotonic() > deadline_s:
+                raise DemonstrationFailed(
+                    f"the {name} was not up within {START_WITHIN_S:.0f} s: {self._log_hint(name)}"
+                )
+            time.sleep(0.02)
 
     def _enroll(self, name: str, role: str, program: str, state_dir: Path) -> None:
         if (state_dir / "enrollment.msgpack").exists():
@@ -178,7 +191,7 @@ provider = "loopback"
 interval_s = 3
 
 [fallback]
-deadline_s = 20
+deadline_s = {self.wishes.fallback_deadline_s}
 command = ["/bin/sh", "-c", "echo \\"nobody heard: $HEARD_LABEL at $HEARD_CAMERA\\" >> fallback.log"]
 
 [model]
@@ -230,6 +243,7 @@ polygon = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
         self.stop("node")
         self._write_node_config(is_watching=False)
         self.start("node")
+        self._wait_for_door("node", self.node_dir)
 
     def require_all_alive(self) -> None:
         """Refuse to go on when a process has ended by itself.

@@ -140,6 +140,11 @@ def test_black_and_frozen_pictures_are_faults_and_live_ones_are_not(tmp_path: Pa
         assert faults - {None} == ({expected} if expected else set())
 
 
+def test_device_that_is_not_there_is_not_found() -> None:
+    with reading("/dev/video97") as capture:
+        assert wait_for_fault(capture, within_s=3) is StreamFault.NOT_FOUND
+
+
 def test_secrets_are_taken_out_of_addresses() -> None:
     assert redacted("rtsp://admin:p@ss:w@10.0.0.5:554/s?token=abc&x=1") == "rtsp://•••@10.0.0.5:554/s?token=•••&x=1"
     assert repr(parse_source("rtsp://admin:pw@host/x")) == "Source(rtsp, rtsp://•••@host/x)"

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+import msgspec
 
 from camera_node.answered import read
 from camera_node.config import CameraConfig, FallbackConfig, HeartbeatConfig, ModelConfig, NodeConfig
@@ -121,3 +124,29 @@ async def test_status_is_plain_json_at_the_door(tmp_path: Path) -> None:
         ))  # fmt: skip
         with contextlib.closing(node.station.database.reader()) as reader:
             await until(lambda: any(a.alert_id == emitted["id"] for a in read(reader, at_most=9)))
+
+
+async def test_answer_lost_to_a_kill_is_found_again_from_the_receipt_and_from_nothing_else(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    state_dir = house.enroll_camera()
+    async with house.run_center() as (_, inbox, path):
+        config = NodeConfig(state_dir=state_dir, path=(path,), camera=(camera(tmp_path),), model=model(tmp_path))
+        async with running(config) as node:
+            with contextlib.closing(node.station.database.reader()) as reader:
+                await until(lambda: any(a.level == "heard" for a in read(reader, at_most=9)))
+        quiet = msgspec.structs.replace(config, camera=(), path=())
+
+        def forget(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE answer SET heard_wall_ms = NULL, heard_monotonic_ms = NULL, heard_by = NULL")
+
+        def forget_receipts_too(connection: sqlite3.Connection) -> None:
+            forget(connection)
+            connection.execute("DELETE FROM receipt")
+
+        for damage, heard_by in ((forget, "receipt"), (forget_receipts_too, None)):
+            async with open_node(quiet) as node:
+                await node.station.database.run(damage)
+            async with open_node(quiet) as node:
+                (alert,) = await node.station.database.run(lambda connection: read(connection, at_most=9))
+                assert alert.heard_by == heard_by
+    assert len(inbox.of(Kind.ALERT)) == 1
