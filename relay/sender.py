@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
+from relay.errors import OperatorError
 from relay.ids import EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
 from relay.precedence import Precedence
 from relay.scheduler import Attempt, Entry, SendPolicy, lane_of, note_sent, plan
 from relay.spool import Spool, Spooled, Waiting
+
+_log = structlog.get_logger("relay.sender")
 
 WINDOW: Final = 1_000
 """Envelopes in memory. Alerts are a few hundred bytes, chunks 4 KiB: at most some megabytes."""
@@ -126,7 +131,11 @@ class Sender:
         while True:
             self._wake.clear()
             self._forget_evicted()
-            await self._fill()
+            try:
+                await self._fill()
+            except OperatorError as error:  # a failing disk: what is in the window still goes out
+                self._counters.refused("spool_not_read")
+                _log.error("spool not read", error=str(error))
             delay_s = self._send_what_is_due()
             try:
                 async with asyncio.timeout(delay_s):

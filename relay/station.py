@@ -7,10 +7,9 @@ the reverse by construction. Everything runs on the caller's event loop but SQLi
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
 import structlog
 
 from relay import envelope, hop, ledger, receipt, spool, trust
@@ -20,12 +19,12 @@ from relay.counters import Counters
 from relay.crew import Crew, crew
 from relay.database import Database
 from relay.enrollment import Enrollment
-from relay.errors import ConfigError, SenderError
+from relay.errors import ConfigError, HeardError, SenderError
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import EnvelopeId, NodeId
 from relay.kinds.heartbeat import PathHealth
-from relay.kinds.roster import Roster
+from relay.kinds.roster import Roster, RosterStatement
 from relay.links import PING_EVERY_MS, Link, Links
 from relay.passport import SignedPassport
 from relay.path import Lane, Path, PathFacts, Session
@@ -35,31 +34,13 @@ from relay.receiver import Arrival, Inbox, Receiver
 from relay.sender import Sender
 from relay.settler import Answer, AnswerLevel, Settler
 from relay.spool import Draft, Spool, Spooled, SpoolLimits
+from relay.status import StationStatus
 from relay.trust import TrustBook
 
 __all__ = ["Answer", "AnswerLevel", "Arrival", "Inbox", "NoInbox", "Station", "StationStatus"]
 
 _log = structlog.get_logger("relay.station")
 _EXPIRE_EVERY_S: Final = 30.0
-
-
-class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a station is, for heartbeats and for people."""
-
-    name: str
-    role: str
-    site: str
-    node_id: str
-    backlog: tuple[int, ...]
-    """Envelopes without a receipt, by precedence."""
-    oldest_waiting_s: int
-    spool_bytes: int
-    forgone: tuple[tuple[int, int], ...]
-    paths: tuple[PathHealth, ...]
-    neighbours: tuple[str, ...]
-    counters: dict[str, int]
-    left_without_receipt: dict[str, int]
-    listening_on: tuple[str, ...]
 
 
 class NoInbox:
@@ -245,8 +226,10 @@ class Station:
     async def publish_roster(self, roster: Roster) -> None:
         """Follow a roster, keep it, enforce it, and tell every neighbour."""
         statement = self.trust.follow(roster)
-        if statement is None:
-            return
+        if statement is not None:
+            await self._spread(roster, statement)
+
+    async def _spread(self, roster: Roster, statement: RosterStatement) -> None:
         await self.database.run(lambda connection: trust.keep_roster(connection, roster, statement.number))
         self.enforce_roster()
         for link in self._links:
@@ -335,7 +318,10 @@ class Station:
                 for wire in note.passports:
                     self._learn(self.trust.admit(wire))
             case hop.RosterNote():
-                self._roster_arrived(Roster(statement=note.statement, signature=note.signature))
+                roster = Roster(statement=note.statement, signature=note.signature)
+                statement = self.trust.follow(roster)
+                if statement is not None:
+                    self._attend(self._spread(roster, statement), "roster_not_kept")
             case _:
                 self.counters.refused("not_introduced")
 
@@ -350,7 +336,7 @@ class Station:
         link.note(hop.Ping(self.clock.monotonic_ms()))
         _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
         self.sender.link_opened(signed.passport.node_id)
-        self._crew.start(self._send_known_receipts(link, signed.passport.node_id), "known receipts")
+        self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 
     async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
         """What this neighbour may have missed while it was away."""
@@ -361,10 +347,19 @@ class Station:
             self.receiver.send_receipt(state)
 
     def _learn(self, signed: SignedPassport) -> None:
-        self._crew.start(self._keep_passport(signed), "keep passport")
+        self._attend(self._keep_passport(signed), "passport_not_kept")
 
-    def _roster_arrived(self, roster: Roster) -> None:
-        self._crew.start(self.publish_roster(roster), "follow roster")
+    def _attend(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+        """Do something beside the parcels. What a full disk prevents is counted and comes up again; it stops nothing."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except HeardError as error:
+                self.counters.refused(failure)
+                _log.error(failure.replace("_", " "), error=str(error))
+
+        self._crew.start(guarded(), failure)
 
     def _show_passport(self, link: Link, origin: NodeId) -> None:
         """Show an origin's passport to a neighbour once a session, before its first envelope."""
@@ -391,4 +386,8 @@ class Station:
     async def _expire_loop(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRE_EVERY_S)
-            self.sender.freed(await self.database.run(self.spool.expire))
+            try:
+                self.sender.freed(await self.database.run(self.spool.expire))
+            except HeardError as error:  # a full disk: the next round tries again
+                self.counters.refused("not_expired")
+                _log.error("not expired", error=str(error))

@@ -115,16 +115,7 @@ def a_receipt(house: House, signer: str, origin: str, series: int, claims: str =
     )  # fmt: skip
 
 
-BRINGS_THE_STATION_DOWN = {
-    "roster of another authority": "relay/station.py: _roster_arrived verifies in a task of the crew, whose error ends all",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=BRINGS_THE_STATION_DOWN[name]))
-     if name in BRINGS_THE_STATION_DOWN else name for name in HOSTILE],
-)  # fmt: skip
+@pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_bytes_are_refused_and_counted(house: House, name: str) -> None:
     make, reason = HOSTILE[name]
     async with center_and_camera(house) as (center, camera, _):

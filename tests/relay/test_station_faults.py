@@ -29,9 +29,6 @@ def house(tmp_path: Path) -> House:
     return built
 
 
-@pytest.mark.xfail(
-    strict=True, reason="relay/station.py: _learn starts _keep_passport in the crew, whose error ends all"
-)
 async def test_full_disk_while_a_passport_is_learned_does_not_stop_the_station(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +47,6 @@ async def test_full_disk_while_a_passport_is_learned_does_not_stop_the_station(
             await until(lambda: len(inbox.arrivals) == 1, "the alert", timeout_s=5)
 
 
-@pytest.mark.xfail(strict=True, reason="relay/station.py: an error in _expire_loop ends the crew")
 async def test_full_disk_while_expiring_does_not_stop_the_station(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,24 @@
+"""How a station is: one value for heartbeats, for the local door, and for people."""
+
+import msgspec
+
+from relay.kinds.heartbeat import PathHealth
+
+
+class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a station is, for heartbeats and for people."""
+
+    name: str
+    role: str
+    site: str
+    node_id: str
+    backlog: tuple[int, ...]
+    """Envelopes without a receipt, by precedence."""
+    oldest_waiting_s: int
+    spool_bytes: int
+    forgone: tuple[tuple[int, int], ...]
+    paths: tuple[PathHealth, ...]
+    neighbours: tuple[str, ...]
+    counters: dict[str, int]
+    left_without_receipt: dict[str, int]
+    listening_on: tuple[str, ...]
