@@ -16,6 +16,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class Database:
             SpoolFull: no room on the disk.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock_descriptor = lock(file)
+        lock_descriptor = lock(file, wait_s=_LOCK_WAIT_S)
         try:
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
             try:
@@ -220,19 +221,26 @@ def _resolve(job: _Job[Any]) -> None:
         job.future.set_result(job.result)
 
 
-def lock(file: Path) -> int:
+def lock(file: Path, *, wait_s: float = 0.0) -> int:
     """Take the lock that keeps a second process out; closing the descriptor gives it back.
 
     Raises:
-        SpoolBusy: another process has it.
+        SpoolBusy: another process has it, and still had it after ``wait_s``.
     """
     descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise SpoolBusy(f"another process has {file} open: stop it first, or ask it through its local door") from None
-    return descriptor
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline_s:
+                time.sleep(0.005)
+                continue
+            os.close(descriptor)
+            raise SpoolBusy(
+                f"another process has {file} open: stop it first, or ask it through its local door"
+            ) from None
+        return descriptor
 
 
 def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequence[str]]) -> None:
