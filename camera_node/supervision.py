@@ -158,7 +158,7 @@ class Eye:
                     report = decode_report(await reader.readexactly(length))
             except TimeoutError:
                 raise EyeLost(f"its process said nothing for {timeout_s:.0f} s and was killed") from None
-            except (msgspec.DecodeError, struct.error) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, struct.error) as error:
                 raise EyeLost(f"its process sent something that is no report: {error}") from error
             timeout_s = KILL_AFTER_S
             self._heard_ms = self._clock.monotonic_ms()

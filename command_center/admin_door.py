@@ -63,7 +63,7 @@ async def _answer(administration: Administration, line: bytes) -> bytes:
         return msgspec.json.encode(await administration.perform(_decoder.decode(line)))
     except HeardError as error:
         return msgspec.json.encode(Failure(error=str(error), exit_code=error.exit_code))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return msgspec.json.encode(Failure(error=f"not a command: {error}", exit_code=1))
 
 

@@ -80,5 +80,5 @@ def decode(payload: bytes, kind: type[F]) -> F:
     """
     try:
         return msgspec.msgpack.decode(payload, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise JournalDamaged(f"expected the payload of a {kind.__name__} entry: {error}") from error

@@ -83,7 +83,7 @@ async def _answer(line: bytes, verbs: Mapping[str, Verb]) -> _Reply:
             return _Reply(ok=False, error=f"expected one of {', '.join(sorted(verbs))}, found {question.verb!r}")
         body = msgspec.json.encode(await verb(question.body))
         return _Reply(ok=True, body=msgspec.Raw(body))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _Reply(ok=False, error=f"expected one JSON object with verb and body: {error}")
     except HeardError as error:
         return _Reply(ok=False, error=str(error))

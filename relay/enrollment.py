@@ -294,6 +294,8 @@ def _post(url: str, body: bytes) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             reason = _reason(error.read(_MAX_REPLY_BYTES))
+        if error.code >= 500:
+            raise NetworkError(f"{url} answered {error.code}: {reason}; try again, or look at its log") from error
         raise EnrollmentRefused(f"{url} answered {error.code}: {reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise NetworkError(

@@ -55,8 +55,12 @@ class Attempt:
         """When it may be sent there again."""
         if self.is_held_there:
             return self.sent_ms + min(policy.most_recheck_ms, policy.first_recheck_ms << min(self.count - 1, 10))
-        first = max(policy.least_retry_ms, int(rtt_ms * policy.rtt_factor))
-        return self.sent_ms + min(policy.most_retry_ms, first << min(self.count - 1, 10))
+        return self.sent_ms + min(policy.most_retry_ms, _retry_ms(rtt_ms, policy) << min(self.count - 1, 10))
+
+
+def _retry_ms(rtt_ms: float, policy: SendPolicy) -> int:
+    """How long the first try may go unanswered."""
+    return max(policy.least_retry_ms, int(rtt_ms * policy.rtt_factor))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +115,7 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
                     continue
                 bulk_room[link.id] = room - entry.size_bytes
             sends.append((entry.number, link.id))
+            next_look_ms = min(next_look_ms, now_ms + _retry_ms(link.rtt_ms, policy))
         if entry.links and not chosen and _is_held_enough(entry):
             parked.append((entry.number, again_at_ms))
         elif entry.links and not chosen:

@@ -66,7 +66,7 @@ def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
     async def emit(raw: msgspec.Raw) -> Emitted:
         try:
             request = msgspec.json.decode(raw, type=EmitRequest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"expected the fields of an alert: {error}") from error
         sealing_key = station.authority.sealing_key
         draft = request.alert_draft(sealing_key)

@@ -121,7 +121,7 @@ def _waiting(row: tuple[int, EnvelopeId, NodeId, NodeId, int, int, int, int, byt
 
 
 class Spool:
-    """The rules of custody. Stateless but for its keys and its current opening."""
+    """The rules of custody."""
 
     def __init__(self, *, identity: Identity, clock: Clock, limits: SpoolLimits | None = None) -> None:
         self._identity = identity
@@ -140,6 +140,12 @@ class Spool:
         )
         self._opening = cursor.lastrowid or 0
         connection.execute("DELETE FROM stream WHERE boot >= ?", (_LAST_BOOT,))  # put() starts a new series
+        streams = connection.execute("SELECT destination, series, last_sequence FROM stream").fetchall()
+        for destination, series, last_sequence in streams:
+            receipt = self.receipt_for(connection, self._identity.node_id, destination, series)
+            if receipt is not None and receipt.ranges().highest > last_sequence:
+                # This disk was restored from an older copy: numbers that we would give again are used up.
+                connection.execute("DELETE FROM stream WHERE destination = ?", (destination,))
         connection.execute("UPDATE stream SET boot = boot + 1")
 
     # ------------------------------------------------------------------ in

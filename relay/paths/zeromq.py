@@ -17,6 +17,7 @@ import socket as socket_module
 from collections.abc import Iterator
 from typing import Final
 
+import structlog
 import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
@@ -29,6 +30,8 @@ from relay.path import Lane, PathEvents, PathFacts
 from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_log = structlog.get_logger("relay.paths.zeromq")
+
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
 
@@ -109,6 +112,9 @@ class ZeroMqDial:
             context.destroy(linger=0)
 
     async def _one_connection(self, context: "zmq.Context[zmq.Socket[bytes]]", events: PathEvents) -> None:
+        if self._interface and self._interface not in {name for _, name in socket_module.if_nameindex()}:
+            _log.warning("no such interface now", path=self.facts.name, interface=self._interface)
+            return
         session = DialedSession(self, self._server_key)
         attempt = secrets.token_bytes(_ROUTING_ID_BYTES - 1)
         is_up = asyncio.Event()
