@@ -4,7 +4,7 @@ Guards, each against something that it does by default: it looks for the net and
 settings.sync), installs packages (``YOLO_AUTOINSTALL``), unpickles whatever it is given (``ULTRALYTICS_SAFE_LOAD``),
 downloads weights that are missing (the file is checked first), writes into the home folder (``YOLO_CONFIG_DIR``). Only
 ``predict`` on arrays is used: its video loader ends every camera when one dies, and its trackers are shared by all.
-Source: ultralytics 8.4.190, read in the wheel; `docs/decisions` holds the list.
+Source: ultralytics 8.4.190, read in the wheel; `docs/decisions/0011-ultralytics-guards.md` says more.
 """
 
 import atexit
