@@ -17,6 +17,7 @@ HEADER_TYPE: Final = "application/vnd.heard.envelope-header.v1"
 RECEIPT_TYPE: Final = "application/vnd.heard.receipt.v1"
 PASSPORT_TYPE: Final = "application/vnd.heard.passport.v1"
 ROSTER_TYPE: Final = "application/vnd.heard.roster.v1"
+INTRODUCTION_TYPE: Final = "application/vnd.heard.introduction.v1"
 ENROLLMENT_TYPE: Final = "application/vnd.heard.enrollment.v1"
 
 

@@ -14,6 +14,8 @@ from relay.errors import Malformed
 
 NodeIdBytes = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 IdBytes = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+ChallengeBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+ProofBytes = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 PassportBytes = Annotated[bytes, msgspec.Meta(max_length=limits.MAX_PASSPORT_BYTES)]
 
 
@@ -22,13 +24,22 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     passport: PassportBytes
     roster_number: int
+    challenge: ChallengeBytes
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="welcome"):
-    """The answerer's passport: from now on envelopes may flow."""
+    """The answerer's passport, its own challenge, and its signature over the caller's."""
 
     passport: PassportBytes
     roster_number: int
+    challenge: ChallengeBytes
+    proof: ProofBytes
+
+
+class Proved(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="proved"):
+    """The caller's signature over the answerer's challenge; said where the carrier has not proved its transport key."""
+
+    proof: ProofBytes
 
 
 class Who(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="who"):
@@ -80,7 +91,7 @@ class RosterNote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     signature: bytes
 
 
-Note = Hello | Welcome | Who | Ping | Pong | Stored | Refused | Unknown | Passports | RosterNote
+Note = Hello | Welcome | Proved | Who | Ping | Pong | Stored | Refused | Unknown | Passports | RosterNote
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Note]] = msgspec.msgpack.Decoder(Note)

@@ -4,14 +4,15 @@ Owns the hello of each session, its round-trip time and its last word; knows whi
 decides nothing about envelopes. Called by ``station`` on the event loop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay import hop
 from relay.errors import NotForUs
 from relay.ids import AUTHORITY, NodeId
-from relay.passport import Passport, Role
+from relay.kinds.heartbeat import PathHealth
+from relay.passport import Passport, Role, SignedPassport
 from relay.path import Lane, Session
 from relay.scheduler import LinkId, LinkView
 
@@ -34,6 +35,10 @@ class Link:
     bytes_sent: int = 0
     shown: set[NodeId] = field(default_factory=set)
     """Origins whose passports the neighbour has from us."""
+    claimed: SignedPassport | None = None
+    """Shown with a hello and not proved yet."""
+    challenge: bytes = b""
+    """What the other end must sign; empty once it has."""
     asked_who_ms: int = -(1 << 60)
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
@@ -120,6 +125,17 @@ class Links:
         assert link.peer is not None
         return LinkView(id=link.id, peer=link.peer.node_id, rtt_ms=link.rtt_ms or UNKNOWN_RTT_MS,
                         is_metered=link.session.facts.is_metered)  # fmt: skip
+
+    def health_of(self, paths: Sequence[str], now_ms: int) -> tuple[PathHealth, ...]:
+        """Each of these dialed paths, up or down."""
+        up = {link.session.facts.name: link for link in self if link.peer is not None and link.session.is_outgoing}
+        return tuple(
+            PathHealth(path=name, is_up=True, rtt_ms=link.rtt_ms, bytes_sent=link.bytes_sent,
+                       last_heard_age_ms=max(0, now_ms - link.last_heard_ms))
+            if (link := up.get(name)) is not None
+            else PathHealth(path=name, is_up=False, rtt_ms=0.0, bytes_sent=0, last_heard_age_ms=0)
+            for name in paths
+        )  # fmt: skip
 
     def silent(self, now_ms: int) -> list[Link]:
         """Links without a word for too long."""

@@ -23,10 +23,11 @@ from relay.errors import ConfigError, HeardError, SenderError
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import EnvelopeId, NodeId
+from relay.introduction import Introducer
 from relay.kinds.heartbeat import PathHealth
 from relay.kinds.roster import Roster, RosterStatement
 from relay.links import PING_EVERY_MS, Link, Links
-from relay.passport import SignedPassport
+from relay.passport import Passport, SignedPassport
 from relay.path import Lane, Path, PathFacts, Session
 from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
 from relay.precedence import Precedence
@@ -72,6 +73,9 @@ class Station:
         self.spool = Spool(identity=identity, clock=clock, limits=limits)
         self._own_passport_wire = enrollment.passport
         self._links = Links()
+        self._introducer = Introducer(
+            identity=identity, own_passport=enrollment.passport, trust=self.trust, links=self._links
+        )
         self._crew = members
         self.sender = Sender(database=database, spool=self.spool, links=self._links, clock=clock,
                              counters=self.counters, show_passport=self._show_passport)  # fmt: skip
@@ -198,19 +202,7 @@ class Station:
 
     def path_health(self) -> tuple[PathHealth, ...]:
         """Each dialed path, up or down."""
-        now_ms = self.clock.monotonic_ms()
-        up = {
-            link.session.facts.name: link for link in self._links if link.peer is not None and link.session.is_outgoing
-        }
-        states: list[PathHealth] = []
-        for dial in self._dials:
-            link = up.get(dial.facts.name)
-            states.append(
-                PathHealth(path=dial.facts.name, is_up=link is not None, rtt_ms=link.rtt_ms if link else 0.0,
-                           bytes_sent=link.bytes_sent if link else 0,
-                           last_heard_age_ms=max(0, now_ms - link.last_heard_ms) if link else 0)
-            )  # fmt: skip
-        return tuple(states)
+        return self._links.health_of([dial.facts.name for dial in self._dials], self.clock.monotonic_ms())
 
     # ------------------------------------------------------------------ trust
 
@@ -251,7 +243,7 @@ class Station:
         """Introduce ourselves where we called."""
         link = self._links.opened(session, self.clock.monotonic_ms())
         if session.is_outgoing:
-            link.note(hop.Hello(self._own_passport_wire, self.trust.roster_number))
+            self._introducer.greet(link)
 
     def session_closed(self, session: Session, reason: str) -> None:
         """Forget it; what was under way is sent again on the next one."""
@@ -300,20 +292,13 @@ class Station:
             case hop.Pong():
                 link.measured(max(0.0, self.clock.monotonic_ms() - note.sent_ms))
             case hop.Who():
-                link.note(hop.Hello(self._own_passport_wire, self.trust.roster_number))
-            case hop.Hello() | hop.Welcome():
-                self._introduced(link, note)
-            case hop.Stored() if link.peer:
-                self._settler.held(link.peer, [EnvelopeId(identifier) for identifier in note.ids])
-            case hop.Refused():
-                self.counters.count(f"sent_but_refused_{note.reason[:40]}")
-                _log.warning(
-                    "a neighbour refuses an envelope", envelope=note.id.hex(), reason=note.reason, detail=note.detail
-                )
-            case hop.Unknown() if link.peer:
-                link.shown.discard(NodeId(note.origin))
-                self._show_passport(link, NodeId(note.origin))
-                self.sender.ask_again(link.peer.node_id, NodeId(note.origin))
+                self._introducer.greet(link)
+            case hop.Hello():
+                self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
+            case hop.Welcome():
+                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
+            case hop.Proved():
+                self._introduced(link, self._introducer.proved_arrived(link, note), self.trust.roster_number)
             case hop.Passports():
                 for wire in note.passports:
                     self._learn(self.trust.admit(wire))
@@ -322,17 +307,34 @@ class Station:
                 statement = self.trust.follow(roster)
                 if statement is not None:
                     self._attend(self._spread(roster, statement), "roster_not_kept")
+            case _ if link.peer is not None:
+                self._custody_note_arrived(link, link.peer, note)
             case _:
                 self.counters.refused("not_introduced")
 
-    def _introduced(self, link: Link, note: hop.Hello | hop.Welcome) -> None:
-        signed = self.trust.admit(note.passport)
-        self._links.introduce(link, signed.passport)
-        self._learn(signed)
-        if isinstance(note, hop.Hello):
-            link.note(hop.Welcome(self._own_passport_wire, self.trust.roster_number))
-        if self.trust.roster is not None and note.roster_number < self.trust.roster_number:
+    def _custody_note_arrived(self, link: Link, peer: Passport, note: hop.Note) -> None:
+        match note:
+            case hop.Stored():
+                self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
+            case hop.Refused():
+                self.counters.count(f"sent_but_refused_{note.reason[:40]}")
+                _log.warning(
+                    "refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail
+                )
+            case hop.Unknown():
+                link.shown.discard(NodeId(note.origin))
+                self._show_passport(link, NodeId(note.origin))
+                self.sender.ask_again(peer.node_id, NodeId(note.origin))
+            case _:
+                self.counters.refused("unexpected_note")
+
+    def _introduced(self, link: Link, signed: SignedPassport | None, roster_number: int) -> None:
+        """Start working with a neighbour; None: it has not proved itself yet."""
+        if self.trust.roster is not None and roster_number < self.trust.roster_number:
             link.note(hop.RosterNote(self.trust.roster.statement, self.trust.roster.signature))
+        if signed is None:
+            return
+        self._learn(signed)
         link.note(hop.Ping(self.clock.monotonic_ms()))
         _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
         self.sender.link_opened(signed.passport.node_id)
@@ -379,7 +381,7 @@ class Station:
                 link.session.drop("no word for too long")
             for link in self._links:
                 if link.session.is_outgoing and link.peer is None:
-                    link.note(hop.Hello(self._own_passport_wire, self.trust.roster_number))
+                    self._introducer.greet(link)
                 elif link.peer is not None:
                     link.note(hop.Ping(now_ms))
 

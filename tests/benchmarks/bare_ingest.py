@@ -56,7 +56,9 @@ def main(key_file: str, port_file: str, db_file: str) -> None:
                     if isinstance(note, hop.Hello):
                         signed = passport._decoder.decode(passport._signed_decoder.decode(note.passport).statement)
                         keys[signed.node_id] = signed.signing_key
-                        router.send_multipart([routing_id, hop.encode(hop.Welcome(note.passport, 0))])
+                        router.send_multipart(
+                            [routing_id, hop.encode(hop.Welcome(note.passport, 0, bytes(16), bytes(64)))]
+                        )
                     continue
                 envelope = envelopes.parse(parcel)
                 header = envelope.header

@@ -74,7 +74,7 @@ class Load:
             socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(node.identity.transport_secret))
             socket.connect(self._endpoint)
             self._sockets.append(socket)
-            await socket.send(hop.encode(hop.Hello(node.passport, 0)))
+            await socket.send(hop.encode(hop.Hello(node.passport, 0, bytes(16))))
             async with asyncio.timeout(20):
                 while not (hop.is_note(parcel := await socket.recv()) and isinstance(hop.decode(parcel), hop.Welcome)):
                     pass

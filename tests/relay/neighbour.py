@@ -62,7 +62,7 @@ async def neighbour(
     expect_welcome: bool = True,
 ) -> AsyncIterator[Neighbour]:  # fmt: skip
     """Dial a station and show the passport of ``name``; ``identity`` is who really holds the connection."""
-    speaker = Neighbour(hop.Hello(house.passports[name].wire, 0))
+    speaker = Neighbour(hop.Hello(house.passports[name].wire, 0, bytes(16)))
     dial = ZeroMqDial(facts=PathFacts(name="test", mtu_bytes=65536), endpoint=endpoint,
                       server_key=house.identities[to].transport_key, identity=identity or house.identities[name])  # fmt: skip
     async with crew() as members:

@@ -135,7 +135,8 @@ def make_all() -> dict[str, Described]:
     made["passport"] = (wire, {"authority": AUTHORITY_IDENTITY.signing_key.hex(), "node_id": CAMERA.node_id.hex()})
     signed = _roster()
     notes: dict[str, hop.Note] = {
-        "hello": hop.Hello(wire, 3), "welcome": hop.Welcome(wire, 3), "who": hop.Who(), "ping": hop.Ping(MONOTONIC_MS),
+        "hello": hop.Hello(wire, 3, bytes(range(16))), "welcome": hop.Welcome(wire, 3, bytes(range(16)), bytes(range(64))),
+        "proved": hop.Proved(bytes(range(64))), "who": hop.Who(), "ping": hop.Ping(MONOTONIC_MS),
         "pong": hop.Pong(MONOTONIC_MS), "stored": hop.Stored((b"a" * 32, b"b" * 32)),
         "refused": hop.Refused(b"a" * 32, "bad_signature", "the Ed25519 signature does not match"),
         "unknown": hop.Unknown(b"unknown1"), "passports": hop.Passports((wire,)),
