@@ -15,13 +15,33 @@ from relay.errors import ConfigError
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.MAX_NAME_BYTES)]
 
 
+class HttpsDialOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[path.https]``."""
+
+    proxy: str = ""
+    """``http://proxy:3128``; empty: what HTTPS_PROXY and NO_PROXY in the environment say."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+
+
+class HttpsListenOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[listen.https]``."""
+
+    certificate_file: Path | None = None
+    """PEM; needed for an https:// endpoint. An http:// endpoint belongs behind a TLS proxy."""
+    key_file: Path | None = None
+
+
+Kind = Literal["zeromq", "https"]
+
+
 class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[[path]]``: a way to a neighbour that listens."""
 
     name: Name
-    kind: Literal["zeromq"] = "zeromq"
+    kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://host:port``."""
+    """``tcp://host:port`` for zeromq, ``https://host:port`` for https."""
     peer: Name
     """The neighbour's name, as in its passport."""
     interface: str = ""
@@ -30,15 +50,17 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost_per_mb: float = 0.0
     provider: str = ""
     jurisdiction: str = ""
+    https: HttpsDialOptions = HttpsDialOptions()
 
 
 class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[[listen]]``: where neighbours reach us."""
 
     name: Name = "listen"
-    kind: Literal["zeromq"] = "zeromq"
+    kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://0.0.0.0:5701``; port 0 takes a free one."""
+    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``; port 0 takes a free one."""
+    https: HttpsListenOptions = HttpsListenOptions()
 
 
 class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

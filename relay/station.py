@@ -28,8 +28,8 @@ from relay.kinds.heartbeat import PathHealth
 from relay.kinds.roster import Roster, RosterStatement
 from relay.links import PING_EVERY_MS, Link, Links
 from relay.passport import Passport, SignedPassport
-from relay.path import Lane, Path, PathFacts, Session
-from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
+from relay.path import Lane, Path, Session
+from relay.paths import catalog
 from relay.precedence import Precedence
 from relay.receiver import Arrival, Inbox, Receiver
 from relay.sender import Sender
@@ -88,11 +88,7 @@ class Station:
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
-        self._listeners = [
-            ZeroMqListen(facts=PathFacts(name=item.name, mtu_bytes=65536), endpoint=item.endpoint, identity=identity,
-                         counters=self.counters)
-            for item in config.listen
-        ]  # fmt: skip
+        self._listeners = [catalog.listen(item, identity=identity, counters=self.counters) for item in config.listen]
         self._dials = [self._dial(item) for item in config.path]
 
     def _dial(self, item: PathConfig) -> Path:
@@ -103,10 +99,7 @@ class Station:
                 f"path {item.name!r} leads to {item.peer!r}, which has no passport here (known: {known}): correct `peer`, "
                 "or enroll this machine again after that one has been enrolled"
             )
-        facts = PathFacts(name=item.name, mtu_bytes=65536, is_metered=item.metered, cost_per_mb=item.cost_per_mb,
-                          provider=item.provider, jurisdiction=item.jurisdiction)  # fmt: skip
-        return ZeroMqDial(facts=facts, endpoint=item.endpoint, server_key=peer.transport_key, identity=self.identity,
-                          interface=item.interface)  # fmt: skip
+        return catalog.dial(item, peer=peer, identity=self.identity)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -143,7 +136,7 @@ class Station:
         self._crew.start(self._expire_loop(), "expire")
         async with asyncio.timeout(10):
             for listener in self._listeners:
-                await listener.is_listening.wait()
+                await listener.listening()
 
     # ------------------------------------------------------------------ saying something
 

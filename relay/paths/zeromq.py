@@ -228,6 +228,10 @@ class ZeroMqListen:
         self._events: PathEvents | None = None
         self.is_listening = asyncio.Event()
 
+    async def listening(self) -> None:
+        """Return once neighbours can come."""
+        await self.is_listening.wait()
+
     def ban(self, transport_keys: set[bytes]) -> None:
         """Refuse these keys from now on, and cut the connections that they have."""
         self._banned = set(transport_keys)

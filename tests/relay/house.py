@@ -60,6 +60,7 @@ class House:
     def settle(self) -> None:
         """Give every station its enrolment, with everybody else's passport."""
         for name, own in self.passports.items():
+            self.dir_of(name).mkdir(parents=True, exist_ok=True)
             Enrollment(
                 authority_signing_key=self.authority.signing_key, authority_sealing_key=self.authority.sealing_key,
                 passport=own.wire, peers=tuple(p.wire for other, p in self.passports.items() if other != name),
@@ -67,16 +68,18 @@ class House:
 
     @contextlib.asynccontextmanager
     async def station(
-        self, name: str, *, listen: str = "", to: Sequence[tuple[str, str]] = (), inbox: Inbox | None = None,
-        spool: SpoolConfig | None = None,
+        self, name: str, *, listen: str | ListenConfig = "", to: Sequence[tuple[str, str] | PathConfig] = (),
+        inbox: Inbox | None = None, spool: SpoolConfig | None = None,
     ) -> AsyncIterator[Station]:  # fmt: skip
         """Run a station: ``listen`` is an endpoint, ``to`` pairs of (peer name, endpoint)."""
+        listens = ListenConfig(endpoint=listen) if isinstance(listen, str) else listen
         config = StationConfig(
             state_dir=self.dir_of(name),
-            listen=(ListenConfig(endpoint=listen),) if listen else (),
-            path=tuple(PathConfig(name=f"to-{peer}-{i}", endpoint=at, peer=peer) for i, (peer, at) in enumerate(to)),
+            listen=(listens,) if listen else (),
+            path=tuple(item if isinstance(item, PathConfig) else PathConfig(name=f"to-{item[0]}-{i}", endpoint=item[1], peer=item[0])
+                       for i, item in enumerate(to)),
             spool=spool or SpoolConfig(),
-        )
+        )  # fmt: skip
         async with Station.open(config, inbox=inbox) as station:
             yield station
 

@@ -1,0 +1,80 @@
+"""The explicit table of carriers: from a configuration's ``kind`` to the path. An unknown kind never gets this far.
+
+A carrier's own libraries are imported when it is configured, so that a relay which needs none starts without them.
+"""
+
+from typing import Protocol
+
+from relay import limits
+from relay.config import ListenConfig, PathConfig
+from relay.counters import Counters
+from relay.errors import ConfigError
+from relay.identity import Identity
+from relay.passport import Passport
+from relay.path import Path, PathFacts
+from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
+
+
+class Listener(Path, Protocol):
+    """A path that neighbours come to."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where; with the real port once it listens."""
+
+    async def listening(self) -> None:
+        """Return once neighbours can come."""
+
+    def ban(self, transport_keys: set[bytes]) -> None:
+        """Refuse these keys from now on, where keys are proved, and cut their connections."""
+
+
+def dial(config: PathConfig, *, peer: Passport, identity: Identity) -> Path:
+    """The path that a ``[[path]]`` describes.
+
+    Raises:
+        ConfigError: its endpoint or options are not what its kind needs.
+    """
+    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.metered,
+                      cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction)  # fmt: skip
+    match config.kind:
+        case "zeromq":
+            return ZeroMqDial(facts=facts, endpoint=config.endpoint, server_key=peer.transport_key, identity=identity,
+                              interface=config.interface)  # fmt: skip
+        case "https":
+            if config.interface:
+                raise ConfigError(
+                    f"path {config.name!r}: `interface` pins zeromq paths only; an https path follows the routes"
+                )
+            try:
+                from relay.paths.https import HttpsDial
+            except ImportError as error:
+                raise _needs_extra(config.name, error) from error
+            return HttpsDial(
+                facts=facts, endpoint=config.endpoint, proxy=config.https.proxy, ca_file=config.https.ca_file
+            )
+
+
+def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> Listener:
+    """The path that a ``[[listen]]`` describes.
+
+    Raises:
+        ConfigError: its endpoint or options are not what its kind needs.
+    """
+    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES)
+    match config.kind:
+        case "zeromq":
+            return ZeroMqListen(facts=facts, endpoint=config.endpoint, identity=identity, counters=counters)
+        case "https":
+            try:
+                from relay.paths.https_listen import HttpsListen
+            except ImportError as error:
+                raise _needs_extra(config.name, error) from error
+            return HttpsListen(facts=facts, endpoint=config.endpoint, counters=counters,
+                               certificate_file=config.https.certificate_file, key_file=config.https.key_file)  # fmt: skip
+
+
+def _needs_extra(name: str, error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"{name!r} is an https path, which needs the https extra ({error.name} is missing): pip install heard[https]"
+    )

@@ -1,0 +1,152 @@
+"""The HTTPS path, our side: for networks that let nothing else out, through a proxy where there is one.
+
+Up: each lane POSTs its parcels in batches over its own connection, so a chunk never holds an alert up. Down: one long poll is
+always open. The listener hands out the session's unguessable name. TLS proves the server's host name only; who the neighbour
+is, and who we are, is proved by ``relay.introduction``.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import structlog
+
+from relay.backoff import Backoff
+from relay.crew import crew
+from relay.errors import ConfigError, Malformed, PathDown
+from relay.path import Lane, PathEvents, PathFacts
+from relay.paths import parcels
+from relay.paths.outbox import Outbox
+
+_log = structlog.get_logger("relay.paths.https")
+
+ROUTE: Final = "/v1/hop"
+POLL_S: Final = 20.0
+"""The listener answers an empty poll after this; middleboxes drop idle connections after a minute or more."""
+_CONNECT_S: Final = 8.0
+_POST_S: Final = {Lane.URGENT: 10.0, Lane.BULK: 90.0}
+
+
+class HttpsSession:
+    """A session that we opened."""
+
+    def __init__(self, facts: PathFacts) -> None:
+        self.facts = facts
+        self.is_outgoing = True
+        self.transport_key = b""
+        self.outbox = Outbox()
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def send(self, parcel: bytes, lane: Lane) -> bool:
+        """Queue for the next request; False if the lane is full or the session is over."""
+        return not self.lost.done() and self.outbox.put(parcel, lane)
+
+    def drop(self, reason: str) -> None:
+        """End it; the path opens another after its back-off."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+
+class HttpsDial:
+    """A path to a listener over HTTP(S), for as long as it runs."""
+
+    def __init__(self, *, facts: PathFacts, endpoint: str, proxy: str = "", ca_file: Path | None = None) -> None:
+        if not endpoint.startswith(("https://", "http://")):
+            raise ConfigError(f"path {facts.name!r}: expected an endpoint like https://host:5743, found {endpoint!r}")
+        self.facts = facts
+        self._base = endpoint.rstrip("/") + ROUTE
+        self._proxy = proxy or None
+        self._tls = _tls_context(facts.name, ca_file)
+
+    async def run(self, events: PathEvents) -> None:
+        """Open a session, serve until it is lost, wait, open the next."""
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(least_s=0.3, most_s=15.0, stable_s=15.0)
+        while True:
+            started = loop.time()
+            try:
+                await self._one_session(events)
+            except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
+                _log.info("no session", path=self.facts.name, error=str(error) or type(error).__name__)
+            backoff.succeeded_for(loop.time() - started)
+            await asyncio.sleep(backoff.next_delay_s())
+
+    async def _one_session(self, events: PathEvents) -> None:
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=4, enable_cleanup_closed=False)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=self._proxy is None) as client:
+            async with asyncio.timeout(_CONNECT_S + 7), client.post(self._base, proxy=self._proxy) as reply:
+                if reply.status != 201:
+                    raise PathDown(f"expected 201 from {self._base}, found {reply.status}: is that a Heard listener?")
+                url = f"{self._base}/{_session_name(await reply.content.read(200))}"
+            session = HttpsSession(self.facts)
+            events.session_opened(session)
+            reason = "stopped"
+            try:
+                async with crew() as members:
+                    for lane in Lane:
+                        members.start(self._post(client, url, session, lane), f"https {lane.name.lower()}")
+                    members.start(self._poll(client, url, session, events), "https poll")
+                    reason = await session.lost
+            finally:
+                session.drop(reason)
+                events.session_closed(session, reason)
+
+    async def _post(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, lane: Lane) -> None:
+        while True:
+            await session.outbox.filled(lane)
+            data = parcels.join(session.outbox.take(lane))
+            try:
+                async with asyncio.timeout(_POST_S[lane]), client.post(
+                    f"{url}/{lane.value}", data=data, proxy=self._proxy
+                ) as reply:  # fmt: skip
+                    await _bounded_answer(reply)
+            except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
+                session.drop(f"sending failed: {str(error) or type(error).__name__}")
+                return
+
+    async def _poll(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, events: PathEvents) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(POLL_S + 10), client.get(url, proxy=self._proxy) as reply:
+                    arrived = parcels.split(await _bounded_answer(reply))
+            except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
+                session.drop(f"polling failed: {str(error) or type(error).__name__}")
+                return
+            for parcel in arrived:
+                events.session_received(session, parcel)
+
+
+def _session_name(data: bytes) -> str:
+    name = data.decode("ascii", errors="replace").strip()
+    if len(name) != 32 or not all(digit in "0123456789abcdef" for digit in name):
+        raise PathDown(
+            f"expected a session's name of 32 hexadecimal digits, found {name[:40]!r}: is that a Heard listener?"
+        )
+    return name
+
+
+async def _bounded_answer(reply: aiohttp.ClientResponse) -> bytes:
+    """The body of a good answer.
+
+    Raises:
+        PathDown: the listener has forgotten us, or something else answers in its place.
+        Malformed: over the bound.
+    """
+    if reply.status not in {200, 204}:
+        raise PathDown(f"expected 200 or 204, found {reply.status}")
+    data = bytearray()
+    async for piece in reply.content.iter_any():
+        data += piece
+        if len(data) > parcels.MAX_BATCH_BYTES:
+            raise Malformed(f"expected at most {parcels.MAX_BATCH_BYTES} bytes in one answer")
+    return bytes(data)
+
+
+def _tls_context(name: str, ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"path {name!r}: can't read the certificates in {ca_file}: {error}") from error

@@ -1,0 +1,184 @@
+"""The HTTPS path, the other side: takes parcels by POST and hands them out to long polls.
+
+A session is an unguessable name and two short queues. Nothing that is said in it is believed for that: the hello and its proof
+come first, and every envelope carries its signature. Bounds on sessions and bytes keep a stranger from costing much.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+import urllib.parse
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from relay.counters import Counters
+from relay.errors import ConfigError, EndpointInUse, Malformed
+from relay.path import Lane, PathEvents, PathFacts
+from relay.paths import parcels
+from relay.paths.https import POLL_S, ROUTE
+from relay.paths.outbox import Outbox
+
+_MAX_SESSIONS: Final = 4_000
+_IDLE_S: Final = 45.0
+"""Without a poll for this long the neighbour is gone."""
+
+
+class PolledSession:
+    """A session that a neighbour opened."""
+
+    def __init__(self, listener: "HttpsListen", name: str) -> None:
+        self._listener = listener
+        self.name = name
+        self.facts = listener.facts
+        self.is_outgoing = False
+        self.transport_key = b""
+        self.outbox = Outbox()
+        self.last_poll_s = asyncio.get_running_loop().time()
+        self.is_over = False
+
+    def send(self, parcel: bytes, lane: Lane) -> bool:
+        """Queue for the next poll; False if the lane is full or the session is over."""
+        return not self.is_over and self.outbox.put(parcel, lane)
+
+    def drop(self, reason: str) -> None:
+        """End it; the neighbour's next request is answered with 404."""
+        self._listener.forget(self, reason)
+
+
+class HttpsListen:
+    """A path that neighbours reach over HTTP(S)."""
+
+    def __init__(
+        self, *, facts: PathFacts, endpoint: str, counters: Counters, certificate_file: Path | None = None,
+        key_file: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.facts = facts
+        self.endpoint = endpoint
+        """What we listen on; once running, with the real port where 0 was asked for."""
+        self._counters = counters
+        self._parts = urllib.parse.urlsplit(endpoint)
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname or self._parts.port is None:
+            raise ConfigError(
+                f"listen {facts.name!r}: expected an endpoint like https://0.0.0.0:5743, found {endpoint!r}"
+            )
+        self._tls = _server_context(facts.name, certificate_file, key_file) if self._parts.scheme == "https" else None
+        self._sessions: dict[str, PolledSession] = {}
+        self._events: PathEvents | None = None
+        self.is_listening = asyncio.Event()
+
+    async def listening(self) -> None:
+        """Return once neighbours can come."""
+        await self.is_listening.wait()
+
+    def ban(self, transport_keys: set[bytes]) -> None:
+        """Nothing to do: no transport key is proved here. A withdrawn passport is refused by the upper floor."""
+
+    async def run(self, events: PathEvents) -> None:
+        """Listen until cancelled.
+
+        Raises:
+            EndpointInUse: somebody else listens there.
+        """
+        self._events = events
+        app = web.Application(client_max_size=parcels.MAX_BATCH_BYTES)
+        app.add_routes([
+            web.post(ROUTE, self._open), web.get(f"{ROUTE}/{{name}}", self._poll),
+            web.post(f"{ROUTE}/{{name}}/{{lane}}", self._post),
+        ])  # fmt: skip
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(
+                runner, self._parts.hostname, self._parts.port, ssl_context=self._tls, reuse_address=True
+            )
+            try:
+                await site.start()
+            except OSError as error:
+                raise EndpointInUse(
+                    f"can't listen on {self.endpoint}: {error.strerror or error}; stop what uses it (`ss -ltnp` names it), or "
+                    "listen elsewhere"
+                ) from error
+            port = runner.addresses[0][1]
+            self.endpoint = f"{self._parts.scheme}://{self._parts.hostname}:{port}"
+            self.is_listening.set()
+            await self._watch()
+        finally:
+            for session in list(self._sessions.values()):
+                self.forget(session, "stopped")
+            await runner.cleanup()
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(5)
+            for session in [s for s in self._sessions.values() if loop.time() - s.last_poll_s > _IDLE_S]:
+                self.forget(session, "no poll for too long")
+
+    def forget(self, session: PolledSession, reason: str) -> None:
+        """Drop what we know of a session."""
+        session.is_over = True
+        session.outbox.any_filled.set()  # wakes a waiting poll, which then says 404
+        if self._sessions.pop(session.name, None) is not None and self._events is not None:
+            self._events.session_closed(session, reason)
+
+    # ------------------------------------------------------------------ requests
+
+    async def _open(self, _: web.Request) -> web.Response:
+        if len(self._sessions) >= _MAX_SESSIONS or self._events is None:
+            self._counters.refused("too_many_sessions")
+            return web.Response(status=503, headers={"Retry-After": "30"})
+        session = PolledSession(self, secrets.token_hex(16))
+        self._sessions[session.name] = session
+        self._events.session_opened(session)
+        return web.Response(status=201, text=session.name)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        session = self._sessions.get(request.match_info["name"])
+        if session is None or self._events is None:
+            return web.Response(status=404)
+        try:
+            arrived = parcels.split(await request.read())
+        except Malformed:
+            self._counters.refused("malformed")
+            return web.Response(status=400)
+        for parcel in arrived:
+            self._events.session_received(session, parcel)
+        return web.Response(status=204)
+
+    async def _poll(self, request: web.Request) -> web.Response:
+        session = self._sessions.get(request.match_info["name"])
+        if session is None:
+            return web.Response(status=404)
+        loop = asyncio.get_running_loop()
+        session.last_poll_s = loop.time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await session.outbox.any_filled.wait()
+        session.last_poll_s = loop.time()
+        if session.is_over:
+            return web.Response(status=404)
+        lane = Lane.URGENT
+        batch = session.outbox.take(lane)
+        if not batch:
+            lane = Lane.BULK
+            batch = session.outbox.take(lane)
+        if request.transport is None or request.transport.is_closing():
+            session.outbox.give_back(batch, lane)  # the neighbour hung up while we waited
+            return web.Response(status=204)
+        return web.Response(status=200 if batch else 204, body=parcels.join(batch))
+
+
+def _server_context(name: str, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    if certificate_file is None:
+        raise ConfigError(f"listen {name!r}: an https endpoint needs certificate_file (and key_file): give them, or listen on "
+                          "http:// behind a TLS proxy")  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate_file, key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"listen {name!r}: can't use the certificate {certificate_file}: {error}") from error
+    return context

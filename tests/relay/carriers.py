@@ -1,0 +1,100 @@
+"""The carriers that the conformance suite runs over, each as a pair of configurations on this machine."""
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, PathConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carrier:
+    """How to listen, and how to reach who listens."""
+
+    listening: ListenConfig
+    https: HttpsDialOptions = field(default_factory=HttpsDialOptions)
+    host: str = "127.0.0.1"
+
+    def path_to(self, peer: str, endpoint: str) -> PathConfig:
+        """A path to a station that listens at ``endpoint``."""
+        parts = urlsplit(endpoint)
+        return PathConfig(name=f"to-{peer}", kind=self.listening.kind, endpoint=f"{parts.scheme}://{self.host}:{parts.port}",
+                          peer=peer, https=self.https)  # fmt: skip
+
+    def again_at(self, endpoint: str) -> ListenConfig:
+        """The same listener where it was before."""
+        return ListenConfig(kind=self.listening.kind, endpoint=endpoint, https=self.listening.https)
+
+
+def self_signed(folder_dir: Path) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    certificate_file, key_file = folder_dir / "tls.pem", folder_dir / "tls.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key_file, "-out", certificate_file],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate_file, key_file
+
+
+class ConnectProxy:
+    """The least of an HTTP proxy: CONNECT, then bytes both ways. Counts what went through it."""
+
+    def __init__(self) -> None:
+        self.tunnels = 0
+        self.port = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["ConnectProxy"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).split(b" ")
+        if head[0] != b"CONNECT":
+            writer.close()
+            return
+        host, _, port = head[1].decode().partition(":")
+        self.tunnels += 1
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 go\r\n\r\n")
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
+    """One of ``CARRIERS``, ready to use."""
+    if name == "zeromq":
+        yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
+    elif name == "http":
+        yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
+    else:
+        certificate_file, key_file = self_signed(folder_dir)
+        listening = ListenConfig(kind="https", endpoint="https://127.0.0.1:0",
+                                 https=HttpsListenOptions(certificate_file=certificate_file, key_file=key_file))  # fmt: skip
+        if name == "https":
+            yield Carrier(listening=listening, https=HttpsDialOptions(ca_file=certificate_file), host="localhost")
+            return
+        async with ConnectProxy().running() as proxy:
+            options = HttpsDialOptions(ca_file=certificate_file, proxy=f"http://127.0.0.1:{proxy.port}")
+            yield Carrier(listening=listening, https=options, host="localhost")
+            assert proxy.tunnels, "nothing went through the proxy"
+
+
+CARRIERS = ("zeromq", "http", "https", "https-through-proxy")
