@@ -41,8 +41,10 @@ from command_center.views import BodyOpener
 from relay.clock import Clock, SystemClock
 from relay.config import ListenConfig, StationConfig
 from relay.crew import crew
+from relay.door import open_door
 from relay.errors import OperatorError
 from relay.ids import NodeId
+from relay.service import carrying_verbs
 from relay.station import Station
 
 _log = structlog.get_logger("command_center")
@@ -142,6 +144,7 @@ async def open_center(
         members.start(_every(config.checkpoint_every_s, lambda: _checkpoint(services), "checkpoint"), "checkpoints")
         members.start(_every(_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services), "fleet"), "fleet watch")
         members.start(_every(_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services), "housekeeping"), "housekeeping")
+        await stack.enter_async_context(open_door(state.root_dir, carrying_verbs(station)))
         await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))
         await stack.enter_async_context(web_server.serve(create_app(services), socket))
         stack.callback(feed.close)

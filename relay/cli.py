@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relay import door, enrollment, log
-from relay.config import RelayConfig, load
+from relay import courier, door, enrollment, log
+from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter
-from relay.errors import HeardError, Malformed
+from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
 from relay.precedence import Precedence
 from relay.service import beat, station_verbs
@@ -162,6 +163,49 @@ def emit(
         request = EmitRequest(label=label, camera=camera, zone=zone, confidence=confidence, precedence=precedence,
                               snapshot=_read_snapshot(snapshot))  # fmt: skip
         print(msgspec.json.encode(Emitter(state).emit(request)).decode())
+
+
+MediumArgument = Annotated[Path, typer.Argument(help="Where the stick is mounted; any folder will do.")]
+
+
+@app.command()
+def carry(medium: MediumArgument, state: StateOption) -> None:
+    """Copy what waits for its receipt onto a stick, and take in the receipts that it brought back. Nothing is lost with the stick."""
+    with one_clear_line():
+        done = msgspec.json.decode(_ask_or_open("carry", medium, state), type=courier.CarryReport)
+        print(f"{done.envelopes} envelopes copied ({done.bytes:,} bytes), {done.already_there} were there; "
+              f"{done.receipts_taken} receipts taken in, {done.freed_on_stick} envelopes removed from the stick")  # fmt: skip
+        if done.left_behind:
+            raise SpoolFull(f"{done.left_behind} envelopes did not fit onto {medium}: deliver it, then carry again")
+
+
+@app.command()
+def deliver(medium: MediumArgument, state: StateOption) -> None:
+    """Hand what is on a stick to this station, and write the receipts for it onto the stick: carry it home again."""
+    with one_clear_line():
+        done = msgspec.json.decode(_ask_or_open("deliver", medium, state), type=courier.DeliverReport)
+        print(
+            f"{done.taken} of {done.offered} envelopes are stored here; {done.receipts_written} receipts written to the stick"
+        )
+        for reason, count in sorted(done.refused.items()):
+            print(f"refused, {reason.replace('_', ' ')}: {count}")
+        if done.taken < done.offered:
+            raise SystemExit(1)
+
+
+def _ask_or_open(verb: str, medium: Path, state_dir: Path) -> bytes:
+    """Ask the running station; where none runs, do it with a station of our own that has no paths."""
+    try:
+        return door.ask(state_dir, verb, {"medium_dir": str(medium.absolute())}, timeout_s=3600)
+    except NetworkError:
+        return asyncio.run(_with_own_station(verb, medium.absolute(), state_dir))
+
+
+async def _with_own_station(verb: str, medium: Path, state_dir: Path) -> bytes:
+    log.configure(is_json=False, level=logging.WARNING)
+    async with Station.open(StationConfig(state_dir=state_dir)) as station:
+        act = courier.carry if verb == "carry" else courier.deliver
+        return msgspec.json.encode(await act(station, medium))
 
 
 def _read_snapshot(file: Path | None) -> bytes:

@@ -20,6 +20,8 @@ _log = structlog.get_logger("relay.door")
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 _DEADLINE_S: Final = 20.0
+_ANSWER_DEADLINE_S: Final = 3600.0
+"""Filling or emptying a slow stick takes long."""
 _MAX_SOCKET_PATH_BYTES: Final = 107
 """``sun_path`` of sockaddr_un on Linux holds 108 bytes, one of them the final zero."""
 
@@ -62,6 +64,7 @@ async def open_door(state_dir: Path, verbs: Mapping[str, Verb]) -> AsyncIterator
         with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
             async with asyncio.timeout(_DEADLINE_S):
                 line = await reader.readuntil(b"\n")
+            async with asyncio.timeout(_ANSWER_DEADLINE_S):
                 writer.write(msgspec.json.encode(await _answer(line, verbs)) + b"\n")
                 await writer.drain()
         writer.close()

@@ -128,6 +128,11 @@ class Receiver:
         self._waiting.append((arrival, link))
         self._wake.set()
 
+    @property
+    def waiting_count(self) -> int:
+        """Verified envelopes that are not stored yet."""
+        return len(self._waiting)
+
     def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
         parsed = receipt.parse(parcel)
         passport = self._trust.passport_of(parsed.signer)

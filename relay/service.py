@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import msgspec
 
-from relay import limits
+from relay import courier, limits
 from relay.door import Verb
 from relay.emitter import EmitRequest, Emitted, emitted, snapshot_drafts
 from relay.errors import Malformed, SpoolFull
@@ -91,8 +91,14 @@ def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
     return emit
 
 
-def station_verbs(station: Station) -> Mapping[str, Verb]:
-    """What any station answers at its door."""
+def carrying_verbs(station: Station) -> Mapping[str, Verb]:
+    """What any station answers at its door, the centre's too: its status, and carrying by hand."""
+
+    async def carry(raw: msgspec.Raw) -> object:
+        return await courier.carry(station, courier.order_of(raw))
+
+    async def deliver(raw: msgspec.Raw) -> object:
+        return await courier.deliver(station, courier.order_of(raw))
 
     async def status(_: msgspec.Raw) -> object:
         return await station.status()
@@ -101,7 +107,12 @@ def station_verbs(station: Station) -> Mapping[str, Verb]:
         await station.database.run(_read_nothing)
         return "here"
 
-    return {"status": status, "ping": ping, "emit": emit_verb(station)}
+    return {"status": status, "ping": ping, "carry": carry, "deliver": deliver}
+
+
+def station_verbs(station: Station) -> Mapping[str, Verb]:
+    """What a relay or a node answers at its door."""
+    return {**carrying_verbs(station), "emit": emit_verb(station)}
 
 
 def _read_nothing(connection: sqlite3.Connection) -> None:

@@ -71,6 +71,7 @@ class Settler:
         self._counters = counters
         self._queue: list[tuple[Receipt, NodeId]] = []
         self._wake = asyncio.Event()
+        self._is_busy = False
         self.callbacks: list[Callable[[Answer], None]] = []
 
     def arrived(self, receipt: Receipt) -> None:
@@ -95,6 +96,7 @@ class Settler:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._is_busy = True
             group, self._queue = self._queue, []
             furthest: dict[tuple[NodeId, NodeId, int], tuple[Receipt, NodeId]] = {}
             for receipt, destination in group:
@@ -103,6 +105,12 @@ class Settler:
                     furthest[key] = (receipt, destination)
             for receipt, destination in furthest.values():
                 await self._settle(receipt, destination)
+            self._is_busy = False
+
+    async def drained(self) -> None:
+        """Return when every receipt that has arrived is settled."""
+        while self._queue or self._is_busy:  # noqa: ASYNC110  two facts, and only a stick ever asks
+            await asyncio.sleep(0.005)
 
     async def _settle(self, receipt: Receipt, destination: NodeId) -> None:
         def work(connection: sqlite3.Connection) -> list[Freed] | None:

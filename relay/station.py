@@ -7,12 +7,12 @@ the reverse by construction. Everything runs on the caller's event loop but SQLi
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from relay import envelope, hop, ledger, receipt, spool, trust
+from relay import envelope, hop, ledger, receipt, spool, trust, upkeep
 from relay.clock import Clock, SystemClock
 from relay.config import PathConfig, StationConfig
 from relay.counters import Counters
@@ -26,8 +26,8 @@ from relay.ids import EnvelopeId, NodeId
 from relay.introduction import Introducer
 from relay.kinds.heartbeat import PathHealth
 from relay.kinds.roster import Roster, RosterStatement
-from relay.links import PING_EVERY_MS, Link, Links
-from relay.passport import Passport, SignedPassport
+from relay.links import Link, Links
+from relay.passport import Passport, Role, SignedPassport
 from relay.path import Lane, Path, Session
 from relay.paths import catalog
 from relay.precedence import Precedence
@@ -41,7 +41,6 @@ from relay.trust import TrustBook
 __all__ = ["Answer", "AnswerLevel", "Arrival", "Inbox", "NoInbox", "Station", "StationStatus"]
 
 _log = structlog.get_logger("relay.station")
-_EXPIRE_EVERY_S: Final = 30.0
 
 
 class NoInbox:
@@ -114,6 +113,11 @@ class Station:
         """
         identity = Identity.load(config.state_dir / "identity.key")
         enrollment = Enrollment.load(config.state_dir)
+        if inbox is None and enrollment.own_passport().passport.role == Role.CENTER:
+            # It would sign receipts for what nobody keeps.
+            raise ConfigError(
+                f"{config.state_dir} belongs to a command centre: start that, a bare station can't stand in for it"
+            )
         parts = {"spool": spool.SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA, **(extra_parts or {})}
         database = Database.open(config.state_dir / database_name, parts=parts)
         with contextlib.closing(database):
@@ -132,8 +136,8 @@ class Station:
         self._crew.start(self.sender.run(), "sender")
         self._crew.start(self.receiver.run(), "receiver")
         self._crew.start(self._settler.run(), "settler")
-        self._crew.start(self._watch_links(), "watch links")
-        self._crew.start(self._expire_loop(), "expire")
+        self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
+        self._crew.start(upkeep.expire(self.database, self.spool, self.sender, self.counters), "expire")
         async with asyncio.timeout(10):
             for listener in self._listeners:
                 await listener.listening()
@@ -244,6 +248,36 @@ class Station:
         if link is not None and link.peer is not None:
             _log.info("link closed", peer=link.peer.name, path=session.facts.name, reason=reason)
         self.sender.wake()
+
+    @contextlib.contextmanager
+    def local_session(self, session: Session) -> Iterator[None]:
+        """A session with something on this machine, such as a stick, that needs no introduction."""
+        self.session_opened(session)
+        link = self._links.of(session)
+        assert link is not None
+        link.peer = self.passport
+        try:
+            yield
+        finally:
+            self.session_closed(session, "done")
+
+    def take_local(self, session: Session, parcel: bytes) -> None:
+        """Verify and queue a parcel of a local session.
+
+        Raises:
+            SenderError: refused, and why.
+        """
+        link = self._links.of(session)
+        assert link is not None
+        self.receiver.take(link, parcel)
+
+    async def settled(self) -> None:
+        """Return when every receipt that has arrived is settled."""
+        await self._settler.drained()
+
+    def passport_wire_of(self, node_id: NodeId) -> bytes | None:
+        """A node's signed passport, to show to others; our own included."""
+        return self._own_passport_wire if node_id == self.identity.node_id else self.trust.wire_of(node_id)
 
     def session_received(self, session: Session, parcel: bytes) -> None:
         """Sort a parcel: note, receipt or envelope. A refusal is counted, logged and answered; it never goes further."""
@@ -360,29 +394,6 @@ class Station:
         """Show an origin's passport to a neighbour once a session, before its first envelope."""
         if origin in link.shown:
             return
-        wire = self._own_passport_wire if origin == self.identity.node_id else self.trust.wire_of(origin)
+        wire = self.passport_wire_of(origin)
         if wire is not None and link.note(hop.Passports((wire,))):
             link.shown.add(origin)
-
-    # ------------------------------------------------------------------ upkeep
-
-    async def _watch_links(self) -> None:
-        while True:
-            await asyncio.sleep(PING_EVERY_MS / 1000)
-            now_ms = self.clock.monotonic_ms()
-            for link in self._links.silent(now_ms):
-                link.session.drop("no word for too long")
-            for link in self._links:
-                if link.session.is_outgoing and link.peer is None:
-                    self._introducer.greet(link)
-                elif link.peer is not None:
-                    link.note(hop.Ping(now_ms))
-
-    async def _expire_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_EXPIRE_EVERY_S)
-            try:
-                self.sender.freed(await self.database.run(self.spool.expire))
-            except HeardError as error:  # a full disk: the next round tries again
-                self.counters.refused("not_expired")
-                _log.error("not expired", error=str(error))

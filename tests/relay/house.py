@@ -80,6 +80,8 @@ class House:
                        for i, item in enumerate(to)),
             spool=spool or SpoolConfig(),
         )  # fmt: skip
+        if inbox is None and self.passports[name].passport.role == Role.CENTER:
+            inbox = Kept()
         async with Station.open(config, inbox=inbox) as station:
             yield station
 

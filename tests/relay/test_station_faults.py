@@ -56,7 +56,7 @@ async def test_full_disk_while_expiring_does_not_stop_the_station(
         happened.append(1)
         raise SpoolFull("the disk is full (simulated)")
 
-    monkeypatch.setattr("relay.station._EXPIRE_EVERY_S", 0.01)
+    monkeypatch.setattr("relay.upkeep.EXPIRE_EVERY_S", 0.01)
     monkeypatch.setattr(spools.Spool, "expire", no_room)
     inbox = Kept()
     async with (

@@ -1,0 +1,157 @@
+"""Carrying by hand: a stick is a path, safe when it is lost, torn, full, or filled by a stranger."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay import courier
+from relay.config import StationConfig
+from relay.errors import ConfigError, OperatorError
+from relay.header import Kind
+from relay.kinds.alert import Alert, Rule
+from relay.passport import Role
+from relay.paths.removable import Stick
+from relay.precedence import Precedence
+from relay.spool import Draft
+from relay.station import Answer, AnswerLevel, Station
+from tests.relay.house import House, Kept, until
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    built = House(tmp_path / "house")
+    built.enroll("center", Role.CENTER)
+    built.enroll("site-relay", Role.RELAY)
+    built.enroll("gate-camera", Role.CAMERA)
+    built.settle()
+    return built
+
+
+@pytest.fixture
+def stick_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    return folder
+
+
+def an_alert(station: Station) -> Draft:
+    said = Alert(label="handgun", camera="gate", zone="yard", confidence=0.9, rule=Rule.CLASS_OF_INTEREST)
+    return station.draft_up(Kind.ALERT, Precedence.FLASH, said.encode())
+
+
+async def test_the_whole_walk_there_and_back(house: House, stick_dir: Path) -> None:
+    inbox, answers = Kept(), list[Answer]()
+    async with house.station("gate-camera") as node:
+        node.on_answer(answers.append)
+        ids = [spooled.envelope.id for spooled in await node.put_all([an_alert(node) for _ in range(30)])]
+        out = await courier.carry(node, stick_dir)
+        assert (out.envelopes, out.left_behind) == (30, 0)
+        assert (await node.status()).backlog[Precedence.FLASH] == 30, "copying frees nothing"
+        async with house.station("center", inbox=inbox, listen="tcp://127.0.0.1:0") as center:
+            there = await courier.deliver(center, stick_dir)
+            assert (there.offered, there.taken, there.refused) == (30, 30, {})
+            assert there.receipts_written == 1
+            again = await courier.deliver(center, stick_dir)
+            assert again.taken == 30, "delivered twice"
+        assert [arrival.envelope.id for arrival in inbox.arrivals] == ids, "stored once, in order"
+        back = await courier.carry(node, stick_dir)
+        assert back.receipts_taken == 1
+        assert back.freed_on_stick == 30
+        await until(lambda: sum(a.level == AnswerLevel.HEARD for a in answers) == 30, "every alert to be heard")
+        assert (await node.status()).backlog[Precedence.FLASH] == 0
+    assert not list(Stick(stick_dir).envelopes())
+
+
+async def test_a_relay_takes_what_a_stick_brings_into_custody(house: House, stick_dir: Path) -> None:
+    inbox = Kept()
+    async with house.station("gate-camera") as node:
+        await node.put(an_alert(node))
+        await courier.carry(node, stick_dir)
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as center, house.station(
+        "site-relay", to=[("center", center.listening_on[0])]
+    ) as carrier:  # fmt: skip
+        done = await courier.deliver(carrier, stick_dir)
+        assert done.taken == 1
+        await until(lambda: len(inbox.arrivals) == 1, "the alert at the centre")
+
+
+async def test_torn_forged_and_foreign_files_are_counted_and_the_rest_arrives(
+    house: House, stick_dir: Path, tmp_path: Path
+) -> None:
+    inbox = Kept()
+    async with house.station("gate-camera") as node:
+        await node.put_all([an_alert(node) for _ in range(5)])
+        await courier.carry(node, stick_dir)
+    files = sorted((stick_dir / "heard-carry" / "envelopes").iterdir())
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    data = bytearray(files[1].read_bytes())
+    data[100] ^= 1  # within the signature
+    files[1].write_bytes(data)
+    (stick_dir / "heard-carry" / "envelopes" / "zz.env").symlink_to("/etc/passwd")
+    strangers = House(tmp_path / "strangers")
+    strangers.enroll("stranger", Role.CAMERA)
+    strangers.settle()
+    async with strangers.station("stranger") as stranger:
+        await stranger.put(an_alert(stranger))
+        await courier.carry(stranger, stick_dir)
+    async with house.station("center", inbox=inbox, listen="tcp://127.0.0.1:0") as center:
+        done = await courier.deliver(center, stick_dir)
+    assert done.offered == 6
+    assert done.taken == 3
+    assert done.refused == {"malformed": 1, "bad_signature": 1, "unknown_sender": 1, "passport bad_signature": 1}
+    assert len(inbox.arrivals) == 3
+
+
+async def test_false_receipts_on_a_stick_free_nothing(house: House, stick_dir: Path, tmp_path: Path) -> None:
+    strangers = House(tmp_path / "strangers")
+    strangers.enroll("center", Role.CENTER)
+    strangers.settle()
+    async with house.station("gate-camera") as node:
+        await node.put(an_alert(node))
+        await courier.carry(node, stick_dir)
+        from relay import receipt
+        from relay.ranges import RangeSet
+
+        liar = strangers.identities["center"]
+        forged = receipt.issue(RangeSet([(1, 1000)]), signer=house.identities["center"].node_id, signing=liar.signing, stored_at_s=1,
+                               origin=node.identity.node_id, series=1)  # fmt: skip
+        Stick(stick_dir).put_receipts([("forged", forged.wire)])
+        await courier.carry(node, stick_dir)
+        assert node.counters["refused_bad_signature"] == 1
+        assert (await node.status()).backlog[Precedence.FLASH] == 1
+
+
+@pytest.fixture
+def small_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+async def test_a_stick_that_fills_up_leaves_no_torn_file_and_says_what_stayed_behind(
+    house: House, small_dir: Path
+) -> None:
+    async with house.station("gate-camera") as node:
+        await node.put_all([an_alert(node) for _ in range(60)])
+        done = await courier.carry(node, small_dir)
+        assert done.left_behind > 0, "the medium was not full: the fault did not happen"
+        assert done.envelopes + done.left_behind == 60
+        names = [file.name for file in (small_dir / "heard-carry" / "envelopes").iterdir()]
+        assert not [name for name in names if name.endswith(".part")]
+        assert len(list(Stick(small_dir).envelopes())) == done.envelopes
+
+
+async def test_no_stick_and_no_centre_are_said_in_words(house: House, tmp_path: Path) -> None:
+    async with house.station("gate-camera") as node:
+        with pytest.raises(OperatorError, match="is it plugged in"):
+            await courier.carry(node, tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="belongs to a command centre"):
+        async with Station.open(StationConfig(state_dir=house.dir_of("center"))):
+            pass
