@@ -32,7 +32,23 @@ class HttpsListenOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     key_file: Path | None = None
 
 
-Kind = Literal["zeromq", "https"]
+class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[path.mqtt]`` and ``[listen.mqtt]``: the broker, seen from either side."""
+
+    prefix: str = "heard"
+    """First part of every topic; the same on both sides."""
+    username: str = ""
+    password_file: Path | None = None
+    """The password is its first line; it is in no configuration, no log and no message."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's, for mqtts://."""
+    certificate_file: Path | None = None
+    """Our own certificate, where the broker asks for one."""
+    key_file: Path | None = None
+    version: Literal["5", "3.1.1"] = "5"
+
+
+Kind = Literal["zeromq", "https", "mqtt"]
 
 
 class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +57,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://host:port`` for zeromq, ``https://host:port`` for https."""
+    """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt."""
     peer: Name
     """The neighbour's name, as in its passport."""
     interface: str = ""
@@ -51,6 +67,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     provider: str = ""
     jurisdiction: str = ""
     https: HttpsDialOptions = HttpsDialOptions()
+    mqtt: MqttOptions = MqttOptions()
 
 
 class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,8 +76,9 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name = "listen"
     kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``; port 0 takes a free one."""
+    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``."""
     https: HttpsListenOptions = HttpsListenOptions()
+    mqtt: MqttOptions = MqttOptions()
 
 
 class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

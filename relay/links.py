@@ -31,6 +31,7 @@ class Link:
     peer: Passport | None = None
     """None until its hello or welcome was accepted."""
     rtt_ms: float = 0.0
+    rtt_variation_ms: float = 0.0
     last_heard_ms: int = 0
     bytes_sent: int = 0
     shown: set[NodeId] = field(default_factory=set)
@@ -57,8 +58,12 @@ class Link:
         self.last_heard_ms = now_ms
 
     def measured(self, rtt_ms: float) -> None:
-        """Smooth the round-trip time (RFC 6298: 1/8 of the news)."""
-        self.rtt_ms = rtt_ms if self.rtt_ms == 0 else self.rtt_ms * 0.875 + rtt_ms * 0.125
+        """Smooth the round-trip time and its variation (RFC 6298, section 2)."""
+        if self.rtt_ms == 0:
+            self.rtt_ms, self.rtt_variation_ms = rtt_ms, rtt_ms / 2
+            return
+        self.rtt_variation_ms = self.rtt_variation_ms * 0.75 + abs(self.rtt_ms - rtt_ms) * 0.25
+        self.rtt_ms = self.rtt_ms * 0.875 + rtt_ms * 0.125
 
 
 class Links:
@@ -123,8 +128,11 @@ class Links:
     def view(self, link: Link) -> LinkView:
         """What the scheduler needs to know of an introduced link."""
         assert link.peer is not None
-        return LinkView(id=link.id, peer=link.peer.node_id, rtt_ms=link.rtt_ms or UNKNOWN_RTT_MS,
-                        is_metered=link.session.facts.is_metered)  # fmt: skip
+        return LinkView(
+            id=link.id, peer=link.peer.node_id, path=link.session.facts.name, rtt_ms=link.rtt_ms or UNKNOWN_RTT_MS,
+            rtt_variation_ms=link.rtt_variation_ms if link.rtt_ms else UNKNOWN_RTT_MS / 2,
+            is_metered=link.session.facts.is_metered,
+        )  # fmt: skip
 
     def health_of(self, paths: Sequence[str], now_ms: int) -> tuple[PathHealth, ...]:
         """Each of these dialed paths, up or down."""

@@ -2,8 +2,10 @@
 
 It keeps no state and does no I/O. The sender calls it whenever something changed and does what the plan says.
 
-FLASH goes on every link that leads there, at once. Everything else goes on the best link, and on the next best when that
-one has not answered in time. What a neighbour holds already is offered to it again only much later, in case its disk
+FLASH races on every link that leads there, at once; on a metered one after the time in which nearly every receipt would
+have come, if an unmetered one is there. IMMEDIATE goes on the link with the earliest expected answer, and on the next one
+after the first's p95. PRIORITY and ROUTINE take the best unmetered link and the next when that has not answered; BULK never
+costs money. What a neighbour holds already is offered to it again only much later, in case its disk
 burned; what is unanswered is sent again after a few round trips, ever more slowly, and never given up.
 """
 
@@ -15,6 +17,8 @@ from relay.path import Lane
 from relay.precedence import Precedence
 
 LinkId = NewType("LinkId", int)
+
+LEAST_HEDGE_MS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,12 @@ class SendPolicy:
     """In flight on one link's bulk lane."""
     urgent_window: int = 512
     """Envelopes in flight on one link's urgent lane."""
+    is_bulk_metered: bool = False
+    """Whether BULK may go on a metered link where there is no other."""
+
+
+Way = tuple[bytes, str]
+"""A neighbour's node id and the path's name: tries are remembered by it, across reconnects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +48,21 @@ class LinkView:
 
     id: LinkId
     peer: bytes
-    """Node id of the neighbour: what it holds is remembered under this, across reconnects."""
+    """Node id of the neighbour: what it holds, it holds whichever path it came by."""
+    path: str = ""
     rtt_ms: float
+    rtt_variation_ms: float = 0.0
     is_metered: bool = False
+
+    @property
+    def way(self) -> Way:
+        """Under which tries on it are remembered."""
+        return self.peer, self.path
+
+    @property
+    def p95_ms(self) -> float:
+        """When nearly every answer has come (RFC 6298's bound: the mean and four times the variation)."""
+        return max(LEAST_HEDGE_MS, self.rtt_ms + 4 * self.rtt_variation_ms)
 
 
 @dataclass(slots=True)
@@ -72,7 +94,16 @@ class Entry:
     size_bytes: int
     links: Sequence[LinkView] = ()
     """The links that lead to its destination now."""
-    attempts: dict[bytes, Attempt] = field(default_factory=dict)
+    attempts: dict[Way, Attempt] = field(default_factory=dict)
+    first_sent_ms: int | None = None
+
+    def attempt_on(self, link: LinkView) -> Attempt | None:
+        """What is known of this envelope at the other end of a link: held there, by whatever path; else tried on this one."""
+        return self.held_at(link.peer) or self.attempts.get(link.way)
+
+    def held_at(self, peer: bytes) -> Attempt | None:
+        """The attempt after which a neighbour said that it holds the envelope."""
+        return next((a for (at, _), a in self.attempts.items() if at == peer and a.is_held_there), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,28 +156,69 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
 
 def _is_held_enough(entry: Entry) -> bool:
     """FLASH wants every neighbour to hold it; for the rest one is enough until the recheck."""
-    held = [(attempt := entry.attempts.get(link.peer)) is not None and attempt.is_held_there for link in entry.links]
+    held = [entry.held_at(link.peer) is not None for link in entry.links]
     return all(held) if entry.precedence == Precedence.FLASH else any(held)
 
 
 def _choose(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
     """The links to send on now; and if none, when one comes due."""
-    due: list[LinkView] = []
-    soonest_ms = now_ms + IDLE_LOOK_MS
-    for link in entry.links:
-        attempt = entry.attempts.get(link.peer)
-        again_at_ms = now_ms if attempt is None else attempt.again_at_ms(link.rtt_ms, policy)
-        if again_at_ms <= now_ms:
-            due.append(link)
-        else:
-            soonest_ms = min(soonest_ms, again_at_ms)
-            if entry.precedence != Precedence.FLASH:
-                return [], soonest_ms  # somebody has it and has time left to answer
-    if entry.precedence == Precedence.FLASH or not due:
-        return due, soonest_ms
-    # The link tried least often, and of those the best: an overdue one gives way to the next.
-    best = min(due, key=lambda link: (_tries(entry, link), link.is_metered, link.rtt_ms, link.id))
-    return [best], now_ms
+    if entry.precedence == Precedence.FLASH:
+        return _race(entry, now_ms, policy)
+    return _one_after_another(entry, now_ms, policy)
+
+
+def due_ms(entry: Entry, link: LinkView, now_ms: int, policy: SendPolicy) -> int:
+    """When an envelope may go on a link, by itself: at once if it was never tried there, after its time if it was.
+
+    A metered link gives the unmetered ones their p95 first, if the envelope is FLASH and there are any.
+    """
+    known = entry.attempt_on(link)
+    if known is not None:
+        return known.again_at_ms(link.rtt_ms, policy)
+    free = [other.p95_ms for other in entry.links if not other.is_metered]
+    if entry.precedence == Precedence.FLASH and link.is_metered and free:
+        return (now_ms if entry.first_sent_ms is None else entry.first_sent_ms) + int(min(free))
+    return now_ms
+
+
+def _race(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
+    times = [(due_ms(entry, link, now_ms, policy), link) for link in entry.links]
+    later = [at_ms for at_ms, _ in times if at_ms > now_ms]
+    return [link for at_ms, link in times if at_ms <= now_ms], min(later, default=now_ms + IDLE_LOOK_MS)
+
+
+def _one_after_another(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
+    usable = _usable(entry, policy)
+    tried = [(link, known) for link in usable if (known := entry.attempt_on(link)) is not None]
+    untried = [link for link in usable if entry.attempt_on(link) is None]
+    if not usable or not tried:
+        return ([min(untried, key=_preference)], now_ms) if untried else ([], now_ms + IDLE_LOOK_MS)
+    later = [at_ms for link, known in tried if (at_ms := known.again_at_ms(link.rtt_ms, policy)) > now_ms]
+    is_held = any(known.is_held_there for _, known in tried)
+    if entry.precedence == Precedence.IMMEDIATE and untried and later and not is_held:
+        hedge_ms = max(known.sent_ms + int(link.p95_ms) for link, known in tried)
+        if hedge_ms <= now_ms:
+            return [min(untried, key=_preference)], now_ms
+        later.append(hedge_ms)
+    if later:
+        return [], min(later)  # somebody has it and has time left to answer
+    # All are overdue: the link tried least often, and of those the best.
+    tries = {link.id: known.count for link, known in tried}
+    return [min(usable, key=lambda link: (tries.get(link.id, 0), _preference(link)))], now_ms
+
+
+def _usable(entry: Entry, policy: SendPolicy) -> list[LinkView]:
+    """Money is spent for alerts; for the rest only where there is no other way, and for BULK not even then."""
+    free = [link for link in entry.links if not link.is_metered]
+    if entry.precedence.is_alert:
+        return list(entry.links)
+    if free or (entry.precedence == Precedence.BULK and not policy.is_bulk_metered):
+        return free
+    return list(entry.links)
+
+
+def _preference(link: LinkView) -> tuple[bool, float, int]:
+    return link.is_metered, link.rtt_ms, link.id
 
 
 def is_stubborn(entry: Entry) -> bool:
@@ -168,11 +240,6 @@ def _unanswered(entry: Entry) -> int:
     return max((attempt.count for attempt in entry.attempts.values() if not attempt.is_held_there), default=0)
 
 
-def _tries(entry: Entry, link: LinkView) -> int:
-    attempt = entry.attempts.get(link.peer)
-    return attempt.count if attempt else 0
-
-
 def _room(entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> tuple[dict[LinkId, int], dict[LinkId, int]]:
     """What is left of each link's windows after what is in flight.
 
@@ -182,7 +249,7 @@ def _room(entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> tuple[di
     bulk: dict[LinkId, int] = {}
     for entry in entries:
         for link in entry.links:
-            attempt = entry.attempts.get(link.peer)
+            attempt = entry.attempt_on(link)
             if attempt is None or attempt.is_held_there or attempt.again_at_ms(link.rtt_ms, policy) <= now_ms:
                 continue
             if lane_of(entry.precedence) == Lane.URGENT:
@@ -192,10 +259,28 @@ def _room(entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> tuple[di
     return urgent, bulk
 
 
-def note_sent(entry: Entry, peer: bytes, now_ms: int) -> None:
-    """Remember an attempt. A renewed offer to a neighbour that held it counts as unanswered until it says so again."""
-    known = entry.attempts.get(peer)
+def note_sent(entry: Entry, way: Way, now_ms: int) -> None:
+    """Remember an attempt. A renewed offer to a neighbour that holds it pushes the next one further out."""
+    if entry.first_sent_ms is None:
+        entry.first_sent_ms = now_ms
+    known = entry.held_at(way[0]) or entry.attempts.get(way)
     if known is None:
-        entry.attempts[peer] = Attempt(sent_ms=now_ms)
+        entry.attempts[way] = Attempt(sent_ms=now_ms)
     else:
         known.sent_ms, known.count = now_ms, known.count + 1
+
+
+def note_held(entry: Entry, peer: bytes, now_ms: int) -> None:
+    """Remember that a neighbour holds it."""
+    known = [attempt for (at, _), attempt in entry.attempts.items() if at == peer]
+    for attempt in known:
+        attempt.is_held_there = True
+    if not known:
+        entry.attempts[peer, ""] = Attempt(sent_ms=now_ms, is_held_there=True)
+
+
+def forget_unanswered(entry: Entry, peer: bytes, path: str | None = None) -> None:
+    """What was under way to a neighbour, on one path or on all, may be lost: it is due again."""
+    for way, attempt in list(entry.attempts.items()):
+        if way[0] == peer and path in {None, way[1]} and not attempt.is_held_there:
+            del entry.attempts[way]

@@ -20,7 +20,17 @@ from relay.ids import EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.scheduler import Attempt, Entry, SendPolicy, lane_of, note_sent, plan
+from relay.scheduler import (
+    Attempt,
+    Entry,
+    SendPolicy,
+    Way,
+    forget_unanswered,
+    lane_of,
+    note_held,
+    note_sent,
+    plan,
+)
 from relay.spool import Spool, Spooled, Waiting
 
 _log = structlog.get_logger("relay.sender")
@@ -39,7 +49,7 @@ class _InWindow:
 @dataclass(slots=True)
 class _Parked:
     until_ms: int
-    attempts: dict[bytes, Attempt]
+    attempts: dict[Way, Attempt]
 
 
 class Sender:
@@ -84,15 +94,13 @@ class Sender:
         """Something changed: look again."""
         self._wake.set()
 
-    def link_opened(self, peer: NodeId) -> None:
+    def link_opened(self, peer: NodeId, path: str) -> None:
         """A neighbour is there: what waits parked and was never offered to it, is due."""
         for parked in self._parked.values():
-            if peer not in parked.attempts:
+            if all(at != peer for at, _ in parked.attempts):
                 parked.until_ms = 0
         for item in self._window.values():
-            attempt = item.entry.attempts.get(peer)
-            if attempt is not None and not attempt.is_held_there:
-                del item.entry.attempts[peer]  # what was under way on the old session may be lost: offer it anew
+            forget_unanswered(item.entry, peer, path)
         self._wake.set()
 
     def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
@@ -100,11 +108,9 @@ class Sender:
         found: list[Waiting] = []
         for identifier in ids:
             item = self._window.get(self._numbers.get(identifier, 0))
-            if item is None:
-                continue
-            attempt = item.entry.attempts.setdefault(peer, Attempt(self._clock.monotonic_ms()))
-            attempt.is_held_there = True
-            found.append(item.waiting)
+            if item is not None:
+                note_held(item.entry, peer, self._clock.monotonic_ms())
+                found.append(item.waiting)
         self._wake.set()
         return found
 
@@ -112,7 +118,7 @@ class Sender:
         """A neighbour lacked a passport and has it now: what it could not take is due again."""
         for item in self._window.values():
             if item.waiting.origin == origin:
-                item.entry.attempts.pop(peer, None)
+                forget_unanswered(item.entry, peer)
         self._wake.set()
 
     def freed(self, numbers: Iterable[int]) -> None:
@@ -159,8 +165,7 @@ class Sender:
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
-            assert link.peer is not None
-            note_sent(item.entry, link.peer.node_id, now_ms)
+            note_sent(item.entry, self._links.view(link).way, now_ms)
             self._counters.count("envelopes_sent")
         for number, until_ms in decided.parked:
             item = self._window.pop(number)
@@ -219,7 +224,7 @@ class Sender:
                 found += self._spool.after(connection, precedence, self._cursors[precedence], room - len(found))
         return found
 
-    def _admit(self, waiting: Waiting, attempts: dict[bytes, Attempt] | None = None) -> None:
+    def _admit(self, waiting: Waiting, attempts: dict[Way, Attempt] | None = None) -> None:
         if waiting.number in self._window or (waiting.number in self._parked and attempts is None):
             return
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),

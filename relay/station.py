@@ -364,7 +364,7 @@ class Station:
         self._learn(signed)
         link.note(hop.Ping(self.clock.monotonic_ms()))
         _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
-        self.sender.link_opened(signed.passport.node_id)
+        self.sender.link_opened(signed.passport.node_id, link.session.facts.name)
         self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 
     async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:

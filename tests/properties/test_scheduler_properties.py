@@ -7,18 +7,20 @@ from hypothesis import strategies as st
 
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, is_stubborn, lane_of, note_sent, plan
+from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, due_ms, is_stubborn, lane_of, note_sent, plan
 
 POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
+SPENDING = SendPolicy(urgent_window=4, bulk_window_bytes=10_000, is_bulk_metered=True)
 NOW = 10_000_000
 
 links = st.lists(
     st.builds(LinkView, id=st.integers(1, 5).map(LinkId), peer=st.sampled_from([b"a", b"b", b"c"]),
-              rtt_ms=st.floats(0.1, 5_000), is_metered=st.booleans()),
+              path=st.sampled_from(["lte", "wifi"]), rtt_ms=st.floats(0.1, 5_000), rtt_variation_ms=st.floats(0, 500),
+              is_metered=st.booleans()),
     max_size=4, unique_by=lambda link: link.id,
 )  # fmt: skip
 attempts = st.dictionaries(
-    st.sampled_from([b"a", b"b", b"c"]),
+    st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.sampled_from(["lte", "wifi"])),
     st.builds(
         Attempt, sent_ms=st.integers(NOW - 8_000_000, NOW), count=st.integers(1, 40), is_held_there=st.booleans()
     ),
@@ -38,15 +40,14 @@ def entries(draw: st.DrawFn) -> list[Entry]:
 
 
 def is_due(entry: Entry, link: LinkView) -> bool:
-    attempt = entry.attempts.get(link.peer)
-    return attempt is None or attempt.again_at_ms(link.rtt_ms, POLICY) <= NOW
+    return due_ms(entry, link, NOW, POLICY) <= NOW
 
 
 def in_flight(found: Sequence[Entry], link: LinkView, lane: Lane) -> list[Entry]:
     """What was sent on a link, is not held there, and has time left to be answered."""
     return [
         entry for entry in found
-        if link in entry.links and lane_of(entry.precedence) == lane and (known := entry.attempts.get(link.peer)) is not None
+        if link in entry.links and lane_of(entry.precedence) == lane and (known := entry.attempt_on(link)) is not None
         and not known.is_held_there and not is_due(entry, link)
     ]  # fmt: skip
 
@@ -72,11 +73,7 @@ def test_plan_keeps_its_promises(found: list[Entry]) -> None:
     for number, until_ms in decided.parked:
         assert until_ms > NOW
         assert all(number != n for n, _ in decided.sends)
-        held = [
-            known.is_held_there
-            for link in by_number[number].links
-            if (known := by_number[number].attempts.get(link.peer))
-        ]
+        held = [by_number[number].held_at(link.peer) is not None for link in by_number[number].links]
         assert any(held), "only what somebody holds is parked"
 
 
@@ -121,14 +118,14 @@ def test_nothing_starves_and_retries_never_stop(
     found = sorted((Entry(number=n, precedence=p, size_bytes=size, links=every_link)
                     for n, (p, size) in enumerate(wanted, 1)), key=lambda entry: (entry.precedence, entry.number))  # fmt: skip
     by_number = {entry.number: entry for entry in found}
-    peers = {link.id: link.peer for link in every_link}
+    ways = {link.id: link.way for link in every_link}
     sent: dict[int, list[int]] = {entry.number: [] for entry in found}
     now = NOW
     end = now + 40 * 60_000
     while now < end:
-        decided = plan(found, now, POLICY)
+        decided = plan(found, now, SPENDING)
         for number, link_id in decided.sends:
-            note_sent(by_number[number], peers[link_id], now)
+            note_sent(by_number[number], ways[link_id], now)
             sent[number].append(now)
         now = max(now + 250, min(decided.next_look_ms, now + 5_000))
     for number, times in sent.items():
