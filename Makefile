@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-EXTRAS := node,center,https,dev
+EXTRAS := node,center,https,mqtt,dev
 
 .PHONY: help setup demo test test-all check format bench docs clean
 

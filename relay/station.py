@@ -98,7 +98,7 @@ class Station:
                 f"path {item.name!r} leads to {item.peer!r}, which has no passport here (known: {known}): correct `peer`, "
                 "or enroll this machine again after that one has been enrolled"
             )
-        return catalog.dial(item, peer=peer, identity=self.identity)
+        return catalog.dial(item, peer=peer, identity=self.identity, counters=self.counters)
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -29,7 +29,7 @@ class Listener(Path, Protocol):
         """Refuse these keys from now on, where keys are proved, and cut their connections."""
 
 
-def dial(config: PathConfig, *, peer: Passport, identity: Identity) -> Path:
+def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Counters) -> Path:
     """The path that a ``[[path]]`` describes.
 
     Raises:
@@ -44,15 +44,22 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity) -> Path:
         case "https":
             if config.interface:
                 raise ConfigError(
-                    f"path {config.name!r}: `interface` pins zeromq paths only; an https path follows the routes"
+                    f"path {config.name!r}: `interface` pins zeromq and mqtt paths only; an https path follows the routes"
                 )
             try:
                 from relay.paths.https import HttpsDial
             except ImportError as error:
-                raise _needs_extra(config.name, error) from error
+                raise _needs_extra(config, error) from error
             return HttpsDial(
                 facts=facts, endpoint=config.endpoint, proxy=config.https.proxy, ca_file=config.https.ca_file
             )
+        case "mqtt":
+            try:
+                from relay.paths.mqtt import MqttDial
+            except ImportError as error:
+                raise _needs_extra(config, error) from error
+            return MqttDial(facts=facts, endpoint=config.endpoint, listener=peer.node_id, counters=counters,
+                            options=config.mqtt, interface=config.interface)  # fmt: skip
 
 
 def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> Listener:
@@ -69,12 +76,20 @@ def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> L
             try:
                 from relay.paths.https_listen import HttpsListen
             except ImportError as error:
-                raise _needs_extra(config.name, error) from error
+                raise _needs_extra(config, error) from error
             return HttpsListen(facts=facts, endpoint=config.endpoint, counters=counters,
                                certificate_file=config.https.certificate_file, key_file=config.https.key_file)  # fmt: skip
+        case "mqtt":
+            try:
+                from relay.paths.mqtt_listen import MqttListen
+            except ImportError as error:
+                raise _needs_extra(config, error) from error
+            return MqttListen(facts=facts, endpoint=config.endpoint, node_id=identity.node_id, counters=counters,
+                              options=config.mqtt)  # fmt: skip
 
 
-def _needs_extra(name: str, error: ImportError) -> ConfigError:
+def _needs_extra(config: PathConfig | ListenConfig, error: ImportError) -> ConfigError:
     return ConfigError(
-        f"{name!r} is an https path, which needs the https extra ({error.name} is missing): pip install heard[https]"
+        f"{config.name!r} is of kind {config.kind}, which needs the {config.kind} extra ({error.name} is missing): "
+        f"pip install heard[{config.kind}]"
     )

@@ -1,56 +1,28 @@
-"""One connection to an MQTT broker, with paho driven from our event loop: no thread, nothing that blocks.
+"""Where an MQTT broker is, how we log in there, and a socket to it that is connected and encrypted without blocking the loop.
 
-paho connects, resolves names and shakes TLS hands with blocking calls; here the socket is made and greeted on the loop and
-handed to it ready. What comes from the broker is bounded before it is read: paho alone would hold 256 MB for one packet, and
-any number of half-delivered QoS 2 messages. Called by ``mqtt`` and ``mqtt_listen``.
+Made from a configuration by ``mqtt`` and ``mqtt_listen``; used by ``mqtt_connection``. The password is read from its file and
+goes nowhere but to the broker.
 """
 
 import asyncio
-import contextlib
 import os
-import secrets
 import socket as socket_module
 import ssl
 import urllib.parse
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from typing import Final
 
 from relay.config import MqttOptions
-from relay.errors import ConfigError, PathDown
-from relay.path import Lane
-from relay.paths.parcels import MAX_BATCH_BYTES
+from relay.errors import ConfigError
 
-MAX_PACKET_BYTES: Final = 2 * MAX_BATCH_BYTES
-"""Above it the connection is cut. MQTT 5 tells the broker so; it then keeps larger ones of other clients from us."""
-QOS: Final = {Lane.URGENT: 0, Lane.BULK: 1}
-"""Neither is custody: the spool keeps its copy until the centre's receipt, and sessions are clean, so a broker repeats nothing
-after a break. Urgent parcels go with QoS 0, the fewest bytes and nothing to wait for. Bulk goes with QoS 1 for its flow
-control alone: the broker's ack opens the window, so that a clip never lies in the kernel's buffers before a thin uplink."""
-BATCH_BYTES: Final = {Lane.URGENT: 32 * 1024, Lane.BULK: 16 * 1024}
-_WINDOW: Final = 4
-"""Batches under way: handed to the kernel with QoS 0, acknowledged by the broker with QoS 1."""
-_CONNECT_S: Final = 10.0
-_KEEPALIVE_S: Final = 10
-_MISC_EVERY_S: Final = 1.0
-_READS_AT_ONCE: Final = 64
+CONNECT_S: Final = 10.0
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
-
-Heard = Callable[[str, bytes], None]
-"""Given the topic and the payload of each message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Where a broker is and how we log in. Prints without the password."""
+    """Where a broker is and how we log in. Prints dots for the password."""
 
     owner: str
     """``path 'site'``, for messages to people."""
@@ -60,7 +32,11 @@ class Broker:
     tls: ssl.SSLContext | None
     interface: str
     username: str
-    password: str = field(repr=False)
+    password: str
+
+    def __repr__(self) -> str:
+        scheme = "mqtts" if self.tls else "mqtt"
+        return f"Broker({scheme}://{self.username}{':••••' if self.password else ''}@{self.host}:{self.port})"
 
     @classmethod
     def of(cls, owner: str, endpoint: str, options: MqttOptions, interface: str = "") -> "Broker":
@@ -74,14 +50,25 @@ class Broker:
             port = parts.port
         except ValueError as error:
             raise ConfigError(f"{owner}: {endpoint!r} has no usable port: {error}") from error
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username or parts.path or parts.query or port == 0:
+        if (
+            parts.scheme not in _DEFAULT_PORTS
+            or not parts.hostname
+            or parts.username
+            or parts.path
+            or parts.query
+            or port == 0
+        ):
             raise ConfigError(
                 f"{owner}: expected an endpoint like mqtt://host:1883 or mqtts://host:8883, found "
                 f"{parts.scheme}://…; user and password go into `username` and `password_file`"
                 if parts.username
                 else f"{owner}: expected an endpoint like mqtt://host:1883 or mqtts://host:8883, found {endpoint!r}"
             )
-        if not options.prefix or any(sign in options.prefix for sign in "+#\0") or options.prefix.strip("/") != options.prefix:
+        if (
+            not options.prefix
+            or any(sign in options.prefix for sign in "+#\0")
+            or options.prefix.strip("/") != options.prefix
+        ):
             raise ConfigError(
                 f"{owner}: expected a `prefix` like heard or city/heard, without +, # and outer slashes, found {options.prefix!r}"
             )
@@ -93,272 +80,13 @@ class Broker:
             username=options.username, password=_password(owner, options.password_file),
         )  # fmt: skip
 
-    @contextlib.asynccontextmanager
-    async def connected(
-        self, lane: Lane, *, farewell: tuple[str, bytes], heard: Heard, lost: "asyncio.Future[str]"
-    ) -> "AsyncIterator[BrokerConnection]":
-        """A connection for one lane; ``farewell`` is its Last Will, and is said on an orderly end too.
 
-        ``lost`` gets the reason when it breaks.
+async def open_socket(broker: Broker) -> socket_module.socket:
+    """A connected socket, its TLS handshake done.
 
-        Raises:
-            PathDown: the broker is not reached, or refuses us.
-        """
-        connection = BrokerConnection(self, lane, farewell=farewell, heard=heard, lost=lost)
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                await connection.open()
-        except TimeoutError as error:
-            connection.close()
-            raise PathDown(f"{self.owner}: no answer from the broker {self.host}:{self.port} in {_CONNECT_S:.0f} s") from error
-        except BaseException:
-            connection.close()
-            raise
-        keeper = asyncio.create_task(connection.keep_alive(), name=f"mqtt keepalive {lane.name.lower()}")
-        try:
-            yield connection
-        finally:
-            keeper.cancel()
-            connection.close()
-
-
-class BrokerConnection:
-    """Made by ``Broker.connected``."""
-
-    def __init__(
-        self, broker: Broker, lane: Lane, *, farewell: tuple[str, bytes], heard: Heard, lost: "asyncio.Future[str]"
-    ) -> None:
-        self._broker = broker
-        self._lane = lane
-        self._farewell = farewell
-        self._heard = heard
-        self._lost = lost
-        self._loop = asyncio.get_running_loop()
-        self._welcome: asyncio.Future[None] = self._loop.create_future()
-        self._grants: dict[int, asyncio.Future[None]] = {}
-        self._in_flight = 0
-        self._may_send = asyncio.Event()
-        self._may_send.set()
-        self._client: _BoundedClient | None = None
-
-    async def open(self) -> None:
-        """Connect and log in.
-
-        Raises:
-            PathDown: the broker is not reached, or refuses us.
-        """
-        broker = self._broker
-        try:
-            socket = await _open_socket(broker)
-        except OSError as error:
-            reason = str(error.strerror or error)
-            raise PathDown(f"{broker.owner}: can't reach the broker {broker.host}:{broker.port}: {reason}") from error
-        client = self._client = _BoundedClient(socket, broker.version, self._lane)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
-        client.on_publish = self._on_publish
-        client.on_message = self._on_message
-        client.on_socket_open = self._on_socket_open
-        client.on_socket_close = self._on_socket_close
-        client.on_socket_register_write = self._on_register_write
-        client.on_socket_unregister_write = self._on_unregister_write
-        client.will_set(*self._farewell, qos=1)
-        if broker.username:
-            client.username_pw_set(broker.username, broker.password)
-        client.connect(broker.host, broker.port, keepalive=_KEEPALIVE_S, properties=client.wishes)
-        await self._welcome
-
-    async def subscribe(self, *filters: str) -> None:
-        """Return when the broker has granted all of them.
-
-        Raises:
-            PathDown: it has not.
-        """
-        assert self._client is not None
-        wished = [(topic, QOS[self._lane]) for topic in filters]
-        _, mid = self._client.subscribe(wished)  # type: ignore[arg-type]  # paho's hint wants options or pairs, not a list of pairs
-        if mid is None:
-            raise PathDown(f"{self._broker.owner}: the connection to the broker was lost while subscribing")
-        granted = self._grants[mid] = self._loop.create_future()
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                await asyncio.wait({granted, self._lost}, return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError as error:
-            raise PathDown(f"{self._broker.owner}: the broker does not answer a subscription") from error
-        finally:
-            self._grants.pop(mid, None)
-        if not granted.done():
-            raise PathDown(self._lost.result())
-        granted.result()
-
-    async def room(self) -> None:
-        """Return when another batch may be sent."""
-        await self._may_send.wait()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another batch may be sent now."""
-        return self._may_send.is_set()
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Send with the lane's QoS, not retained."""
-        if self._client is None or self._lost.done():
-            return
-        if self._client.publish(topic, payload, qos=QOS[self._lane]).rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._in_flight += 1
-            if self._in_flight >= _WINDOW:
-                self._may_send.clear()
-
-    async def keep_alive(self) -> None:
-        """Ask the broker for a sign of life where nothing else flows; ends with the connection."""
-        while self._client is not None and not self._lost.done():
-            self._client.loop_misc()
-            await asyncio.sleep(_MISC_EVERY_S)
-
-    def close(self) -> None:
-        """Say farewell and hang up, without waiting."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        client.on_disconnect = None
-        if client.is_connected():
-            client.publish(*self._farewell, qos=0)
-            client.disconnect()
-            client.loop_write()  # what does not fit into the socket's buffer is the Last Will's to say
-        client.hang_up()
-
-    # ------------------------------------------------------------------ what paho tells us
-
-    def _fail(self, reason: str) -> None:
-        if not self._welcome.done():
-            self._welcome.set_exception(PathDown(f"{self._broker.owner}: {reason}"))
-        elif not self._lost.done():
-            self._lost.set_result(reason)
-
-    def _on_connect(self, _c: paho.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
-        if self._welcome.done():
-            return
-        if not code.is_failure:
-            self._welcome.set_result(None)
-            return
-        user = f"user {self._broker.username!r}" if self._broker.username else "a login without a user name"
-        advice = {
-            "Not authorized": f"it refuses {user}: check `username` and `password_file`",
-            "Bad user name or password": f"it refuses {user}: check `username` and `password_file`",
-            "Unsupported protocol version": f'it does not speak MQTT {self._broker.version}: set `version = "3.1.1"`',
-        }.get(code.getName(), f"it says {code.getName()!r}")
-        self._fail(f"no login at the broker {self._broker.host}:{self._broker.port}: {advice}")
-
-    def _on_disconnect(self, client: paho.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
-        why = client.refusal if isinstance(client, _BoundedClient) else ""
-        self._fail(why or f"the {self._lane.name.lower()} connection to the broker was lost ({code.getName()})")
-
-    def _on_subscribe(self, _c: paho.Client, _u: Any, mid: int, codes: list[ReasonCode], _p: Properties | None) -> None:
-        granted = self._grants.get(mid)
-        if granted is None or granted.done():
-            return
-        if any(code.is_failure for code in codes):
-            granted.set_exception(
-                PathDown(f"{self._broker.owner}: the broker does not let us read our topics: allow them in its access list")
-            )
-        else:
-            granted.set_result(None)
-
-    def _on_publish(self, _c: paho.Client, _u: Any, _mid: int, code: ReasonCode, _p: Properties | None) -> None:
-        self._in_flight -= 1
-        if self._in_flight < _WINDOW:
-            self._may_send.set()
-        if code.is_failure:
-            self._fail(f"the broker does not take what we publish ({code.getName()}): allow our topics in its access list")
-
-    def _on_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
-        if self._client is None or self._lost.done():
-            return
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""
-        # A retained message was put there by somebody else: we make none.
-        self._heard("" if message.retain else topic, bytes(message.payload))
-
-    def _on_socket_open(self, _c: paho.Client, _u: Any, socket: Any) -> None:
-        self._loop.add_reader(socket, self._readable)
-
-    def _on_socket_close(self, _c: paho.Client, _u: Any, socket: Any) -> None:
-        self._loop.remove_reader(socket)
-        self._loop.remove_writer(socket)
-
-    def _on_register_write(self, client: paho.Client, _u: Any, socket: Any) -> None:
-        self._loop.add_writer(socket, client.loop_write)
-
-    def _on_unregister_write(self, _c: paho.Client, _u: Any, socket: Any) -> None:
-        self._loop.remove_writer(socket)
-
-    def _readable(self) -> None:
-        """Read what is there. TLS may hold more decrypted bytes than the socket shows as readable."""
-        for _ in range(_READS_AT_ONCE):
-            client = self._client
-            if client is None:
-                return
-            client.loop_read()
-            if not client.has_pending():
-                return
-        self._loop.call_soon(self._readable)
-
-
-class _BoundedClient(paho.Client):
-    """paho on a socket that is connected already, which reads no packet over the bound and takes no QoS 2."""
-
-    def __init__(self, socket: socket_module.socket, version: str, lane: Lane) -> None:
-        protocol = _VERSIONS[version]
-        is_v5 = protocol == MQTTProtocolVersion.MQTTv5
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            # 23 characters at most: what every broker must accept.
-            client_id=f"h{secrets.token_hex(11)}", protocol=protocol, clean_session=None if is_v5 else True,
-            reconnect_on_failure=False,
-        )  # fmt: skip
-        self._ready_socket: socket_module.socket | None = socket
-        self.refusal = ""
-        self.max_inflight_messages_set(2 * _WINDOW)
-        self.wishes: Properties | None = None
-        if is_v5:
-            self.wishes = Properties(PacketTypes.CONNECT)
-            self.wishes.MaximumPacketSize = MAX_PACKET_BYTES
-            if lane == Lane.BULK:
-                self.wishes.ReceiveMaximum = 2 * _WINDOW
-
-    def has_pending(self) -> bool:
-        """Whether TLS holds bytes that are decrypted already."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
-
-    def hang_up(self) -> None:
-        """Close what is still open."""
-        self._sock_close()
-        if self._ready_socket is not None:
-            self._ready_socket.close()
-
-    def _create_socket(self) -> Any:
-        socket, self._ready_socket = self._ready_socket, None
-        assert socket is not None, "a connection is made once"
-        return socket
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if bufsize > MAX_PACKET_BYTES:  # paho asks for all that the packet's head announces
-            self.refusal = f"the broker announced a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are taken"
-            raise ConnectionAbortedError(self.refusal)
-        return super()._sock_recv(bufsize)
-
-    def _packet_handle(self) -> MQTTErrorCode:
-        command = self._in_packet["command"]
-        if command & 0xF0 == paho.PUBLISH and command & 0x06 == 0x04:
-            self.refusal = "the broker sent with QoS 2, which was not asked for"
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        return super()._packet_handle()
-
-
-async def _open_socket(broker: Broker) -> socket_module.socket:
+    Raises:
+        OSError: the broker is not reached, or its certificate is not good.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(broker.host, broker.port, type=socket_module.SOCK_STREAM)
     failure: OSError = OSError("the name has no address")
@@ -368,9 +96,9 @@ async def _open_socket(broker: Broker) -> socket_module.socket:
             socket.setblocking(False)
             socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1)
             if broker.interface:
-                socket.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_BINDTODEVICE, os.fsencode(broker.interface))
+                _pin(socket, broker.interface)
             # Each address gets its share of the time, so that a dead IPv6 route leaves some for IPv4.
-            async with asyncio.timeout(_CONNECT_S * 0.9 / len(found)):
+            async with asyncio.timeout(CONNECT_S * 0.9 / len(found)):
                 await loop.sock_connect(socket, address)
             if broker.tls is not None:
                 socket = broker.tls.wrap_socket(socket, server_hostname=broker.host, do_handshake_on_connect=False)
@@ -387,6 +115,17 @@ async def _open_socket(broker: Broker) -> socket_module.socket:
             socket.close()
             raise
     raise failure
+
+
+def _pin(socket: socket_module.socket, interface: str) -> None:
+    try:
+        socket.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_BINDTODEVICE, os.fsencode(interface))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"can't pin the connection to interface {interface!r} ({error.strerror}): check its name with `ip link`, and that "
+            "this service may bind to devices (CAP_NET_RAW)",
+        ) from error
 
 
 async def _shake_hands(socket: ssl.SSLSocket) -> None:
@@ -425,5 +164,7 @@ def _password(owner: str, password_file: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{owner}: can't read `password_file` {password_file}: {error}") from error
     if not password:
-        raise ConfigError(f"{owner}: `password_file` {password_file} is empty: put the broker's password on its first line")
+        raise ConfigError(
+            f"{owner}: `password_file` {password_file} is empty: put the broker's password on its first line"
+        )
     return password

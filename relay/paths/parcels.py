@@ -20,8 +20,10 @@ def split(data: bytes) -> list[bytes]:
     """The parcels again.
 
     Raises:
-        Malformed: cut off, or a parcel over its bound.
+        Malformed: cut off, or the batch or a parcel over its bound.
     """
+    if len(data) > MAX_BATCH_BYTES:
+        raise Malformed(f"expected at most {MAX_BATCH_BYTES} bytes of parcels, found {len(data)}")
     parcels: list[bytes] = []
     at = 0
     while at < len(data):

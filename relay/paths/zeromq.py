@@ -117,7 +117,7 @@ class ZeroMqDial:
             return
         session = DialedSession(self, self._server_key)
         attempt = secrets.token_bytes(_ROUTING_ID_BYTES - 1)
-        is_up = asyncio.Event()
+        is_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         with contextlib.ExitStack() as stack:
             stack.callback(session.close)
             for lane in Lane:
@@ -126,10 +126,9 @@ class ZeroMqDial:
                 pump = Pump(socket, lambda frames: events.session_received(session, frames[-1].bytes))
                 session.add_lane(lane, socket, pump)
                 socket.connect(self._endpoint)
-            try:
-                async with asyncio.timeout(self._tuning.connect_timeout_ms / 1000 + HANDSHAKE_S):
-                    await is_up.wait()
-            except TimeoutError:
+            deadline_s = self._tuning.connect_timeout_ms / 1000 + HANDSHAKE_S
+            await asyncio.wait({is_up, session.lost}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if not is_up.done():
                 return
             events.session_opened(session)
             reason = "stopped"
@@ -161,16 +160,22 @@ class ZeroMqDial:
 
 
 @contextlib.contextmanager
-def _watch(socket: "zmq.Socket[bytes]", lane: Lane, is_up: asyncio.Event, session: DialedSession) -> Iterator[None]:
-    """Follow a socket's connection: the urgent lane's handshake opens the session, either lane's end closes it."""
+def _watch(
+    socket: "zmq.Socket[bytes]", lane: Lane, is_up: "asyncio.Future[str]", session: DialedSession
+) -> Iterator[None]:
+    """Follow a socket's connection: the urgent lane's handshake opens the session, either lane's end closes it.
+
+    An end before the handshake ends the attempt too: libzmq never calls again where something else than ZMTP answered, such
+    as a captive portal's login page.
+    """
     watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
     monitor = socket.get_monitor_socket(watched)
 
     def on_event(frames: list[zmq.Frame]) -> None:
         event = parse_monitor_message([frame.bytes for frame in frames])["event"]
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and lane == Lane.URGENT:
-            is_up.set()
-        elif event == zmq.EVENT_DISCONNECTED and is_up.is_set():
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and lane == Lane.URGENT and not is_up.done():
+            is_up.set_result("up")
+        elif event == zmq.EVENT_DISCONNECTED:
             session.drop(f"the {lane.name.lower()} connection was lost")
 
     pump = Pump(monitor, on_event)

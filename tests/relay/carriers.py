@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, PathConfig
+from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, MqttOptions, PathConfig
+from tests.relay.mosquitto import Mosquitto
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +24,12 @@ class Carrier:
         """A path to a station that listens at ``endpoint``."""
         parts = urlsplit(endpoint)
         return PathConfig(name=f"to-{peer}", kind=self.listening.kind, endpoint=f"{parts.scheme}://{self.host}:{parts.port}",
-                          peer=peer, https=self.https)  # fmt: skip
+                          peer=peer, https=self.https, mqtt=self.listening.mqtt)  # fmt: skip
 
     def again_at(self, endpoint: str) -> ListenConfig:
         """The same listener where it was before."""
-        return ListenConfig(kind=self.listening.kind, endpoint=endpoint, https=self.listening.https)
+        return ListenConfig(kind=self.listening.kind, endpoint=endpoint, https=self.listening.https,
+                            mqtt=self.listening.mqtt)  # fmt: skip
 
 
 def self_signed(folder_dir: Path) -> tuple[Path, Path]:
@@ -84,6 +86,10 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
         yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
     elif name == "http":
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
+    elif name.startswith("mqtt"):
+        async with Mosquitto(folder_dir).running() as broker:
+            version = MqttOptions(version="3.1.1" if name == "mqtt-3.1.1" else "5")
+            yield Carrier(listening=ListenConfig(kind="mqtt", endpoint=broker.endpoint, mqtt=version))
     else:
         certificate_file, key_file = self_signed(folder_dir)
         listening = ListenConfig(kind="https", endpoint="https://127.0.0.1:0",
@@ -97,4 +103,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = ("zeromq", "http", "https", "https-through-proxy")
+CARRIERS = ("zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
