@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from camera_node import clip_book
 from camera_node.answered import AnswerBook
 from camera_node.messages import Picture, Sighting
 from relay import limits
@@ -128,6 +129,8 @@ class AlertBuilder:
             self._book.record(connection, spooled=spooled, alert=alert, clip_time_ms=sighting.clip_time_ms,
                               sighted_monotonic_ms=sighting.captured_monotonic_ms,
                               sighted_wall_ms=sighting.captured_wall_ms)  # fmt: skip
+            if sighting.clip:
+                clip_book.show(connection, camera, sighting.clip, spooled.envelope.id)
             return spooled
 
         spooled = await station.database.run(put)

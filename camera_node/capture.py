@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import av
 import av.container
@@ -31,6 +31,19 @@ READ_TIMEOUT_S: Final = 2.0
 """A camera that hangs ends in ExitError after this; without it PyAV waits until the camera comes back [M]."""
 _BAD_PACKETS: Final = 50
 """Undecodable packets in a row before a stream counts as unreadable: a join in the middle of a GOP gives some."""
+
+
+class PacketSink(Protocol):
+    """Who gets the encoded packets, on the reader's thread. Must neither wait nor raise."""
+
+    def opened(self, stream: av.video.stream.VideoStream) -> None:
+        """A stream begins."""
+
+    def packet(self, packet: "av.packet.Packet[av.video.stream.VideoStream]", monotonic_ms: int, wall_ms: int) -> None:
+        """A packet of it, and when it came."""
+
+    def closed(self) -> None:
+        """It ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +71,9 @@ class Capture:
     """The reader of one camera. ``take`` and ``state`` may be called from other threads."""
 
     def __init__(self, source: Source, *, clock: Clock, loop: bool = False, lost_after_s: float = 3.0,
-                 backoff: Backoff | None = None) -> None:  # fmt: skip
+                 backoff: Backoff | None = None, sink: PacketSink | None = None) -> None:  # fmt: skip
         self._source = source
+        self._sink = sink
         self._clock = clock
         self._loop = loop
         self._lost_after_ms = round(lost_after_s * 1000)
@@ -87,12 +101,22 @@ class Capture:
             self._thread.join(wait_s)
         return not self._thread.is_alive()
 
-    def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not taken yet, or None if none came in time."""
+    def take(self, timeout_s: float, *, not_before_ms: float = 0) -> Frame | None:
+        """The newest frame that was not taken yet, or None if none came in time.
+
+        ``not_before_ms``: only one captured since then (monotonic); an older one is let go, so that whoever looks at fewer
+        frames than the camera gives looks at fresh ones.
+        """
+        deadline_ms = self._clock.monotonic_ms() + timeout_s * 1000
         with self._fresh:
-            if self._newest is None:
-                self._fresh.wait(timeout_s)
+            while self._newest is None or self._newest.captured_monotonic_ms < not_before_ms:
+                self._newest = None
+                left_s = (deadline_ms - self._clock.monotonic_ms()) / 1000
+                if left_s <= 0 or not self._fresh.wait(left_s):
+                    break
             raw, self._newest = self._newest, None
+            if raw is not None and raw.captured_monotonic_ms < not_before_ms:
+                raw = None
         if raw is None:
             return None
         return Frame(pixels=_pixels(raw.picture), captured_monotonic_ms=raw.captured_monotonic_ms,
@@ -146,7 +170,11 @@ class Capture:
         """Read until told to stop; every other end is raised."""
         while not self._stop.is_set():
             with _open(self._source) as container:
-                self._read_container(container)
+                try:
+                    self._read_container(container)
+                finally:
+                    if self._sink is not None:
+                        self._sink.closed()
             if self._stop.is_set():
                 return
             if self._source.kind is not SourceKind.FILE:
@@ -157,6 +185,8 @@ class Capture:
     def _read_container(self, container: av.container.InputContainer) -> None:
         stream = _video(container, self._source)
         pace = _Pace(self._clock, self._stop) if self._source.kind is SourceKind.FILE else None
+        if self._sink is not None:
+            self._sink.opened(stream)
         arrivals: dict[int, tuple[int, int]] = {}
         bad_packets = 0
         packets_before = self._frames
@@ -166,6 +196,8 @@ class Capture:
             if self._stop.is_set():
                 return
             now = (self._clock.monotonic_ms(), self._clock.wall_ms())
+            if self._sink is not None:
+                self._sink.packet(packet, *now)
             if packet.pts is not None:
                 arrivals[packet.pts] = now
                 if len(arrivals) > 64:

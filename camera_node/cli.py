@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from camera_node.answered import AlertAnswers, read, state_name
+from camera_node.clip_report import ClipsReport, describe, lines
 from camera_node.config import NodeConfig, load
 from camera_node.node import NodeReport, open_node
 from camera_node.preflight import check as try_everything
@@ -83,17 +84,19 @@ async def _check(config: NodeConfig) -> int:
 def status(
     state: StateOption, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 ) -> None:
-    """Show cameras, paths, and how far the last alerts have got. Works on a stopped node, too: from its spool."""
+    """Show cameras, paths, clips, and how far the last alerts have got. Works on a stopped node, too: from its spool."""
     with one_clear_line():
         try:
             report = msgspec.json.decode(door.ask(state, "node"), type=NodeReport)
         except NetworkError as error:
-            alerts = _stored_answers(state)
+            alerts, clips = _stored(state)
             if as_json:
-                print(msgspec.json.encode({"running": False, "alerts": [_flat(alert) for alert in alerts]}).decode())
+                told = {"running": False, "alerts": [_flat(alert) for alert in alerts], "clips": clips}
+                print(msgspec.json.encode(told).decode())
             else:
                 print(f"the node is not running ({error}); its spool says:")
                 _show_alerts(alerts)
+                _show_clips(clips)
             return
         if as_json:
             described = {
@@ -122,13 +125,13 @@ def _flat(alert: AlertAnswers) -> dict[str, object]:
     }
 
 
-def _stored_answers(state_dir: Path) -> list[AlertAnswers]:
+def _stored(state_dir: Path) -> tuple[list[AlertAnswers], ClipsReport]:
     spool_file = state_dir / "spool.sqlite"
     if not spool_file.exists():
         raise OperatorError(f"expected a node's spool in {spool_file}, found none: enroll and run the node first")
     try:
         with contextlib.closing(sqlite3.connect(f"{spool_file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return read(connection, at_most=200)
+            return read(connection, at_most=200), describe(connection, {})
     except sqlite3.Error as error:
         raise explain(error, spool_file) from error
 
@@ -146,6 +149,13 @@ def _show(report: NodeReport) -> None:
                       f"{camera.last_frame_age_ms / 1000:.1f} s ago", str(camera.reconnects), camera.detail)  # fmt: skip
     console.print(table)
     _show_alerts(list(report.alerts)[:20])
+    _show_clips(report.clips)
+
+
+def _show_clips(report: ClipsReport) -> None:
+    console = Console()
+    for line in lines(report):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _show_alerts(alerts: list[AlertAnswers]) -> None:

@@ -22,6 +22,11 @@ zones = ["yard"]
 [model]
 registry_dir = "/var/lib/heard/models"
 signers_file = "/etc/heard/signers"
+
+[clip]
+pre_roll_s = 5
+post_roll_s = 10
+is_sent = "always"
 """
 
 import re
@@ -45,6 +50,8 @@ MAX_CONFIG_BYTES: Final = 1_000_000
 DetectorName = Literal["onnx", "ultralytics"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0.1, le=86_400)]
+Roll = Annotated[float, Meta(ge=0, le=120)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 50)]
 Polygon = Annotated[tuple[tuple[Share, Share], ...], Meta(min_length=3, max_length=100)]
 
 
@@ -72,7 +79,14 @@ class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rule: tuple[RuleSettings, ...] = (ClassOfInterestSettings(),)
     """Without any: every weapon is a FLASH alert."""
     privacy_masks: Annotated[tuple[Polygon, ...], Meta(max_length=50)] = ()
-    """Black in every picture that leaves the node. The detector sees through them."""
+    """Black in every picture that leaves the node. The detector sees through them. With any, no clips are kept: a clip
+    that is not encoded again would show what they hide."""
+
+    is_recorded: bool = True
+    """Whether clips of its sightings are kept."""
+    pre_roll_s: Roll | None = None
+    """None: as in [clip]."""
+    post_roll_s: Roll | None = None
 
     def __repr__(self) -> str:  # the source may hold a password
         return f"CameraConfig({self.name})"
@@ -116,6 +130,34 @@ class FallbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An alert that is older than this when the node comes back is recorded and not acted on."""
 
 
+class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The moments before and after a sighting, as the camera encoded them."""
+
+    pre_roll_s: Roll = 5.0
+    post_roll_s: Roll = 10.0
+    longest_s: Annotated[float, Meta(ge=5, le=3600)] = 120.0
+    """Sightings that follow each other share a clip up to this length; then the next one begins."""
+    segment_s: Annotated[float, Meta(ge=0.2, le=60)] = 2.0
+    """A kill or a power cut costs at most about this much of a clip's end."""
+    ring_bytes: Annotated[int, Meta(ge=1_000_000, le=1 << 31)] = 32_000_000
+    """For each camera, in memory."""
+    quota_bytes: Annotated[int, Meta(ge=1_000_000, le=1 << 50)] = 4_000_000_000
+    """All clips of this node together."""
+    reserve_bytes: Bytes = 1_000_000_000
+    """What clips leave free on the disk: the spool needs it more."""
+    keep_days: Annotated[float, Meta(gt=0, le=3650)] = 14.0
+    """Clips that the centre has, or that are never sent, are deleted after this. Others only when the quota forces it."""
+    is_sent: Literal["always", "never"] = "always"
+    """To the command centre, behind everything else."""
+
+    def rolls_s(self, camera: CameraConfig) -> tuple[float, float]:
+        """Before and after, for this camera."""
+        return (
+            self.pre_roll_s if camera.pre_roll_s is None else camera.pre_roll_s,
+            self.post_roll_s if camera.post_roll_s is None else camera.post_roll_s,
+        )
+
+
 class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -125,6 +167,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     camera: Annotated[tuple[CameraConfig, ...], Meta(max_length=64)] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     fallback: FallbackConfig = FallbackConfig()
+    clip: ClipConfig = ClipConfig()
     spool: SpoolConfig = SpoolConfig()
 
 
@@ -169,7 +212,8 @@ def _explain(message: str) -> str:
     key, place = unknown.group(1), re.sub(r"\[[^\]]*\]", "", unknown.group(2) or "").strip(".")
     tables: dict[str, type[Struct]] = {
         "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig, "model": ModelConfig, "path": PathConfig,
-        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "spool": SpoolConfig,
+        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
+        "spool": SpoolConfig,
     }  # fmt: skip
     known = tables.get(place)
     if known is not None:
@@ -199,6 +243,13 @@ def _problem(config: NodeConfig) -> str:
         return f"two paths are called {doubled!r}: names must differ"
     if config.spool.reserve_bytes >= config.spool.capacity_bytes:
         return "[spool] reserve_bytes must be less than capacity_bytes"
+    for camera in config.camera:
+        pre_roll_s, post_roll_s = config.clip.rolls_s(camera)
+        if pre_roll_s + post_roll_s > config.clip.longest_s:
+            return (
+                f"[clip] longest_s must be at least pre_roll_s + post_roll_s of camera {camera.name!r}, "
+                f"{pre_roll_s + post_roll_s:g}, found {config.clip.longest_s:g}"
+            )
     return next((problem for camera in config.camera if (problem := _camera_problem(camera))), "")
 
 

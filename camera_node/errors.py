@@ -4,6 +4,7 @@ relay.errors.HeardError
 ├── StreamError            a camera gives no usable picture: we try again for ever, the code says why
 ├── ModelRefused           (OperatorError) the weights are missing, not verified, or not what they must be
 ├── EyeLost                a camera's child process died or hangs: supervision starts it anew
+├── CannotRecord           a camera's stream can't be kept as it is: no clip, and the node says why
 └── relay.errors.ConfigError …
 
 Messages never hold a camera's password: sources are named through ``redacted``.
@@ -58,6 +59,10 @@ class ModelRefused(OperatorError):
 
 class EyeLost(HeardError):
     """A camera's child process died or hangs."""
+
+
+class CannotRecord(HeardError):
+    """A camera's stream can't be kept as it is."""
 
 
 _USERINFO = re.compile(r"(?<=://)[^/@\s]*(?:@[^/@\s]*)*@")

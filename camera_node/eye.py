@@ -24,6 +24,7 @@ from camera_node.messages import (
     LENGTH,
     MAX_MESSAGE_BYTES,
     Assignment,
+    ClipReport,
     Health,
     Picture,
     Refusal,
@@ -33,6 +34,7 @@ from camera_node.messages import (
     frame_message,
 )
 from camera_node.picture_check import PictureCheck
+from camera_node.recorder import Recorder
 from camera_node.rules.scene import Finding
 from camera_node.sight import Sight
 from camera_node.source import parse_source
@@ -45,6 +47,8 @@ from relay.kinds.heartbeat import CameraState
 HEALTH_EVERY_MS: Final = 1000
 REFUSED_EXIT_CODE: Final = 2
 _PR_SET_PDEATHSIG: Final = 1
+_EARLY_MS: Final = 2.0
+"""A frame this much before its time is taken: clocks of whole milliseconds round."""
 _READER_HANGS_AFTER_MS: Final = 20_000
 _FAULTY: Final = frozenset({StreamFault.BLACK, StreamFault.FROZEN})
 
@@ -59,8 +63,11 @@ class Eye:
         zones = [Zone(name=zone.name, polygon=zone.polygon) for zone in self._camera.zone]
         self._sight = Sight(load(assignment.model), rules=self._camera.rule, zones=zones)
         self._check = PictureCheck(black_after_s=self._camera.black_after_s, frozen_after_s=self._camera.frozen_after_s)
+        self._sending = threading.Lock()
+        order = assignment.recording
+        self._recorder = Recorder(order, clock=clock, report=self._send_of_clip) if order is not None else None
         self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
-                                lost_after_s=self._camera.lost_after_s)  # fmt: skip
+                                lost_after_s=self._camera.lost_after_s, sink=self._recorder)  # fmt: skip
         self._picture_fault: StreamFault | None = None
         self._reconnects = 0
         self._sightings = 0
@@ -72,15 +79,14 @@ class Eye:
 
     def run(self) -> None:
         """Look until the node closes the connection."""
+        if self._recorder is not None:
+            self._recorder.start()
         self._capture.start()
         interval_ms = 1000 / self._camera.frames_per_s
         due_ms = float(self._clock.monotonic_ms())
         process = psutil.Process()
         while True:
-            early_ms = due_ms - self._clock.monotonic_ms()
-            if early_ms > 2:
-                threading.Event().wait(early_ms / 1000)
-            frame = self._capture.take(0.25)
+            frame = self._capture.take(0.25, not_before_ms=due_ms - _EARLY_MS)
             now_ms = self._clock.monotonic_ms()
             state = self._capture.state()
             if state.reconnects != self._reconnects:
@@ -88,7 +94,7 @@ class Eye:
                 self._check.restart()
                 self._picture_fault = None
             if frame is not None:
-                due_ms = max(due_ms + interval_ms, now_ms)
+                due_ms = max(due_ms + interval_ms, now_ms - interval_ms)
                 self._look(frame)
             self._tell(state, process)
             self._end_if_reader_hangs(state, now_ms)
@@ -109,6 +115,7 @@ class Eye:
             precedence=int(finding.precedence), confidence=finding.confidence, box_xyxy=finding.box_xyxy,
             track=finding.track, captured_monotonic_ms=frame.captured_monotonic_ms,
             captured_wall_ms=frame.captured_wall_ms, clip_time_ms=frame.clip_time_ms,
+            clip=self._recorder.event(frame.captured_monotonic_ms) if self._recorder is not None else "",
         ))  # fmt: skip
         taken = snapshot.take(frame, box=finding.box_xyxy, caption=f"{finding.label} {finding.confidence:.2f}",
                               masks=self._camera.privacy_masks)  # fmt: skip
@@ -150,8 +157,16 @@ class Eye:
         if is_silent and state.fault is StreamFault.TIMEOUT and "no frame for" in state.detail:
             sys.exit(f"camera {self._camera.name}: the reader hangs in its device")
 
+    def _send_of_clip(self, report: ClipReport) -> None:
+        """On the recorder's and the capture's threads, which have nobody to raise to."""
+        try:
+            self._send(report)
+        except OSError:
+            os._exit(0)  # the node ended
+
     def _send(self, report: Report) -> None:
-        self._connection.sendall(frame_message(report))
+        with self._sending:
+            self._connection.sendall(frame_message(report))
 
 
 def receive_assignment(connection: socket.socket) -> Assignment:

@@ -21,6 +21,8 @@ Millis = Annotated[int, msgspec.Meta(ge=0, le=limits.MAX_CLOCK_MS)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Prose = Annotated[str, msgspec.Meta(max_length=2000)]
+ClipName = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,60}\.mp4$")]
+"""A file in the camera's own folder: no separators, no dots but the one."""
 
 
 class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +37,29 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
 
 
+class RecordingOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how clips are recorded."""
+
+    folder: str
+    """The camera's own; the eye writes nowhere else."""
+    pre_roll_ms: int
+    post_roll_ms: int
+    longest_ms: int
+    segment_ms: int
+    ring_bytes: int
+    most_bytes: int
+    """For one clip."""
+    reserve_bytes: int
+    """Of the disk, what clips leave free."""
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """Node to eye, first and once: what to look at, with what, for what. May hold the camera's password."""
 
     camera: CameraConfig
     model: ModelOrder
+    recording: RecordingOrder | None = None
+    """None: no clips of this camera."""
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
@@ -59,6 +79,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
     captured_wall_ms: Millis
     clip_time_ms: Count
     """Place within the clip, when the camera is a file."""
+    clip: Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Za-z-]{1,60}\.mp4)?$")] = ""
+    """The clip that shows it; empty: none is recorded."""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
@@ -88,13 +110,48 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     memory_bytes: Count = 0
 
 
+class Recording(msgspec.Struct, frozen=True, kw_only=True, tag="recording"):
+    """Eye to node, whenever it changes: whether clips of this camera are possible."""
+
+    codec: Annotated[str, msgspec.Meta(max_length=40)]
+    why_not: Prose = ""
+    """Empty: they are."""
+
+
+class ClipSegment(msgspec.Struct, frozen=True, kw_only=True, tag="segment"):
+    """Eye to node: a segment of a clip is complete and fsynced."""
+
+    clip: ClipName
+    number: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+    offset_bytes: Count
+    size_bytes: Count
+    sha256: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    started_monotonic_ms: Millis
+    started_wall_ms: Millis
+    duration_ms: Count
+    codec: Annotated[str, msgspec.Meta(max_length=40)]
+    width_px: Count
+    height_px: Count
+
+
+class ClipEnded(msgspec.Struct, frozen=True, kw_only=True, tag="clip-ended"):
+    """Eye to node: nothing comes to this clip any more."""
+
+    clip: ClipName
+    why: Prose = ""
+    """Empty: it has its whole post-roll."""
+    lost_packets: Count = 0
+    """Left out because the disk could not follow."""
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
     """Eye to node, last: it can't start, and trying again won't help."""
 
     message: Prose
 
 
-Report = Sighting | Picture | Health | Refusal
+ClipReport = Recording | ClipSegment | ClipEnded
+Report = Sighting | Picture | Health | Refusal | ClipReport
 
 _report_decoder: Final = msgspec.msgpack.Decoder(Report)
 _assignment_decoder: Final = msgspec.msgpack.Decoder(Assignment)

@@ -12,14 +12,17 @@ from typing import Final
 import msgspec
 import structlog
 
-from camera_node import answered
+from camera_node import answered, clip_book
 from camera_node.alert_builder import AlertBuilder
 from camera_node.answered import AlertAnswers, AnswerBook, read
+from camera_node.clip_keeper import ClipKeeper
+from camera_node.clip_report import ClipsReport, describe
+from camera_node.clip_sender import ClipSender
 from camera_node.config import NodeConfig
 from camera_node.fallback import Fallback
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
-from camera_node.messages import ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
 from relay.clock import Clock, SystemClock
@@ -51,6 +54,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     is_model_verified: bool
     alerts: tuple[AlertAnswers, ...]
     """The newest first."""
+    clips: ClipsReport
 
 
 class Node:
@@ -66,10 +70,15 @@ class Node:
         self._crew: Crew | None = None
         self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock)
         self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled)
+        self.clips = ClipKeeper(config.state_dir, config.clip, database=station.database, clock=station.clock,
+                                counters=station.counters)  # fmt: skip
+        self.clip_sender = ClipSender(station, self.clips)
         order = model_order(config, weights)
         self.eyes = [
-            Eye(camera, order, reports=self, clock=station.clock, module=eye_module) for camera in config.camera
-        ]
+            Eye(camera, order, reports=self, clock=station.clock, module=eye_module,
+                recording=self.clips.order_for(camera))
+            for camera in config.camera
+        ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
                                          cameras=self.cameras)  # fmt: skip
         self._started_wall_ms = station.clock.wall_ms()
@@ -85,6 +94,14 @@ class Node:
     async def pictured(self, camera: str, picture: Picture) -> None:
         """Attach its picture."""
         await self.builder.attach(camera, picture)
+
+    def recorded(self, camera: str, report: ClipReport) -> None:
+        """Keep what its eye recorded."""
+        self.clips.recorded(camera, report)
+
+    async def eye_ended(self, camera: str) -> None:
+        """End its clips before the next eye begins any."""
+        await self.clips.eye_ended(camera)
 
     def camera_changed(self, camera: str, state: CameraState) -> None:
         """Tell the centre at once."""
@@ -117,6 +134,8 @@ class Node:
                 members.start(self.fallback.run(), "fallback")
                 members.start(self.builder.retry(), "retry unspooled")
                 members.start(self.heartbeat.run(), "heartbeat")
+                members.start(self.clips.run(), "clips")
+                members.start(self.clip_sender.run(), "clip sender")
                 for eye in self.eyes:
                     members.start(eye.run(), f"eye {eye.camera.name}")
                 await asyncio.Event().wait()
@@ -125,11 +144,14 @@ class Node:
 
     async def report(self, _: msgspec.Raw = NOTHING) -> NodeReport:
         """How the node is: the door's ``node``."""
-        answers = await self.station.database.run(lambda connection: read(connection, at_most=REPORTED_ALERTS))
+        answers, clips = await self.station.database.run(
+            lambda connection: (read(connection, at_most=REPORTED_ALERTS), describe(connection, self.clips.recordings))
+        )
         return NodeReport(
             pid=os.getpid(), started_wall_ms=self._started_wall_ms, station=await self.station.status(),
             cameras=tuple(self.cameras()), eyes=tuple(eye.pid or 0 for eye in self.eyes), model=self.weights.name,
             model_sha256=self.weights.sha256.hex(), is_model_verified=self.weights.is_verified, alerts=tuple(answers),
+            clips=clips,
         )  # fmt: skip
 
 
@@ -150,9 +172,10 @@ async def open_node(
     book = AnswerBook(clock)
     inbox = NodeInbox(identity=Identity.load(config.state_dir / "identity.key"), book=book, clock=clock)
     station_config = StationConfig(state_dir=config.state_dir, path=config.path, spool=config.spool)
+    parts = {answered.PART: answered.SCHEMA, clip_book.PART: clip_book.SCHEMA}
     async with contextlib.AsyncExitStack() as stack:
         station = await stack.enter_async_context(
-            Station.open(station_config, inbox=inbox, extra_parts={answered.PART: answered.SCHEMA}, clock=clock)
+            Station.open(station_config, inbox=inbox, extra_parts=parts, clock=clock)
         )
         station.on_answer(book.answered)
         found = await station.database.run(
@@ -165,6 +188,8 @@ async def open_node(
         writer = asyncio.create_task(book.run(station.database), name="answers")
         stack.push_async_callback(_cancelled, writer)
         node = Node(config=config, station=station, book=book, weights=weights, eye_module=eye_module)
+        await node.clips.recover()
+        station.on_answer(node.clip_sender.answered)
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
         yield node

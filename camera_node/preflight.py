@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from camera_node.config import CameraConfig, NodeConfig
-from camera_node.messages import ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
 from camera_node.node import model_order
 from camera_node.supervision import Eye
 from camera_node.weights import choose
@@ -136,6 +136,12 @@ class _Unheard:
 
     async def pictured(self, camera: str, picture: Picture) -> None:
         """Not sent."""
+
+    def recorded(self, camera: str, report: ClipReport) -> None:
+        """Not kept."""
+
+    async def eye_ended(self, camera: str) -> None:
+        """Nothing was begun."""
 
     def camera_changed(self, camera: str, state: CameraState) -> None:
         """Nobody to tell."""

@@ -23,9 +23,14 @@ from camera_node.messages import (
     LENGTH,
     MAX_MESSAGE_BYTES,
     Assignment,
+    ClipEnded,
+    ClipReport,
+    ClipSegment,
     Health,
     ModelOrder,
     Picture,
+    Recording,
+    RecordingOrder,
     Refusal,
     Sighting,
     decode_report,
@@ -54,6 +59,12 @@ class Reports(Protocol):
     async def pictured(self, camera: str, picture: Picture) -> None:
         """The snapshot of an earlier sighting."""
 
+    def recorded(self, camera: str, report: ClipReport) -> None:
+        """A word on this camera's clips."""
+
+    async def eye_ended(self, camera: str) -> None:
+        """Its process is gone: nothing that it had begun goes on."""
+
     def camera_changed(self, camera: str, state: CameraState) -> None:
         """A camera's state is another one now."""
 
@@ -62,9 +73,11 @@ class Eye:
     """One camera's child process, as the node sees it. ``run`` owns it."""
 
     def __init__(self, camera: CameraConfig, model: ModelOrder, *, reports: Reports, clock: Clock,
-                 backoff: Backoff | None = None, module: str = "camera_node.eye") -> None:  # fmt: skip
+                 backoff: Backoff | None = None, module: str = "camera_node.eye",
+                 recording: RecordingOrder | None = None) -> None:  # fmt: skip
         self.camera = camera
         self._model = model
+        self._recording = recording
         self._reports = reports
         self._clock = clock
         self._backoff = backoff or Backoff(least_s=0.5, most_s=15.0, stable_s=30.0)
@@ -113,6 +126,7 @@ class Eye:
                 self._lost_because = str(error)
             self._health = None
             self.pid = None
+            await self._reports.eye_ended(self.camera.name)
             self.restarts += 1
             self._notice()
             self._backoff.succeeded_for((self._clock.monotonic_ms() - began_ms) / 1000)
@@ -135,7 +149,8 @@ class Eye:
             stack.pop_all()
             watch = asyncio.create_task(self._watch_silence(), name=f"silence of {self.camera.name}")
             try:
-                writer.write(frame_message(Assignment(camera=self.camera, model=self._model)))
+                assignment = Assignment(camera=self.camera, model=self._model, recording=self._recording)
+                writer.write(frame_message(assignment))
                 await self._listen(reader)
             except (asyncio.IncompleteReadError, ConnectionError):
                 code = await self._ended(process)
@@ -170,6 +185,8 @@ class Eye:
                     await self._reports.sighted(self.camera.name, report)
                 case Picture():
                     await self._reports.pictured(self.camera.name, report)
+                case Recording() | ClipSegment() | ClipEnded():
+                    self._reports.recorded(self.camera.name, report)
                 case Refusal() if not self._has_worked:
                     raise ModelRefused(report.message)
                 case Refusal():

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from command_center.api import enrollments, events, health, incidents, journal, nodes, session, snapshots
+from command_center.api import clips, enrollments, events, health, incidents, journal, nodes, session, snapshots
 from command_center.api.hardening import Hardening
 from command_center.errors import AccessDenied, NotFound
 from command_center.services import Services
@@ -30,7 +30,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(AccessDenied, _denied)
     app.add_exception_handler(NotFound, _not_found)
     app.add_exception_handler(OperatorError, _unavailable)
-    for noun in (session, incidents, nodes, snapshots, events, journal, enrollments, health):
+    for noun in (session, incidents, nodes, snapshots, clips, events, journal, enrollments, health):
         app.include_router(noun.router)
     app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")
     return app

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from command_center import facts, fleet, journal
-from command_center.api.shapes import Alert, Camera, Hops, Incident, IncidentDetail, Moment, Node, NodeName, NodePath
+from command_center.api.shapes import (
+    Alert,
+    Camera,
+    Clip,
+    Hops,
+    Incident,
+    IncidentDetail,
+    Moment,
+    Node,
+    NodeName,
+    NodePath,
+)
 from command_center.errors import JournalDamaged, NotFound
 from command_center.event_feed import Event
 from command_center.facts import EnvelopeStored, IncidentAct
@@ -26,6 +37,15 @@ SELECT a.*, h.committed_monotonic_ms, h.spooled_to_stored_ms, h.stored_to_receip
   (SELECT e.sha256 FROM exhibit_item e JOIN stored_object o ON o.sha256 = e.sha256
    WHERE e.alert_id = a.id AND o.media_type LIKE 'image/%' LIMIT 1) AS snapshot
 FROM alert a LEFT JOIN hop h ON h.alert_id = a.id
+"""
+
+
+_CLIPS: Final = """
+SELECT e.sha256, e.media_type, e.size_bytes, e.width_px, e.height_px, e.captured_wall_ms,
+  group_concat(lower(hex(a.id))) AS alerts, o.sha256 IS NOT NULL AS is_stored
+FROM alert a JOIN exhibit_item e ON e.alert_id = a.id LEFT JOIN stored_object o ON o.sha256 = e.sha256
+WHERE a.incident = ? AND e.media_type NOT LIKE 'image/%'
+GROUP BY e.sha256 ORDER BY MIN(a.entry) LIMIT 1000
 """
 
 
@@ -55,7 +75,7 @@ def incident(connection: sqlite3.Connection, incident_id: int) -> Incident:
 
 
 def incident_detail(connection: sqlite3.Connection, incident_id: int) -> IncidentDetail:
-    """An incident with its alerts and timeline.
+    """An incident with its alerts, clips and timeline.
 
     Raises:
         NotFound: there is none with this id.
@@ -64,8 +84,9 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
     shown = _incident(connection, row)
     alerts = _rows(connection, f"{_ALERT} WHERE a.incident = ? ORDER BY a.entry LIMIT 1000", (incident_id,))
     moments = [_moment(entry) for entry in journal.entries(connection, subject=f"incident:{incident_id}", at_most=1000)]
+    clips = [_clip(found) for found in _rows(connection, _CLIPS, (incident_id,))]
     return IncidentDetail(
-        **dict(shown), alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts], timeline=moments
+        **dict(shown), alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts], clips=clips, timeline=moments
     )
 
 
@@ -115,6 +136,14 @@ def _hops(alert: sqlite3.Row | None, to_node_ms: int | None) -> Hops:
         stored_to_receipt_ms=None if receipt_ms is None else round(receipt_ms, 3),
         acknowledged_to_node_ms=to_node_ms,
     )
+
+
+def _clip(row: sqlite3.Row) -> Clip:
+    return Clip(
+        sha256=row["sha256"].hex(), media_type=row["media_type"], size_bytes=row["size_bytes"],
+        width_px=row["width_px"], height_px=row["height_px"], begins_at_ms=row["captured_wall_ms"],
+        alerts=row["alerts"].split(","), url=f"/api/v1/clips/{row['sha256'].hex()}" if row["is_stored"] else None,
+    )  # fmt: skip
 
 
 def _snapshot_url(sha256: bytes | None) -> str | None:

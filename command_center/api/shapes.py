@@ -102,6 +102,21 @@ class Alert(Shape):
     hops: Hops
 
 
+class Clip(Shape):
+    """A clip that shows one or more of an incident's alerts, as its node's exhibit says."""
+
+    sha256: str
+    media_type: str
+    size_bytes: int
+    width_px: int
+    height_px: int
+    begins_at_ms: int
+    """By the node's wall clock, at the clip's first picture."""
+    alerts: list[str]
+    url: str | None
+    """Null: its bytes are not all here yet, or were refused."""
+
+
 class Moment(Shape):
     """One line of an incident's timeline."""
 
@@ -115,6 +130,7 @@ class IncidentDetail(Incident):
     """An incident with everything that belongs to it."""
 
     alerts: list[Alert]
+    clips: list[Clip]
     timeline: list[Moment]
 
 

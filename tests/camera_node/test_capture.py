@@ -151,3 +151,18 @@ def test_secrets_are_taken_out_of_addresses() -> None:
     assert parse_source("/dev/video0").kind is SourceKind.DEVICE
     with pytest.raises(ValueError, match="expected a file"):
         parse_source("gopher://x")
+
+
+def test_who_looks_at_fewer_frames_than_come_gets_fresh_ones(tmp_path: Path) -> None:
+    """Taking what lies there when one's turn has come would make every sighting older by up to a frame interval."""
+    clip = write_clip(tmp_path / "clip.mp4", moving(), frames=40)
+    clock = SystemClock()
+    with reading(str(clip), loop=True) as capture:
+        assert capture.take(5) is not None
+        for _ in range(5):
+            time.sleep(0.11)  # a frame lies there by now, older than the moment asked for
+            due_ms = clock.monotonic_ms()
+            frame = capture.take(5, not_before_ms=due_ms)
+            assert frame is not None
+            assert frame.captured_monotonic_ms >= due_ms
+    assert capture.take(0.05, not_before_ms=clock.monotonic_ms() + 60_000) is None

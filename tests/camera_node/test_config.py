@@ -31,6 +31,10 @@ weights_file = "weights.onnx"
 [fallback]
 deadline_s = 5
 command = ["/usr/bin/siren", "on"]
+[clip]
+pre_roll_s = 3
+quota_bytes = 2_000_000_000
+is_sent = "never"
 """
 
 
@@ -47,12 +51,18 @@ def test_good_file_is_read_and_its_paths_count_from_its_folder(tmp_path: Path) -
     assert config.model.weights_file == tmp_path / "weights.onnx"
     assert config.fallback.command == ("/usr/bin/siren", "on")
     assert len(config.camera[0].rule) == 2
+    assert (config.clip.pre_roll_s, config.clip.is_sent) == (3, "never")
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("loop = true", "lop = true", ["unknown key 'lop'", "[camera]", "loop", "node.toml"]),
     ("polygon =", "poligon =", ["unknown key 'poligon'", "[camera.zone]", "polygon"]),
     ('zones = ["yard"]', 'zonen = ["yard"]', ["unknown key 'zonen'", "zone_intrusion: kind, zones"]),
+    ("pre_roll_s", "pre_role_s", ["unknown key 'pre_role_s'", "[clip]", "post_roll_s", "quota_bytes"]),
+    ('is_sent = "never"', 'is_sent = "sometimes"', ["sometimes", "clip.is_sent"]),
+    ("quota_bytes = 2_000_000_000", "quota_bytes = 20", ["1000000", "clip.quota_bytes"]),
+    ("pre_roll_s = 3", "longest_s = 12", ["[clip] longest_s", "camera 'gate', 15", "found 12"]),
+    ("loop = true", "pre_roll_s = 500", ["120", "pre_roll_s"]),
     ("deadline_s", "deadline", ["unknown key 'deadline'", "deadline_s"]),
     ('state_dir = "state"', 'state_dir = "state"\ncolour = 1', ["unknown key 'colour'", "state_dir", "heartbeat"]),
     ('name = "gate"', 'name = "the northern gate"', ["1 to 12 bytes", "the northern gate"]),

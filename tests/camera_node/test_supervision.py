@@ -14,7 +14,7 @@ import pytest
 from camera_node import supervision
 from camera_node.config import CameraConfig, HeartbeatConfig, ModelConfig, NodeConfig
 from camera_node.errors import ModelRefused
-from camera_node.messages import ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
 from camera_node.node import open_node
 from camera_node.supervision import Eye
 from relay.backoff import Backoff
@@ -39,6 +39,12 @@ class Listener:
         pass
 
     async def pictured(self, camera: str, picture: Picture) -> None:
+        pass
+
+    def recorded(self, camera: str, report: ClipReport) -> None:
+        pass
+
+    async def eye_ended(self, camera: str) -> None:
         pass
 
     def camera_changed(self, camera: str, state: CameraState) -> None:

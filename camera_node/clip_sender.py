@@ -1,0 +1,183 @@
+"""Sends clips: an exhibit that names the SHA-256, and the bytes as BULK chunks, a few at a time.
+
+The spool holds at most ``IN_FLIGHT`` chunks of clips, however long the clip is and however long the way is down; the next
+are put as receipts come. Where sending stands is in the database, so a restart goes on where it was. Steps, each safe to
+repeat after a kill:
+
+1. ``settle``: what has left the spool was heard, or is to be put again.
+2. Exhibits that are missing are spooled, PRIORITY, before any byte.
+3. Chunks are read from the file on a worker thread, and spooled in portions with their rows in one transaction.
+4. The clip is HEARD when nothing of it is outstanding.
+
+One clip goes after the other, the oldest first. Alerts go before: BULK has the last place in every queue of a station, and
+a portion holds the database's thread for some milliseconds only.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from camera_node import clip_book
+from camera_node.clip_book import Clip, ClipState
+from camera_node.clip_keeper import ClipKeeper
+from relay import limits
+from relay.errors import HeardError
+from relay.header import Kind
+from relay.ids import AUTHORITY
+from relay.kinds import body
+from relay.kinds.chunk import Chunk
+from relay.kinds.exhibit import Exhibit, ExhibitItem
+from relay.precedence import Precedence
+from relay.spool import Draft, Spooled
+from relay.station import Answer, AnswerLevel, Station
+
+_log = structlog.get_logger("camera_node.clip_sender")
+
+IN_FLIGHT: Final = 32
+"""Chunks in the spool at once: 128 KiB, two windows of a link's bulk lane."""
+_PORTION: Final = 16
+"""Chunks in one transaction: sealing, signing and inserting one takes 0.2 ms, and an alert may wait for them."""
+_CHUNK_BYTES: Final = limits.DEFAULT_CHUNK_BYTES
+_LOOK_EVERY_S: Final = 5.0
+_FULL_WAIT_S: Final = 5.0
+MEDIA_TYPE: Final = "video/mp4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """What is to be done for a clip now."""
+
+    clip: Clip
+    alerts: list[bytes]
+    pieces: list[tuple[int, int]]
+    is_heard: bool
+
+
+class ClipSender:
+    """``run`` owns it."""
+
+    def __init__(self, station: Station, keeper: ClipKeeper) -> None:
+        self._station = station
+        self._keeper = keeper
+        self._receipts = asyncio.Event()
+
+    def answered(self, answer: Answer) -> None:
+        """For ``Station.on_answer``."""
+        if answer.level is AnswerLevel.HEARD and answer.kind in {Kind.CHUNK, Kind.EXHIBIT}:
+            self._receipts.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._receipts.clear()
+            self._keeper.ended.clear()
+            try:
+                while await self._step():
+                    pass
+            except (HeardError, OSError) as error:
+                self._station.counters.count("clip_sending_postponed")
+                _log.warning("clip waits to be sent", why=str(error))
+                await asyncio.sleep(_FULL_WAIT_S)
+            await self._something_changed()
+
+    async def _something_changed(self) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._receipts, self._keeper.ended)]
+        try:
+            await asyncio.wait(waits, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await wait
+
+    async def _step(self) -> bool:
+        """Put the next portion; whether there may be more to do at once."""
+        turn = await self._station.database.run(self._look)
+        if turn is None:
+            return False
+        if turn.is_heard:
+            _log.info("clip heard", camera=turn.clip.camera, clip=turn.clip.file, bytes=turn.clip.size_bytes)
+            return True
+        if not turn.alerts and not turn.pieces:
+            return False
+        contents = await asyncio.to_thread(self._read, turn)
+        if contents is None:
+            await self._station.database.run(lambda connection: clip_book.spoil(connection, turn.clip.id))
+            _log.error(
+                "clip is not sent: its file is not what was recorded", camera=turn.clip.camera, clip=turn.clip.file
+            )
+            return True
+        spooled = await self._station.database.run(lambda connection: self._put(connection, turn, contents))
+        self._station.announce(spooled)
+        return len(turn.pieces) == _PORTION
+
+    def _look(self, connection: sqlite3.Connection) -> _Turn | None:
+        clip = clip_book.next_to_send(connection)
+        if clip is None:
+            return None
+        waiting, lost = clip_book.settle(connection, clip.id, self._covers(connection))
+        if clip_book.heard_if_done(connection, clip.id):
+            return _Turn(clip=clip, alerts=[], pieces=[], is_heard=True)
+        room = max(0, min(_PORTION, IN_FLIGHT - waiting))
+        fresh = range(clip.next_offset_bytes, clip.size_bytes, _CHUNK_BYTES)[:room]
+        pieces = lost + [(offset, min(_CHUNK_BYTES, clip.size_bytes - offset)) for offset in fresh]
+        alerts = clip_book.unannounced(connection, clip.id)
+        return _Turn(clip=clip, alerts=alerts, pieces=pieces[:room], is_heard=False)
+
+    def _covers(self, connection: sqlite3.Connection) -> clip_book.IsCovered:
+        def is_covered(series: int, sequence: int) -> bool:
+            receipt = self._station.spool.receipt_for(connection, self._station.identity.node_id, AUTHORITY, series)
+            return receipt is not None and receipt.covers(sequence)
+
+        return is_covered
+
+    def _read(self, turn: _Turn) -> list[bytes] | None:
+        """The pieces' bytes; None if the file is not what was recorded."""
+        contents: list[bytes] = []
+        try:
+            with self._keeper.file_of(turn.clip).open("rb") as stream:
+                if (
+                    turn.clip.next_offset_bytes == 0
+                    and hashlib.file_digest(stream, "sha256").hexdigest() != turn.clip.sha256
+                ):
+                    return None  # the centre would refuse it, after all its bytes had taken the way
+                for offset, size in turn.pieces:
+                    stream.seek(offset)
+                    contents.append(stream.read(size))
+        except FileNotFoundError:
+            return None
+        is_whole = all(len(content) == size for content, (_, size) in zip(contents, turn.pieces, strict=True))
+        return contents if is_whole else None
+
+    def _put(self, connection: sqlite3.Connection, turn: _Turn, contents: list[bytes]) -> list[Spooled]:
+        """Exhibits first: the centre keeps only so many bytes of what nobody has announced."""
+        clip = turn.clip
+        if clip_book.get(connection, clip.id).state is not ClipState.WAITING:
+            return []  # evicted meanwhile
+        spooled: list[Spooled] = []
+        for alert_id in turn.alerts:
+            exhibit = self._station.spool.put(connection, self._exhibit(clip, alert_id))
+            clip_book.announced(connection, clip.id, alert_id, exhibit.envelope)
+            spooled.append(exhibit)
+        for (offset, size), content in zip(turn.pieces, contents, strict=True):
+            said = Chunk(object_sha256=bytes.fromhex(clip.sha256), offset_bytes=offset, content=content)
+            piece = self._station.spool.put(
+                connection, self._station.draft_up(Kind.CHUNK, Precedence.BULK, body.encode(said))
+            )
+            clip_book.sent(connection, clip.id, offset, size, piece.envelope)
+            spooled.append(piece)
+        return spooled
+
+    def _exhibit(self, clip: Clip, alert_id: bytes) -> Draft:
+        item = ExhibitItem(
+            media_type=MEDIA_TYPE, sha256=bytes.fromhex(clip.sha256), size_bytes=clip.size_bytes,
+            chunk_bytes=_CHUNK_BYTES, width_px=clip.width_px, height_px=clip.height_px,
+            captured_wall_ms=clip.started_wall_ms, captured_monotonic_ms=clip.started_monotonic_ms,
+        )  # fmt: skip
+        said = Exhibit(alert_id=alert_id, items=(item,))
+        return self._station.draft_up(Kind.EXHIBIT, Precedence.PRIORITY, body.encode(said))

@@ -1,0 +1,33 @@
+"""``/api/v1/clips``: moving pictures by the SHA-256 that was signed, whole or in ranges (RFC 9110 §14)."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path
+from fastapi.responses import FileResponse, Response
+
+from command_center.api.access import Parts, Person
+from command_center.api.shapes import Problem
+from command_center.errors import NotFound
+
+router = APIRouter(prefix="/api/v1/clips", tags=["clips"], responses={401: {"model": Problem}})
+
+_SHOWN: Final = frozenset({"video/mp4"})
+"""What a browser may open here; anything else is handed out as bytes only."""
+
+
+@router.get("/{sha256}", response_class=FileResponse,
+            responses={404: {"model": Problem}, 206: {"description": "A range."}, 416: {"description": "No such range."}})  # fmt: skip
+async def clip(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], person: Person, parts: Parts) -> Response:
+    """One clip; looking at it is journalled."""
+    digest = bytes.fromhex(sha256)
+    row = await parts.readers.run(
+        lambda connection: connection.execute(
+            "SELECT media_type FROM stored_object WHERE sha256 = ? AND media_type NOT LIKE 'image/%'", (digest,)
+        ).fetchone()
+    )
+    if row is None:
+        raise NotFound("this clip is not here: it has not come yet, or was refused")
+    await parts.viewings.note(person, f"object:{sha256}")
+    media_type = row[0] if row[0] in _SHOWN else "application/octet-stream"
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(parts.blobs.file_of(digest), media_type=media_type, headers=headers)
