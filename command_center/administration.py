@@ -23,6 +23,8 @@ from command_center.commands import (
 )
 from command_center.enrollments import Issuer
 from command_center.errors import BadRequest
+from command_center.evidence import steps
+from command_center.evidence.steps import EvidenceExport
 from command_center.fleet import Standing
 from relay.clock import Clock
 from relay.database import Database
@@ -79,8 +81,8 @@ class Administration:
                 return await self._node_list()
             case NodeStanding():
                 return await self._node_standing(command)
-            case Status():
-                return await self._status()
+            case Status() | EvidenceExport():
+                return await (self._status() if isinstance(command, Status) else self._note_export(command))
 
     async def _user_add(self, command: UserAdd) -> Outcome:
         await self._database.run(
@@ -168,6 +170,10 @@ class Administration:
         roster = rosters.issue(self._issuer.authority.signing, statement)
         connection.execute("INSERT INTO withdrawal VALUES (?, ?)", (number, msgspec.msgpack.encode(roster)))
         return roster
+
+    async def _note_export(self, command: EvidenceExport) -> Outcome:
+        noted = await self._database.run(lambda c: steps.note(c, command, self._clock.wall_ms()))
+        return Outcome(data=_json(noted))
 
     async def _status(self) -> Outcome:
         def read(connection: sqlite3.Connection) -> dict[str, object]:

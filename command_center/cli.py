@@ -32,6 +32,10 @@ from command_center.commands import (
     UserDisable,
     UserList,
 )
+from command_center.evidence.export import export
+from command_center.evidence.selection import selection_of
+from command_center.evidence.signatures import is_signature
+from command_center.evidence.verifier import main as verifying
 from command_center.state_dir import StateDir
 from relay.clock import SystemClock
 from relay.errors import HeardError, OperatorError
@@ -155,6 +159,40 @@ def check_command(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
             + (f"{len(report.problems)} problems" if report.problems else "all as written")
         )
     if report.problems:
+        raise typer.Exit(1)
+
+
+# ---------------------------------------------------------------------- evidence
+
+
+@app.command(name="export")
+def export_command(
+    to: Annotated[Path, typer.Option("--to", help="New ZIP file; nothing is ever overwritten.")],
+    incident: Annotated[list[str] | None, typer.Argument(help="Incidents, as INC-2026-000007 or 7.")] = None,
+    state: State = _DEFAULT_STATE,
+    everything: Annotated[bool, typer.Option("--all", help="All incidents and the whole journal.")] = False,
+    since: Annotated[
+        str, typer.Option("--from", help="Incidents with an alert since then, e.g. 2026-11-20T23:00Z.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="Incidents that began before then.")] = "",
+    camera: Annotated[str, typer.Option(help="Incidents of this camera.")] = "",
+) -> None:
+    """Write incidents as evidence that anybody can check offline: a BagIt bag in a ZIP."""
+    chosen = selection_of(incident or [], is_all=everything, since=since, until=until, camera=camera)
+    made = export(StateDir(state), chosen, to, SystemClock())
+    print(f"{made.file}: {made.size_bytes} bytes; SHA-256 of its tag manifest {made.tag_manifest_sha256.hex()}")
+    for line in made.missing:
+        print(f"missing: {line}")
+    print(f"Check it: command-center verify {made.file} --authority {made.authority}")
+
+
+@app.command(name="verify")
+def verify_command(
+    place: Annotated[Path, typer.Argument(help="The ZIP as exported, or the unpacked bag.", show_default=False)],
+    authority: Annotated[str, typer.Option(help="Fingerprint of the authority that it must be of.")] = "",
+) -> None:
+    """Check an exported bag offline: one line for each claim; names the first file that is wrong."""
+    if verifying.report(place, authority, print, is_signature):
         raise typer.Exit(1)
 
 

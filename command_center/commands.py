@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from command_center.evidence.steps import EvidenceExport
+
 
 class UserAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Make an account. The password is hashed before it comes here."""
@@ -56,7 +58,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """How the centre is."""
 
 
-Command = UserAdd | UserList | UserDisable | NodeInvite | NodeApprove | NodeList | NodeStanding | Status
+Command = (
+    UserAdd | UserList | UserDisable | NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,12 +33,12 @@ class DueObject:
     media_type: str
 
 
-def announce(connection: sqlite3.Connection, exhibit: Exhibit) -> None:
-    """Note what an alert's pictures are, and expect their bytes."""
+def announce(connection: sqlite3.Connection, node: bytes, exhibit: Exhibit) -> None:
+    """Note what a node says that an alert's pictures are. They are shown for that node's own alert only."""
     for item in exhibit.items:
         connection.execute(
-            "INSERT OR IGNORE INTO exhibit_item VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (exhibit.alert_id, item.sha256, item.media_type, item.size_bytes, item.chunk_bytes, item.width_px,
+            "INSERT OR IGNORE INTO exhibit_item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (exhibit.alert_id, node, item.sha256, item.media_type, item.size_bytes, item.chunk_bytes, item.width_px,
              item.height_px, item.captured_wall_ms),
         )  # fmt: skip
 
@@ -127,7 +127,7 @@ def note_stored(
         "INSERT OR IGNORE INTO stored_object VALUES (?, ?, ?, ?)", (sha256, size_bytes, media_type, at_ms)
     )
     rows = connection.execute(
-        "SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id WHERE e.sha256 = ? ORDER BY a.entry",
+        "SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id AND a.node = e.node WHERE e.sha256 = ? ORDER BY a.entry",
         (sha256,),
     ).fetchall()
     for alert_id, _ in rows:
@@ -140,7 +140,7 @@ def show_picture(connection: sqlite3.Connection, alert_id: bytes) -> None:
     connection.execute(
         """UPDATE incident SET snapshot_sha256 = found.sha256, snapshot_confidence = found.confidence
            FROM (SELECT a.incident AS incident, a.confidence AS confidence, e.sha256 AS sha256
-                 FROM alert a JOIN exhibit_item e ON e.alert_id = a.id JOIN stored_object o ON o.sha256 = e.sha256
+                 FROM alert a JOIN exhibit_item e ON e.alert_id = a.id AND e.node = a.node JOIN stored_object o ON o.sha256 = e.sha256
                  WHERE a.id = ? AND o.media_type LIKE 'image/%' ORDER BY e.sha256 LIMIT 1) AS found
            WHERE incident.id = found.incident AND snapshot_confidence < found.confidence""",
         (alert_id,),

@@ -77,6 +77,7 @@ CREATE INDEX alert_incident ON alert (incident, entry);
 
 CREATE TABLE exhibit_item (
   alert_id        BLOB    NOT NULL,
+  node            BLOB    NOT NULL,           -- whose exhibit it is: only the alert's own node can show its pictures
   sha256          BLOB    NOT NULL,
   media_type      TEXT    NOT NULL,
   size_bytes      INTEGER NOT NULL,
@@ -84,7 +85,7 @@ CREATE TABLE exhibit_item (
   width_px        INTEGER NOT NULL,
   height_px       INTEGER NOT NULL,
   captured_wall_ms INTEGER NOT NULL,
-  PRIMARY KEY (alert_id, sha256)
+  PRIMARY KEY (alert_id, node, sha256)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX exhibit_object ON exhibit_item (sha256);
 

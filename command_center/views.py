@@ -88,9 +88,12 @@ def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Enve
         exhibits.show_picture(connection, envelope.id)  # it may have come before its alert
         return [placed.incident.id]
     if isinstance(body, Exhibit):
-        exhibits.announce(connection, body)
+        node = envelope.header.origin
+        exhibits.announce(connection, node, body)
         exhibits.show_picture(connection, body.alert_id)
-        row = connection.execute("SELECT incident FROM alert WHERE id = ?", (body.alert_id,)).fetchone()
+        row = connection.execute(
+            "SELECT incident FROM alert WHERE id = ? AND node = ?", (body.alert_id, node)
+        ).fetchone()
         return [row[0]] if row else []
     return []
 
@@ -99,7 +102,7 @@ class Replay:
     """Rebuilds the views in a database of its own, entry by entry, and compares."""
 
     TABLES: Final = {
-        "incident": "id", "alert": "id", "exhibit_item": "alert_id, sha256", "stored_object": "sha256", "node": "id",
+        "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:

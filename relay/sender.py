@@ -95,9 +95,13 @@ class Sender:
         self._wake.set()
 
     def link_opened(self, peer: NodeId, path: str) -> None:
-        """A neighbour is there: what waits parked and was never offered to it, is due."""
+        """A neighbour is there: what waits parked is due, unless this one holds it too.
+
+        Also what was under way to it when its path died: who holds a copy meanwhile may be cut off from the centre.
+        """
         for parked in self._parked.values():
-            if all(at != peer for at, _ in parked.attempts):
+            if not any(at == peer and attempt.is_held_there for (at, _), attempt in parked.attempts.items()):
+                parked.attempts.pop((peer, path), None)
                 parked.until_ms = 0
         for item in self._window.values():
             forget_unanswered(item.entry, peer, path)

@@ -7,6 +7,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need chromium chromium
 need ip iproute2
 need openssl openssl
+need pdftoppm poppler-utils
 need ss iproute2
 PATH="$PATH:/usr/sbin"  # where Debian keeps the broker
 need mosquitto mosquitto

@@ -35,7 +35,7 @@ FROM incident i LEFT JOIN node n ON n.id = i.node
 _ALERT: Final = """
 SELECT a.*, h.committed_monotonic_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
   (SELECT e.sha256 FROM exhibit_item e JOIN stored_object o ON o.sha256 = e.sha256
-   WHERE e.alert_id = a.id AND o.media_type LIKE 'image/%' LIMIT 1) AS snapshot
+   WHERE e.alert_id = a.id AND e.node = a.node AND o.media_type LIKE 'image/%' LIMIT 1) AS snapshot
 FROM alert a LEFT JOIN hop h ON h.alert_id = a.id
 """
 
@@ -43,7 +43,7 @@ FROM alert a LEFT JOIN hop h ON h.alert_id = a.id
 _CLIPS: Final = """
 SELECT e.sha256, e.media_type, e.size_bytes, e.width_px, e.height_px, e.captured_wall_ms,
   group_concat(lower(hex(a.id))) AS alerts, o.sha256 IS NOT NULL AS is_stored
-FROM alert a JOIN exhibit_item e ON e.alert_id = a.id LEFT JOIN stored_object o ON o.sha256 = e.sha256
+FROM alert a JOIN exhibit_item e ON e.alert_id = a.id AND e.node = a.node LEFT JOIN stored_object o ON o.sha256 = e.sha256
 WHERE a.incident = ? AND e.media_type NOT LIKE 'image/%'
 GROUP BY e.sha256 ORDER BY MIN(a.entry) LIMIT 1000
 """

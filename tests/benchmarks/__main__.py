@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tests.benchmarks.figure import Figure
 
-NAMES = ("relay", "center", "camera", "evidence")
+NAMES = ("relay", "center", "camera", "evidence", "network")
 
 
 def main(names: list[str]) -> int:

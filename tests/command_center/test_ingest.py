@@ -102,6 +102,24 @@ async def test_fork_quarantines_the_node_and_its_alerts_are_kept_apart(house: Ho
     await assert_all_as_written(house)
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+async def test_another_nodes_picture_is_never_shown_for_an_alert(house: House, is_first: bool) -> None:
+    """An admitted node that was taken over must not be able to put its picture on somebody else's incident."""
+    node, liar = house.node("gate-camera"), house.node("liar")
+    alert = node.alert()
+    false = liar.body(Kind.EXHIBIT, exhibit(alert.id))
+    if not is_first:
+        await house.deliver(node, alert)
+    await house.deliver(liar, false, *[liar.body(Kind.CHUNK, piece) for piece in cut(PICTURE, SHA256)])
+    if is_first:
+        await house.deliver(node, alert)
+    assert await house.query("SELECT count(*) FROM exhibit_item") == [(1,)], (
+        "the false exhibit was kept, as everything is"
+    )
+    assert await house.query("SELECT snapshot_sha256 FROM incident") == [(None,)]
+    await assert_all_as_written(house)
+
+
 @pytest.mark.parametrize("order", ["in order", "reversed", "chunks first", "twice"])
 async def test_snapshot_is_put_together_in_any_order(house: House, order: str) -> None:
     node = house.node()

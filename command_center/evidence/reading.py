@@ -1,0 +1,241 @@
+"""Reads what an export needs from the database, in one read transaction: what it sees is one moment.
+
+Reads only. Every alert comes out of the journal with its exact bytes, and its signature is checked again on the way.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from command_center import facts, journal
+from command_center.blobs import BlobStore
+from command_center.errors import JournalDamaged
+from command_center.facts import EnvelopeStored, NodeChange
+from command_center.incident_store import number_of
+from command_center.journal import Entry
+from command_center.views import decode as decode_body
+from relay import envelope as envelopes
+from relay import passport as passports
+from relay.envelope import Envelope
+from relay.identity import Identity
+from relay.kinds.alert import Alert
+from relay.kinds.exhibit import Exhibit
+from relay.kinds.heartbeat import Heartbeat
+from relay.passport import Passport, SignedPassport
+
+_ENDINGS: Final = {"image/jpeg": "jpg", "image/png": "png", "video/mp4": "mp4"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A picture or clip that an exhibit announced."""
+
+    sha256: bytes
+    media_type: str
+    size_bytes: int
+    absence: str
+    """Why it is not in the bag; empty where it is."""
+
+    @property
+    def name(self) -> str:
+        """In the bag."""
+        return f"media/{self.sha256.hex()}.{_ENDINGS.get(self.media_type, 'bin')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An envelope out of the journal, verified, with the plaintext of its body."""
+
+    entry: int
+    envelope: Envelope
+    stored: EnvelopeStored
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFacts:
+    """One alert as people read it."""
+
+    said: Said
+    incident: int
+    alert: Alert
+    passport: Passport
+    media: tuple[Media, ...]
+
+    @property
+    def id(self) -> str:
+        """The envelope's id in hexadecimal."""
+        return self.said.envelope.id.hex()
+
+    @property
+    def sighted_ms(self) -> int:
+        """By the node's clock."""
+        return max(0, self.said.envelope.header.wall_ms - self.alert.age_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFacts:
+    """One incident as the centre's view has it."""
+
+    id: int
+    number: str
+    columns: dict[str, object]
+
+
+class Reading:
+    """One moment of the centre's records."""
+
+    def __init__(self, connection: sqlite3.Connection, authority: Identity, blobs: BlobStore,
+                 damaged: frozenset[bytes] = frozenset()) -> None:  # fmt: skip
+        """``damaged``: objects whose bytes turned out not to be what their name says."""
+        self.connection = connection
+        self.authority = authority
+        self.blobs = blobs
+        self._damaged = damaged
+        self._secrets: dict[bytes, bytes] = {}
+        self._passports: dict[bytes, Passport] = {}
+        self._announced: dict[bytes, dict[bytes, frozenset[bytes]]] = {}
+        self.size = journal.size(connection)
+
+    # ------------------------------------------------------------------ incidents and alerts
+
+    def incident(self, incident_id: int) -> IncidentFacts:
+        """One incident's row."""
+        cursor = self.connection.execute("SELECT * FROM incident WHERE id = ?", (incident_id,))
+        names = [column[0] for column in cursor.description]
+        columns = dict(zip(names, cursor.fetchone(), strict=True))
+        number = number_of(incident_id, columns["first_alert_at_ms"])
+        shown = {name: value.hex() if isinstance(value, bytes) else value for name, value in columns.items()}
+        return IncidentFacts(id=incident_id, number=number, columns=shown)
+
+    def alerts(self, incident_id: int) -> Iterator[AlertFacts]:
+        """An incident's alerts in the order of receipt."""
+        rows = self.connection.execute("SELECT entry FROM alert WHERE incident = ? ORDER BY entry", (incident_id,))
+        for (number,) in rows.fetchall():
+            said = self.open(self.entry(number))
+            alert = decode_body(said.envelope.header.kind, said.body)
+            if not isinstance(alert, Alert):
+                raise JournalDamaged(f"expected an alert in entry {number}: run command-center check")
+            yield AlertFacts(said=said, incident=incident_id, alert=alert,
+                             passport=self.passport(said.envelope.header.origin), media=self.media(said.envelope.header.origin, said.envelope.id))  # fmt: skip
+
+    def exhibits(self, node: bytes, alert_ids: set[bytes] | None) -> Iterator[tuple[Said, bytes]]:
+        """A node's exhibits of these alerts, or all of them, in order of receipt; each with the alert that it names."""
+        for entry in self.about(f"node:{node.hex()}"):
+            if entry.kind == "exhibit":
+                said = self.open(entry)
+                body = decode_body(said.envelope.header.kind, said.body)
+                if isinstance(body, Exhibit) and (alert_ids is None or body.alert_id in alert_ids):
+                    yield said, body.alert_id
+
+    def models(self, node: bytes) -> dict[bytes, tuple[int, str]]:
+        """The models that a node's journalled heartbeats named: digest → first such entry, name."""
+        found: dict[bytes, tuple[int, str]] = {}
+        for entry in self.about(f"node:{node.hex()}"):
+            if entry.kind == "heartbeat":
+                said = self.open(entry)
+                body = decode_body(said.envelope.header.kind, said.body)
+                if isinstance(body, Heartbeat) and body.model_sha256:
+                    found.setdefault(body.model_sha256, (entry.id, body.model))
+        return found
+
+    def media(self, node: bytes, alert_id: bytes) -> tuple[Media, ...]:
+        """What a node announced for an alert, and whether it is here.
+
+        Only what this node signed for: another one's exhibit of the alert is no statement about it.
+        """
+        rows = self.connection.execute(
+            "SELECT e.sha256, COALESCE(o.media_type, e.media_type), COALESCE(o.size_bytes, e.size_bytes), o.sha256 IS NOT NULL "
+            "FROM exhibit_item e LEFT JOIN stored_object o ON o.sha256 = e.sha256 WHERE e.alert_id = ? AND e.node = ? "
+            "ORDER BY e.sha256",
+            (alert_id, node),
+        ).fetchall()
+        own = self._announced_by(node).get(alert_id, frozenset())
+        return tuple(
+            Media(sha256=sha256, media_type=media_type, size_bytes=size_bytes,
+                  absence=self._absence(sha256, size_bytes, is_stored=bool(is_stored)))
+            for sha256, media_type, size_bytes, is_stored in rows if sha256 in own
+        )  # fmt: skip
+
+    def _announced_by(self, node: bytes) -> dict[bytes, frozenset[bytes]]:
+        """Alert → SHA-256 of what a node's exhibits name for it."""
+        if node not in self._announced:
+            found: dict[bytes, frozenset[bytes]] = {}
+            for said, alert_id in self.exhibits(node, None):
+                body = decode_body(said.envelope.header.kind, said.body)
+                if isinstance(body, Exhibit):
+                    found[alert_id] = found.get(alert_id, frozenset()) | {item.sha256 for item in body.items}
+            self._announced[node] = found
+        return self._announced[node]
+
+    def _absence(self, sha256: bytes, size_bytes: int, *, is_stored: bool) -> str:
+        if not is_stored:
+            return "the node announced it, and its bytes have not all arrived"
+        if sha256 in self._damaged:
+            return "the copy at the centre is damaged: its SHA-256 is not the signed one"
+        try:
+            found = self.blobs.file_of(sha256).stat().st_size
+        except OSError as error:
+            return f"it was stored at the centre, and its file can't be read now: {error.strerror}"
+        return (
+            ""
+            if found == size_bytes
+            else f"the copy at the centre is damaged: expected {size_bytes} bytes, found {found}"
+        )
+
+    # ------------------------------------------------------------------ journal
+
+    def entry(self, number: int) -> Entry:
+        """One entry.
+
+        Raises:
+            JournalDamaged: it is not there.
+        """
+        found = next(journal.entries(self.connection, first=number, at_most=1), None)
+        if found is None or found.id != number:
+            raise JournalDamaged(f"expected entry {number}, found none: run command-center check")
+        return found
+
+    def about(self, subject: str) -> Iterator[Entry]:
+        """Entries about something, in order."""
+        return journal.entries(self.connection, subject=subject)
+
+    def open(self, entry: Entry) -> Said:
+        """The envelope in an entry, verified against its node's passport, and its plaintext body.
+
+        Raises:
+            SenderError: the signature or the body is not as it was when it was stored.
+        """
+        stored = facts.decode(entry.payload, EnvelopeStored)
+        envelope = envelopes.parse(stored.wire)
+        passport = self.passport(envelope.header.origin)
+        envelopes.verify(envelope, passport.signing_key)
+        secret = self._secrets.get(passport.sealing_key)
+        if secret is None:
+            secret = self._secrets[passport.sealing_key] = self.authority.shared_secret(passport.sealing_key)
+        return Said(entry=entry.id, envelope=envelope, stored=stored, body=envelopes.open_body(envelope, secret))
+
+    # ------------------------------------------------------------------ nodes
+
+    def passport(self, node: bytes) -> Passport:
+        """The newest passport of a node."""
+        if node not in self._passports:
+            self._passports[node] = self.passports(node)[-1].passport
+        return self._passports[node]
+
+    def passports(self, node: bytes) -> list[SignedPassport]:
+        """Every passport of a node that the journal holds, by serial number.
+
+        Raises:
+            JournalDamaged: none.
+        """
+        found: dict[int, SignedPassport] = {}
+        for entry in self.about(f"node:{node.hex()}"):
+            if entry.kind == "node-admitted":
+                wire = facts.decode(entry.payload, NodeChange).passport
+                signed = passports.verify(wire, self.authority.signing_key)
+                found[signed.passport.serial] = signed
+        if not found:
+            raise JournalDamaged(f"no entry admits the node {node.hex()}: run command-center check")
+        return [found[serial] for serial in sorted(found)]

@@ -1,0 +1,128 @@
+"""The tables of a bag: timeline, custody, clocks, key history, models. Plain CSV and JSON, from the journal alone."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from command_center import facts
+from command_center.errors import JournalDamaged
+from command_center.evidence.reading import AlertFacts
+from command_center.evidence.selection import utc
+from command_center.facts import EnvelopeStored, IncidentAct, NodeChange, ObjectStored, Remark
+from command_center.journal import Entry
+from relay import envelope as envelopes
+from relay.clock import ClockQuality
+from relay.ids import node_id_of
+
+TIMELINE_HEAD: Final = ("at_utc", "at_ms", "journal_entry", "what", "who", "subject", "detail")
+CLOCKS_HEAD: Final = (
+    "alert", "node", "clock_quality", "sighted_utc", "signed_utc", "received_utc", "received_minus_signed_ms", "statement",
+)  # fmt: skip
+CUSTODY: Final = frozenset({
+    "alert", "exhibit", "object-stored", "object-refused", "viewed", "incident-acknowledged", "incident-closed",
+    "export-started", "export-finished", "export-failed",
+})  # fmt: skip
+_REMARKS: Final = frozenset(
+    {"initialized", "configured", "viewed", "export-started", "export-finished", "export-failed"}
+)
+_QUALITY: Final = {
+    ClockQuality.UNSET: "the node's clock was not set: its times are no times of day",
+    ClockQuality.FREE_RUNNING: "plausible, but nothing disciplined the node's clock: its error is not bounded",
+    ClockQuality.SYNCHRONIZED: "a time service disciplined the node's clock, as the node's kernel reported",
+    ClockQuality.SATELLITE: "a satellite receiver disciplined the node's clock",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A journal entry in words."""
+
+    entry: Entry
+    detail: str
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """As in the timeline."""
+        e = self.entry
+        return (utc(e.at_ms), str(e.at_ms), str(e.id), e.kind, e.actor, e.subject, self.detail)
+
+
+def moment(entry: Entry) -> Moment:
+    """An entry in words; of kinds that it doesn't know it says the kind only."""
+    return Moment(entry=entry, detail=_detail(entry))
+
+
+def _detail(entry: Entry) -> str:
+    try:
+        if entry.kind in _REMARKS and entry.payload:
+            return facts.decode(entry.payload, Remark).detail
+        if entry.kind in {"object-stored", "object-refused"}:
+            stored = facts.decode(entry.payload, ObjectStored)
+            return f"{stored.media_type}, {stored.size_bytes} bytes {stored.reason}".strip()
+        if entry.kind in {"incident-acknowledged", "incident-closed"}:
+            act = facts.decode(entry.payload, IncidentAct)
+            return " ".join(part for part in (f"as {act.role}", act.disposition, act.note) if part)
+        if entry.kind in {"node-admitted", "node-standing"}:
+            change = facts.decode(entry.payload, NodeChange)
+            return f"{change.status} {change.reason}".strip()
+        if entry.kind in {"alert", "exhibit", "heartbeat", "unreadable"}:
+            arrived = facts.decode(entry.payload, EnvelopeStored)
+            header = envelopes.parse(arrived.wire).header
+            return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"
+    except (JournalDamaged, msgspec.DecodeError):
+        return "its payload can't be shown; the journal's slice has it as it is"
+    return ""
+
+
+def csv_rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
+    """A CSV file in pieces. Cells that a spreadsheet would take for a formula are quoted with an apostrophe."""
+    yield _line(head)
+    for row in rows:
+        yield _line(row)
+
+
+def _line(row: tuple[str, ...]) -> bytes:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow([_harmless(cell) for cell in row])
+    return stream.getvalue().encode()
+
+
+def _harmless(cell: str) -> str:
+    """CSV injection: names come from nodes and people, and a spreadsheet runs what begins with one of these."""
+    is_number = cell.removeprefix("-").isdecimal()
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number else cell
+
+
+def clock_row(alert: AlertFacts) -> tuple[str, ...]:
+    """What the times of one alert mean."""
+    header, received = alert.said.envelope.header, alert.said.stored.received_wall_ms
+    difference = received - header.wall_ms
+    said = _QUALITY[header.quality]
+    if header.quality is ClockQuality.UNSET:
+        bound = "no difference is stated: the two clocks can't be compared"
+        shown = ""
+    elif difference < 0:
+        bound = f"the node's clock was at least {-difference} ms ahead of the center's"
+        shown = str(difference)
+    else:
+        bound = f"this is the way (queues included) plus the clocks' difference: the node's was at most {difference} ms behind"
+        shown = str(difference)
+    return (alert.id, header.origin.hex(), header.quality.name, utc(alert.sighted_ms), utc(header.wall_ms), utc(received),
+            shown, f"{said}; {bound}")  # fmt: skip
+
+
+def key_row(entry: Entry) -> dict[str, object]:
+    """One step of a key's history."""
+    change = facts.decode(entry.payload, NodeChange)
+    row: dict[str, object] = {"at": utc(entry.at_ms), "journal_entry": entry.id, "node": change.node.hex(), "by": entry.actor,
+                              "standing": change.status, "reason": change.reason}  # fmt: skip
+    if change.passport:
+        statement = msgspec.msgpack.decode(msgspec.msgpack.decode(change.passport, type=tuple[bytes, bytes])[0])
+        row |= {"name": statement[2], "site": statement[3], "agency": statement[4], "serial": statement[10],
+                "valid_from": utc(statement[8]), "valid_until": utc(statement[9]), "signing_key": statement[5].hex(),
+                "key_id": node_id_of(statement[5]).hex()}  # fmt: skip
+    return row

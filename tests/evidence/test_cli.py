@@ -1,0 +1,106 @@
+"""``export`` and ``verify`` as a person types them, with the centre stopped and running."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_center import commands
+from tests.command_center.test_cli import one_line_of
+from tests.evidence.scene import wrong_in
+
+PROGRAM = [sys.executable, "-W", "error", "-c", "from command_center.cli import main; main()"]
+DOOR_KNOWS = any(kind.__name__ == "EvidenceExport" for kind in typing.get_args(commands.Command))
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+@contextlib.contextmanager
+def running(center: Path) -> Iterator[None]:
+    process = subprocess.Popen([*PROGRAM, "run", "--state", str(center), "--listen", "tcp://127.0.0.1:0"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Console: ")
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_export_then_verify_with_the_authority_that_it_names(center: Path) -> None:
+    bag_zip = center.parent / "bag.zip"
+    done = command("export", "INC-2026-000001", "2", "--to", bag_zip, "--state", center)
+    assert done.returncode == 0, done.stderr
+    assert "missing: media/" in done.stdout
+    follow = done.stdout.splitlines()[-1].removeprefix("Check it: command-center ").split()
+    checked = command(*follow)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "(the one expected)" in checked.stdout
+    assert "all as written" in command("check", "--state", center).stdout
+    data = bytearray(bag_zip.read_bytes())
+    data[len(data) // 2] ^= 4
+    bag_zip.write_bytes(data)
+    broken = command("verify", bag_zip)
+    assert broken.returncode == 1
+    assert "WRONG   data/" in broken.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [((), "only one of these"), (("1", "--all"), "only one of these"), (("seven",), "found 'seven'"), (("99",), "no incident 99"),
+     (("--from", "yesterday"), "expected a time"), (("--camera", "none"), "nothing was exported")],
+)  # fmt: skip
+def test_refusals_say_what_to_do(center: Path, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in one_line_of(command("export", *arguments, "--to", center.parent / "x.zip", "--state", center))
+    assert not (center.parent / "x.zip").exists()
+
+
+def test_by_time_and_camera(center: Path) -> None:
+    for number, arguments in enumerate(
+        (["--camera", "cam9"], ["--from", "2026-09-21", "--until", "2026-09-22T00:00:00+00:00"])
+    ):
+        bag_zip = center.parent / f"{number}.zip"
+        done = command("export", *arguments, "--to", bag_zip, "--state", center)
+        assert done.returncode == 0, done.stderr
+        assert wrong_in(bag_zip) == ""
+
+
+@pytest.mark.skipif(not DOOR_KNOWS, reason="the running centre's door does not take EvidenceExport")
+def test_a_running_centre_journals_the_export_itself(center: Path) -> None:
+    bag_zip = center.parent / "bag.zip"
+    with running(center):
+        done = command("export", "--all", "--to", bag_zip, "--state", center)
+        assert done.returncode == 0, done.stderr
+        assert wrong_in(bag_zip) == ""
+        assert "all as written" in command("check", "--state", center).stdout
+
+
+def test_a_running_centre_that_does_not_journal_it_lets_nothing_out(center: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(center / "admin.sock"))
+        door.listen()
+
+        def refuse() -> None:
+            caller, _ = door.accept()
+            with caller:
+                caller.recv(1 << 16)
+                caller.sendall(json.dumps({"error": "not a command", "exit_code": 1}).encode() + b"\n")
+
+        answering = threading.Thread(target=refuse)
+        answering.start()
+        done = command("export", "1", "--to", center.parent / "x.zip", "--state", center)
+        answering.join(10)
+    assert "stop it and export again" in one_line_of(done)
+    assert not (center.parent / "x.zip").exists()

@@ -1,0 +1,251 @@
+"""A bench: namespaces, emulator and stations of one scenario, up for a block, changed by events, gone afterwards."""
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from relay.enrollment import Enrollment
+from relay.passport import Role
+from tests.network import emulator, namespaces, station_process, topology
+from tests.network.emulator import Ask, Change, Divert, Forget, Standing
+from tests.network.outcome import Journal
+from tests.network.scenario import Event, Scenario
+from tests.network.station_process import PathSpec, ProcessSpec, StationSpec
+from tests.relay.house import House, until
+
+READY_WITHIN_S = 60.0
+_told = msgspec.json.Decoder(station_process.Told)
+
+
+def node_names(scenario: Scenario) -> list[str]:
+    """The nodes' names; one node is just ``node``."""
+    return ["node"] if scenario.nodes == 1 else [f"node-{n}" for n in range(1, scenario.nodes + 1)]
+
+
+def specs(scenario: Scenario, house: House, only: Mapping[str, str]) -> dict[str, ProcessSpec]:
+    """What each place's process holds. ``only`` names the stations that take one link and no other."""
+    listening = {place: topology.endpoint_of(place).replace(topology.SERVICE[place], "0.0.0.0")
+                 for place in scenario.places() if place in topology.SERVICE}  # fmt: skip
+
+    def station(place: str, name: str) -> StationSpec:
+        paths = tuple(PathSpec(name=link.name, endpoint=topology.endpoint_of(link.far), peer=link.far,
+                               interface=topology.device_of(link)) for link in scenario.link if link.near == place and only.get(name, link.name) == link.name)  # fmt: skip
+        return StationSpec(name=name, state_dir=str(house.dir_of(name)), listen=listening.get(place, ""), paths=paths)
+
+    names = {place: [place] for place in listening} | {"node": node_names(scenario)}
+    return {place: ProcessSpec(stations=tuple(station(place, name) for name in names[place])) for place in names}
+
+
+def enroll(scenario: Scenario, state_dir: Path) -> House:
+    """Keys and passports for all. Nodes are not shown to each other: they introduce themselves where they call."""
+    house = House(state_dir)
+    roles = {"center": Role.CENTER} | ({"relay": Role.RELAY} if "relay" in scenario.places() else {})
+    for name, role in (roles | dict.fromkeys(node_names(scenario), Role.CAMERA)).items():
+        house.dir_of(name).mkdir(parents=True)
+        house.enroll(name, role)
+    for name, own in house.passports.items():
+        Enrollment(
+            authority_signing_key=house.authority.signing_key, authority_sealing_key=house.authority.sealing_key,
+            passport=own.wire, peers=tuple(house.passports[other].wire for other in roles if other != name),
+        ).save(house.dir_of(name))  # fmt: skip
+    return house
+
+
+class Bench:
+    """Made by ``bench``; see the module's docstring."""
+
+    def __init__(
+        self, scenario: Scenario, seed: int, state_dir: Path, names: dict[str, str], only: Mapping[str, str]
+    ) -> None:
+        self.scenario = scenario
+        self.journal = Journal()
+        self.ready: set[str] = set()
+        self.killed: Counter[str] = Counter()
+        self.portal_answers = 0
+        self.processes: dict[str, Process] = {}
+        self._seed = seed
+        self._state_dir = state_dir
+        self._names = names
+        self._socket_file = state_dir / "orders"
+        self._house = enroll(scenario, state_dir)
+        self._specs = specs(scenario, self._house, only)
+        self._readers: list[asyncio.Task[None]] = []
+        self._raising: station_process.Raise | None = None
+
+    # ------------------------------------------------------------------ up and down
+
+    async def start(self) -> None:
+        """Links first, then whoever listens, then whoever calls."""
+        topology.give_service_addresses(self._names)
+        plan = emulator.Plan(socket=str(self._socket_file), seed=self._seed,
+                             links=topology.link_plans(self.scenario, self._names))  # fmt: skip
+        plan_file = self._state_dir / "plan.json"
+        plan_file.write_bytes(msgspec.json.encode(plan))
+        await self._run_until_ready("emulator", sys.executable, "-m", "tests.network.emulator", str(plan_file))
+        topology.route(self.scenario, self._names)
+        if "portal" in self._names:
+            await self._run_until_ready("portal", "ip", "netns", "exec", self._names["portal"],
+                                        sys.executable, "-m", "tests.network.portal")  # fmt: skip
+        for place in ("center", "relay", "node"):
+            if place in self._specs:
+                await self.start_station(place)
+                await self.wait_for(lambda place=place: self.is_ready(place), f"all paths of {place}", READY_WITHIN_S)  # type: ignore[misc]
+
+    async def stop(self) -> None:
+        """End what still runs."""
+        for process in self.processes.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        for task in self._readers:
+            task.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def _run_until_ready(self, name: str, *command: str) -> None:
+        process = self.processes[name] = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        assert line == b"ready\n", f"{name} did not start: {line!r}"
+        self._readers.append(asyncio.create_task(self._count_answers(process), name=name))
+
+    async def _count_answers(self, process: Process) -> None:
+        assert process.stdout is not None
+        async for _ in process.stdout:
+            self.portal_answers += 1
+
+    # ------------------------------------------------------------------ stations
+
+    async def start_station(self, place: str) -> None:
+        """Start a place's process; it goes on raising alerts if it did before."""
+        spec_file = self._state_dir / f"{place}.json"
+        spec_file.write_bytes(msgspec.json.encode(self._specs[place]))
+        log_file = (self._state_dir / f"{place}.log").open("ab")
+        process = self.processes[place] = await asyncio.create_subprocess_exec(
+            "ip", "netns", "exec", self._names[place], sys.executable, "-m", "tests.network.station_process",
+            str(spec_file), stdin=PIPE, stdout=PIPE, stderr=log_file, limit=1 << 20,
+        )  # fmt: skip
+        log_file.close()
+        self._readers.append(asyncio.create_task(self._listen_to(process), name=place))
+        if place == "node" and self._raising is not None:
+            self.order("node", self._raising)
+
+    def is_ready(self, place: str) -> bool:
+        """Whether all paths of all its stations were up once since it was started."""
+        return {item.name for item in self._specs[place].stations} <= self.ready
+
+    async def _listen_to(self, process: Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            match _told.decode(line):
+                case station_process.Ready(station=name):
+                    self.ready.add(name)
+                case station_process.Raised(station=name, id=key, at_s=at_s):
+                    self.journal.raised[key] = (name, at_s)
+                case station_process.Heard(id=key, at_s=at_s):
+                    self.journal.heard.setdefault(key, at_s)
+                case station_process.Counted(station=name, counters=counters):
+                    self.journal.counters[name] = counters
+                case station_process.Shown():
+                    pass  # what counts is the centre's own table, read at the end
+
+    def order(self, place: str, order: station_process.Order) -> None:
+        """Tell a place's process what to do."""
+        self._raising = order if isinstance(order, station_process.Raise) else None
+        writer = self.processes[place].stdin
+        assert writer is not None
+        writer.write(msgspec.json.encode(order) + b"\n")
+
+    async def kill(self, place: str) -> None:
+        """-9."""
+        process = self.processes[place]
+        process.kill()
+        self.killed[place] += await process.wait() == -9
+        self.ready -= {item.name for item in self._specs[place].stations}
+
+    async def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+        """Fail with the stations' last words if it never holds, or one of them ends by itself."""
+
+        def holds() -> bool:
+            for place, process in self.processes.items():
+                assert process.returncode in {None, -9}, f"{place} ended by itself: {self.last_words(place)}"
+            for task in self._readers:
+                assert not task.done() or task.exception() is None, f"{task.get_name()} told what nobody understands"
+            return condition()
+
+        await until(holds, what, timeout_s)
+
+    def last_words(self, place: str) -> str:
+        """The end of a place's log."""
+        log_file = self._state_dir / f"{place}.log"
+        return log_file.read_text(encoding="utf-8")[-1500:] if log_file.exists() else "nothing"
+
+    # ------------------------------------------------------------------ what happens
+
+    async def apply(self, event: Event) -> None:
+        """Let one thing of the timetable happen now."""
+        if event.set:
+            self.tell(Change(link=event.link, direction=event.direction, to=event.set))
+        if event.is_captive is not None:
+            self.tell(Divert(link=event.link, is_diverted=event.is_captive))
+        if event.forgets_connections:
+            self.tell(Forget(link=event.link))
+        if event.kill:
+            await self.kill(event.kill)
+        if event.start:
+            await self.start_station(event.start)
+
+    def tell(self, order: emulator.Order) -> Standing:
+        """Change the links."""
+        return emulator.tell(self._socket_file, order)
+
+    def standing(self) -> Standing:
+        """How the links stand."""
+        return self.tell(Ask())
+
+    async def stop_and_read(self) -> None:
+        """Stop the stations in good order; read what the centre shows, and what the nodes still keep."""
+        for place in ("node", "relay", "center"):
+            process = self.processes.get(place)
+            if process is None or process.returncode is not None:
+                continue
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(20):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self.journal.shown.update(await asyncio.to_thread(ids_in, self._house.dir_of("center"), "shown"))
+        for name in node_names(self.scenario):
+            self.journal.spooled.update(await asyncio.to_thread(ids_in, self._house.dir_of(name), "envelope"))
+
+
+def ids_in(state_dir: Path, table: Literal["shown", "envelope"]) -> list[str]:
+    """The ids in a table of a stopped station's database, each as often as it stands there."""
+    file = state_dir / "spool.sqlite"
+    with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        return [row[0].hex() for row in connection.execute(f"SELECT id FROM {table}")]
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    scenario: Scenario, seed: int, state_dir: Path, *, only: Mapping[str, str] | None = None
+) -> AsyncIterator[Bench]:
+    """The bench of a scenario, with every path up. ``only`` gives a station one link and no other."""
+    with namespaces.made(scenario.places()) as names:
+        made = Bench(scenario, seed, state_dir, names, only or {})
+        try:
+            await made.start()
+            yield made
+        finally:
+            await made.stop()

@@ -1,0 +1,98 @@
+"""Run scenarios: ``python -m tests.network.runner [NAME …] [--seeds N]``. Prints a line a run; fails if one is not good.
+
+A run waits more than it works, so several seeds of one scenario run side by side, each in namespaces of its own; fleets
+run alone.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.network import namespaces, scenario
+from tests.network.bench import Bench, bench
+from tests.network.outcome import Outcome, faults_missing, summed_up
+from tests.network.scenario import Scenario
+from tests.network.station_process import Halt, Raise
+
+SIDE_BY_SIDE: Final = 5
+
+
+async def run(name: str, wanted: Scenario, seed: int, state_dir: Path) -> Outcome:
+    """One scenario with one seed."""
+    async with bench(wanted, seed, state_dir) as made:
+        made.order(
+            "node", Raise(alerts_per_s=wanted.alerts_per_s, together=wanted.together, precedence=wanted.precedence)
+        )
+        timetable = wanted.timetable(seed)
+        started_s = time.monotonic()
+        for after_s, event in timetable:
+            await asyncio.sleep(started_s + after_s - time.monotonic())
+            await made.apply(event)
+        await asyncio.sleep(started_s + wanted.lasts_s - time.monotonic())
+        made.order("node", Halt())
+        await _settle(made, wanted.patience_s)
+        standing = made.standing()
+        await made.stop_and_read()
+        missing = faults_missing(wanted, standing, made.killed, made.portal_answers)
+        first_event_s = started_s + timetable[0][0] if timetable else float("inf")
+        return summed_up(name, seed, made.journal, standing, first_event_s, missing)
+
+
+async def _settle(made: Bench, patience_s: float) -> None:
+    """Until every alert is heard, or patience ends: the outcome says which."""
+    with contextlib.suppress(AssertionError):
+        await made.wait_for(lambda: bool(made.journal.counters), "the node's counters", 10)
+        await made.wait_for(lambda: not made.journal.waiting, "the last receipt", patience_s)
+
+
+async def _run_in_own_folder(name: str, seed: int, room: asyncio.Semaphore) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="heard-") as folder:
+        async with room:
+            outcome = await run(name, scenario.load(name), seed, Path(folder))
+        print(outcome.line(), flush=True)
+        return outcome
+
+
+def run_all(runs: Sequence[tuple[str, int]], *, side_by_side: int = SIDE_BY_SIDE) -> list[Outcome]:
+    """Scenarios with seeds, some at a time; prints a line for each."""
+
+    async def all_of_them() -> list[Outcome]:
+        room = asyncio.Semaphore(1 if any(scenario.load(name).nodes > 1 for name, _ in runs) else side_by_side)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_run_in_own_folder(name, seed, room), name=f"{name} {seed}") for name, seed in runs
+            ]
+        return [task.result() for task in tasks]
+
+    return asyncio.run(all_of_them())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", default=scenario.names())
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each scenario")
+    parser.add_argument("--seed", type=int, help="the first seed; a random one if it is left out")
+    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, help="runs at the same time")
+    wanted = parser.parse_args()
+    if not namespaces.can_make():
+        print("error: needs root, `ip` and /dev/net/tun", file=sys.stderr)
+        return 2
+    first = random.SystemRandom().randrange(100_000) if wanted.seed is None else wanted.seed
+    bad = 0
+    for name in wanted.names:
+        outcomes = run_all(
+            [(name, seed) for seed in range(first, first + wanted.seeds)], side_by_side=wanted.side_by_side
+        )
+        bad += sum(not outcome.is_good for outcome in outcomes)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Real stations as a process of their own: ``python -m tests.network.station_process SPEC_FILE``.
+
+Obeys one-line orders on stdin, tells on stdout what happens, one JSON object a line, and ends when stdin does. Times are
+the machine's monotonic clock, the same in every process and namespace. Most processes hold one station; a fleet of nodes
+shares one, because each process costs some 40 MB and half a second of start.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from relay import log
+from relay.config import ListenConfig, PathConfig, StationConfig
+from relay.crew import Crew, crew
+from relay.header import Kind
+from relay.kinds.alert import Alert, Rule
+from relay.precedence import Precedence
+from relay.receiver import Arrival
+from relay.spool import Draft
+from relay.station import Answer, AnswerLevel, Station
+
+SHOWN_SCHEMA: Final = ("CREATE TABLE shown (id BLOB NOT NULL, at_s REAL NOT NULL) STRICT;",)
+"""No key on purpose: what is shown twice stands there twice."""
+
+
+class PathSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to a neighbour, pinned to an interface."""
+
+    name: str
+    endpoint: str
+    peer: str
+    interface: str
+
+
+class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One station."""
+
+    name: str
+    state_dir: str
+    listen: str = ""
+    paths: tuple[PathSpec, ...] = ()
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process holds."""
+
+    stations: tuple[StationSpec, ...]
+
+
+class Raise(msgspec.Struct, frozen=True, kw_only=True, tag="raise"):
+    """Put alerts until told to halt, ``together`` of them in one commit."""
+
+    alerts_per_s: float
+    together: int = 1
+    precedence: str = "FLASH"
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True, tag="halt"):
+    """Put no more, and tell the counters."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """Every path of the station is up."""
+
+    station: str
+    at_s: float
+
+
+class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
+    """An alert is durable in its node's spool: it was promised."""
+
+    station: str
+    id: str
+    at_s: float
+    """When the put began."""
+    durable_s: float
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
+    """The centre's receipt for an alert is at its node."""
+
+    station: str
+    id: str
+    at_s: float
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
+    """The centre has stored an alert and shows it."""
+
+    id: str
+    at_s: float
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True, tag="counted"):
+    """A station's counters when it was halted."""
+
+    station: str
+    counters: dict[str, int]
+
+
+Order = Raise | Halt
+Told = Ready | Raised | Heard | Shown | Counted
+Role = Literal["node", "relay", "center"]
+
+
+def tell(what: Told) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class Screen:
+    """The centre's inbox: writes down each alert in the transaction that stores it, as a console would."""
+
+    def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        now_s = time.monotonic()
+        connection.executemany("INSERT INTO shown (id, at_s) VALUES (?, ?)",
+                               [(item.envelope.id, now_s) for item in arrivals if item.envelope.header.kind == Kind.ALERT])  # fmt: skip
+
+    def committed(self, arrivals: Sequence[Arrival]) -> None:
+        for item in arrivals:
+            tell(Shown(id=item.envelope.id.hex(), at_s=time.monotonic()))
+
+
+class Raiser:
+    """Puts alerts at a steady pace, one after the other; ``phase`` (0 … 1) is how much of a gap passes before the first."""
+
+    def __init__(self, station: Station, order: Raise, phase: float) -> None:
+        self._station = station
+        self._phase = phase
+        self._order = order
+        self._numbers = itertools.count(1)
+        self._is_halted = False
+        self._putting = asyncio.Lock()
+
+    async def run(self) -> None:
+        gap_s = self._order.together / self._order.alerts_per_s
+        started_s = time.monotonic() + self._phase * gap_s
+        for turn in itertools.count():
+            await asyncio.sleep(max(0.0, started_s + turn * gap_s - time.monotonic()))
+            async with self._putting:
+                if self._is_halted:
+                    return
+                await self._put()
+
+    async def halt(self) -> None:
+        """Put no more; what is being put is told before this returns."""
+        self._is_halted = True
+        async with self._putting:
+            pass
+
+    async def _put(self) -> None:
+        drafts = [self._draft() for _ in range(self._order.together)]
+        began_s = time.monotonic()
+        spooled = await self._station.put_all(drafts)
+        durable_s = time.monotonic()
+        for item in spooled:
+            tell(
+                Raised(
+                    station=self._station.passport.name, id=item.envelope.id.hex(), at_s=began_s, durable_s=durable_s
+                )
+            )
+
+    def _draft(self) -> Draft:
+        said = Alert(label=f"n{next(self._numbers)}", camera="gate", confidence=0.9, rule=Rule.CLASS_OF_INTEREST)
+        return self._station.draft_up(Kind.ALERT, Precedence[self._order.precedence], said.encode())
+
+
+def tell_heard(name: str, answer: Answer) -> None:
+    if answer.level == AnswerLevel.HEARD:
+        tell(Heard(station=name, id=answer.envelope_id.hex(), at_s=time.monotonic()))
+
+
+async def tell_ready(station: Station) -> None:
+    while not all(health.is_up for health in station.path_health()):  # noqa: ASYNC110  links have no event to wait for
+        await asyncio.sleep(0.02)
+    tell(Ready(station=station.passport.name, at_s=time.monotonic()))
+
+
+def config_of(spec: StationSpec) -> StationConfig:
+    return StationConfig(
+        state_dir=Path(spec.state_dir), listen=(ListenConfig(endpoint=spec.listen),) if spec.listen else (),
+        path=tuple(PathConfig(name=path.name, endpoint=path.endpoint, peer=path.peer, interface=path.interface)
+                   for path in spec.paths),
+    )  # fmt: skip
+
+
+async def obey(stations: Sequence[Station], members: Crew) -> None:
+    """Follow the orders on stdin until it ends."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    raisers: list[Raiser] = []
+    while line := await reader.readline():
+        for raiser in raisers:
+            await raiser.halt()
+        raisers = []
+        match msgspec.json.decode(line, type=Order):
+            case Raise() as order:
+                raisers = [Raiser(station, order, n / len(stations)) for n, station in enumerate(stations)]
+                for raiser in raisers:
+                    members.start(raiser.run(), "raise")
+            case Halt():
+                for station in stations:
+                    tell(Counted(station=station.passport.name, counters=dict(station.counters.snapshot())))
+
+
+async def main() -> None:
+    log.configure(is_json=True)  # to stderr: stdout belongs to what is told
+    spec = msgspec.json.decode(await asyncio.to_thread(Path(sys.argv[1]).read_bytes), type=ProcessSpec)
+    async with contextlib.AsyncExitStack() as stack, crew() as members:
+        stations: list[Station] = []
+        for item in spec.stations:
+            is_center = item.name == "center"
+            station = await stack.enter_async_context(Station.open(
+                config_of(item), inbox=Screen() if is_center else None,
+                extra_parts={"shown": SHOWN_SCHEMA} if is_center else None,
+            ))  # fmt: skip
+            name = station.passport.name
+            station.on_answer(lambda answer, name=name: tell_heard(name, answer))  # type: ignore[misc]
+            members.start(tell_ready(station), "ready")
+            stations.append(station)
+        await obey(stations, members)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

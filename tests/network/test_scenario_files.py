@@ -1,0 +1,48 @@
+"""The scenario files themselves: complete, understood, and the same timetable for the same seed."""
+
+import msgspec
+import pytest
+
+from tests.network import scenario
+from tests.network.scenario import Scenario
+
+WANTED = {"asymmetric_cut", "captive_portal", "city_lte", "day_outage", "flapping", "geo_satellite", "nat_rebinding",
+          "reconnect_storm", "relay_killed", "rural_lte", "two_paths_die"}  # fmt: skip
+
+
+def test_every_kind_of_bad_network_has_its_file() -> None:
+    assert set(scenario.names()) >= WANTED
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_file_makes_sense(name: str) -> None:
+    found = scenario.load(name)
+    links = {link.name: link for link in found.link}
+    for link in found.link:
+        link.impairment("up")
+        link.impairment("down")
+    for _, event in found.timetable(seed=1):
+        assert not event.link or event.link in links
+        assert not event.set or links[event.link].impairment("up").changed(event.set)
+        assert event.is_captive is None or links[event.link].has_portal
+        assert {event.kill, event.start} <= {"", *found.places()}
+    for name_, until_s in ((event.link, at_s) for at_s, event in found.timetable(seed=1)):
+        assert until_s < found.lasts_s, f"{name_}: alerts must still be raised when it happens"
+
+
+def test_seed_shifts_the_timetable_as_a_whole() -> None:
+    found = scenario.load("two_paths_die")
+    assert found.timetable(3) == found.timetable(3)
+    (first, _), (second, _) = found.timetable(3)
+    assert second - first == pytest.approx(2.0)
+    assert found.timetable(3)[0][0] != found.timetable(4)[0][0]
+
+
+def test_unknown_scenario_is_told_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"among .*two_paths_die.*, found 'nowhere'"):
+        scenario.load("nowhere")
+
+
+def test_misspelt_key_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="lasts"):
+        msgspec.convert({"title": "x", "lasts": 3, "alerts_per_s": 1, "link": []}, Scenario)

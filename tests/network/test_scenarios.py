@@ -1,0 +1,51 @@
+"""Every scenario: nothing lost, nothing shown twice, everything heard, and the faults really happened.
+
+By hand, with any seed: ``python -m tests.network.runner NAME --seed N``.
+"""
+
+import random
+
+import pytest
+
+from tests.network import namespaces, scenario
+from tests.network.outcome import Outcome
+from tests.network.runner import run_all
+
+QUICK = ("asymmetric_cut", "captive_portal", "relay_cut_off", "relay_killed", "two_paths_die")
+SEEDS, FLEET_SEEDS = 5, 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _namespaces() -> None:
+    if not namespaces.can_make():
+        pytest.skip("needs root, `ip` and /dev/net/tun")
+
+
+@pytest.fixture(scope="module")
+def quick() -> dict[str, Outcome]:
+    """All at the same time: together they take as long as the longest."""
+    return {outcome.scenario: outcome for outcome in run_all([(name, 1) for name in QUICK])}
+
+
+def check(outcome: Outcome) -> None:
+    bound_ms = scenario.load(outcome.scenario).p99_at_most_ms
+    assert outcome.raised > 0
+    assert not outcome.faults_missing, outcome.line()
+    assert (outcome.lost, outcome.shown_twice, outcome.unheard) == (0, 0, 0), outcome.line()
+    assert bound_ms is None or outcome.p99_ms <= bound_ms, outcome.line()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_scenario_keeps_every_promise(name: str, quick: dict[str, Outcome]) -> None:
+    check(quick[name])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", scenario.names())
+def test_scenario_keeps_every_promise_with_any_seed(name: str) -> None:
+    first = random.SystemRandom().randrange(100_000)
+    seeds = range(first, first + (SEEDS if scenario.load(name).nodes == 1 else FLEET_SEEDS))
+    print(f"seeds {list(seeds)}")
+    for outcome in run_all([(name, seed) for seed in seeds]):
+        check(outcome)
