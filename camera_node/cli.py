@@ -17,7 +17,7 @@ from rich.table import Table
 from camera_node.answered import AlertAnswers, read, state_name
 from camera_node.clip_report import ClipsReport, describe, lines
 from camera_node.config import NodeConfig, load
-from camera_node.node import NodeReport, open_node
+from camera_node.node import REPORTED_ALERTS, NodeReport, open_node
 from camera_node.preflight import check as try_everything
 from relay import door, enrollment, log
 from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
@@ -82,14 +82,16 @@ async def _check(config: NodeConfig) -> int:
 
 @app.command()
 def status(
-    state: StateOption, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+    state: StateOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    last: Annotated[int, typer.Option(help="With --json: how many alerts, the newest first.", min=1)] = REPORTED_ALERTS,
 ) -> None:
     """Show cameras, paths, clips, and how far the last alerts have got. Works on a stopped node, too: from its spool."""
     with one_clear_line():
         try:
             report = msgspec.json.decode(door.ask(state, "node"), type=NodeReport)
         except NetworkError as error:
-            alerts, clips = _stored(state)
+            alerts, clips = _stored(state, last)
             if as_json:
                 told = {"running": False, "alerts": [_flat(alert) for alert in alerts], "clips": clips}
                 print(msgspec.json.encode(told).decode())
@@ -102,7 +104,9 @@ def status(
             described = {
                 "running": True,
                 **msgspec.to_builtins(report),
-                "alerts": [_flat(alert) for alert in report.alerts],
+                "alerts": [
+                    _flat(alert) for alert in (report.alerts if last == REPORTED_ALERTS else _stored(state, last)[0])
+                ],
             }
             # Camera and path health are arrays on the wire; names are kinder here.
             described["cameras"] = [
@@ -125,13 +129,13 @@ def _flat(alert: AlertAnswers) -> dict[str, object]:
     }
 
 
-def _stored(state_dir: Path) -> tuple[list[AlertAnswers], ClipsReport]:
+def _stored(state_dir: Path, last: int) -> tuple[list[AlertAnswers], ClipsReport]:
     spool_file = state_dir / "spool.sqlite"
     if not spool_file.exists():
         raise OperatorError(f"expected a node's spool in {spool_file}, found none: enroll and run the node first")
     try:
         with contextlib.closing(sqlite3.connect(f"{spool_file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return read(connection, at_most=200), describe(connection, {})
+            return read(connection, at_most=last), describe(connection, {})
     except sqlite3.Error as error:
         raise explain(error, spool_file) from error
 

@@ -55,7 +55,7 @@ class Dispatcher:
         while not self._stop.is_set():
             try:
                 first = (
-                    self._client.get("/api/v1/incidents", params={"state": "all", "limit": 500})
+                    self._client.get("/api/v1/incidents", params={"state": "all", "limit": 1000})
                     .raise_for_status()
                     .json()
                 )
@@ -111,7 +111,7 @@ class Dispatcher:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert that the console shows, with its incident's id."""
-        listed = self._client.get("/api/v1/incidents", params={"state": "all", "limit": 500}).raise_for_status().json()
+        listed = self._client.get("/api/v1/incidents", params={"state": "all", "limit": 1000}).raise_for_status().json()
         found: list[dict[str, Any]] = []
         for incident in listed["incidents"]:
             detail = self._client.get(f"/api/v1/incidents/{incident['id']}").raise_for_status().json()

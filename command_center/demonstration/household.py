@@ -260,7 +260,7 @@ polygon = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
     def node_status(self) -> dict[str, object]:
         """What ``camera-node status --json`` says."""
         status: dict[str, object] = json.loads(
-            self._command("camera-node", "status", "--json", "--state", str(self.node_dir))
+            self._command("camera-node", "status", "--json", "--last", "100000", "--state", str(self.node_dir))
         )
         return status
 

@@ -229,6 +229,7 @@ async def test_clip_reaches_the_command_centre_and_is_served_in_ranges(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_alerts_are_spooled_as_fast_while_clips_are_recorded(tmp_path: Path) -> None:
     """Twenty starts each way, interleaved; the medians differ by less than one frame."""
     delays: dict[bool, list[int]] = {True: [], False: []}

@@ -35,6 +35,7 @@ def test_real_footage_gives_zone_intrusions_and_not_one_for_every_frame() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(not (SCENE_FILE.is_file() and WEIGHTS_FILE.is_file()), reason="the demonstration is not built")
 def test_every_armed_person_of_the_demonstration_is_alerted_once() -> None:
     truth = load_truth()
