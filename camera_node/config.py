@@ -43,7 +43,7 @@ from camera_node.rules.class_of_interest import ClassOfInterestSettings
 from camera_node.rules.loitering import LoiteringSettings
 from camera_node.source import parse_source
 from relay import limits
-from relay.config import PathConfig, SpoolConfig
+from relay.config import HttpsDialOptions, MqttOptions, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1_000_000
@@ -186,7 +186,9 @@ def load(config_file: Path) -> NodeConfig:
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{config_file}: expected at most {MAX_CONFIG_BYTES} bytes, found {len(data)}")
     try:
-        config = msgspec.convert(tomllib.loads(data.decode()), NodeConfig, dec_hook=_as_path)
+        config = msgspec.convert(
+            tomllib.loads(data.decode()), NodeConfig, dec_hook=paths_from(config_file.resolve().parent)
+        )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config_file} is not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
@@ -197,13 +199,6 @@ def load(config_file: Path) -> NodeConfig:
     return _resolved(config, config_file.resolve().parent)
 
 
-def _as_path(kind: type, value: object) -> object:
-    """What msgspec does not know by itself."""
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"expected text for a path, found {type(value).__name__}")
-
-
 def _explain(message: str) -> str:
     """Msgspec's message; for an unknown key with the keys that are known there."""
     unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$(.*)`)?", message)
@@ -212,6 +207,7 @@ def _explain(message: str) -> str:
     key, place = unknown.group(1), re.sub(r"\[[^\]]*\]", "", unknown.group(2) or "").strip(".")
     tables: dict[str, type[Struct]] = {
         "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig, "model": ModelConfig, "path": PathConfig,
+        "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
         "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
         "spool": SpoolConfig,
     }  # fmt: skip
@@ -285,18 +281,10 @@ def _doubled(names: Sequence[str]) -> str:
 
 
 def _resolved(config: NodeConfig, base_dir: Path) -> NodeConfig:
-    def resolve(path: Path | None) -> Path | None:
-        return None if path is None else base_dir / path.expanduser()
-
-    model = msgspec.structs.replace(
-        config.model, registry_dir=resolve(config.model.registry_dir), bundle_file=resolve(config.model.bundle_file),
-        weights_file=resolve(config.model.weights_file), signers_file=resolve(config.model.signers_file),
-    )  # fmt: skip
+    """Cameras that are files count from the configuration's folder, as every other file does."""
     cameras = tuple(
         msgspec.structs.replace(camera, source=str(base_dir / Path(camera.source).expanduser()))
         if not camera.source.startswith("/") and "://" not in camera.source else camera
         for camera in config.camera
     )  # fmt: skip
-    return msgspec.structs.replace(
-        config, state_dir=base_dir / config.state_dir.expanduser(), model=model, camera=cameras
-    )
+    return msgspec.structs.replace(config, camera=cameras)

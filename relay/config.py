@@ -4,6 +4,7 @@ An unknown key is an error, because a misspelt one would otherwise silently mean
 """
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -117,7 +118,7 @@ def load(config_file: Path, kind: type[C]) -> C:
     except OSError as error:
         raise ConfigError(f"can't read the configuration {config_file}: {error.strerror}") from error
     try:
-        return msgspec.convert(tomllib.loads(text), kind, dec_hook=_paths_from(config_file.absolute().parent))
+        return msgspec.convert(tomllib.loads(text), kind, dec_hook=paths_from(config_file.absolute().parent))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{config_file} is not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
@@ -125,7 +126,9 @@ def load(config_file: Path, kind: type[C]) -> C:
         raise ConfigError(f"{config_file}: {error}; the keys known at the top are: {known}") from error
 
 
-def _paths_from(folder_dir: Path):  # type: ignore[no-untyped-def]  # the hook has the type that msgspec names
+def paths_from(folder_dir: Path) -> Callable[[type, object], object]:
+    """How msgspec is to read file names: relative ones count from this folder, the configuration file's own."""
+
     def hook(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str):
             return folder_dir / Path(value).expanduser()

@@ -54,6 +54,24 @@ def test_good_file_is_read_and_its_paths_count_from_its_folder(tmp_path: Path) -
     assert (config.clip.pre_roll_s, config.clip.is_sent) == (3, "never")
 
 
+HTTPS = """
+[[path]]
+name = "office"
+kind = "https"
+endpoint = "https://relay.example:5743"
+peer = "relay"
+[path.https]
+ca_file = "site-ca.pem"
+"""
+
+
+def test_files_named_inside_a_path_count_from_the_folder_too(tmp_path: Path) -> None:
+    config = load(write(tmp_path, GOOD.replace("[[camera]]", HTTPS + "[[camera]]", 1)))
+    assert config.path[1].https.ca_file == tmp_path / "site-ca.pem"
+    with pytest.raises(ConfigError, match=r"unknown key 'proxi' in \[path.https\]; known keys: proxy, ca_file"):
+        load(write(tmp_path, GOOD.replace("[[camera]]", HTTPS.replace("ca_file", "proxi") + "[[camera]]", 1)))
+
+
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("loop = true", "lop = true", ["unknown key 'lop'", "[camera]", "loop", "node.toml"]),
     ("polygon =", "poligon =", ["unknown key 'poligon'", "[camera.zone]", "polygon"]),
