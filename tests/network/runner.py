@@ -55,8 +55,11 @@ async def _settle(made: Bench, patience_s: float) -> None:
 async def _run_in_own_folder(name: str, seed: int, room: asyncio.Semaphore) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="heard-") as folder:
         async with room:
-            outcome = await run(name, scenario.load(name), seed, Path(folder))
-        print(outcome.line(), flush=True)
+            wanted = scenario.load(name)
+            outcome = await run(name, wanted, seed, Path(folder))
+        bound_ms = wanted.p99_at_most_ms
+        is_slow = bound_ms is not None and outcome.p99_ms > bound_ms
+        print(outcome.line() + (f" | SLOW: p99 over {bound_ms:.0f} ms" if is_slow else ""), flush=True)
         return outcome
 
 

