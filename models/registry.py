@@ -102,7 +102,7 @@ class Registry:
                 if made in self.installed():
                     (self._installed_dir / made).rename(self._dir / f".damaged-{made}")
                 incoming.rename(self._installed_dir / made)
-            except BaseException:
+            except BaseException:  # whatever it was goes on; nothing half-taken stays
                 shutil.rmtree(incoming, ignore_errors=True)
                 raise
             _sync_dir(self._installed_dir)

@@ -87,13 +87,13 @@ class Database:
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
             try:
                 prepare(connection, file, parts)
-            except BaseException:
+            except BaseException:  # whatever it was goes on; the file does not stay open
                 connection.close()
                 raise
         except sqlite3.Error as error:
             os.close(lock_descriptor)
             raise explain(error, file) from error
-        except BaseException:
+        except BaseException:  # the same, and others get the lock
             os.close(lock_descriptor)
             raise
         database = cls(file, connection, lock_descriptor)

@@ -111,7 +111,7 @@ async def open_socket(broker: Broker) -> socket_module.socket:
         except OSError as error:
             socket.close()
             failure = error
-        except BaseException:
+        except BaseException:  # cancelled as well: the socket is ours to close
             socket.close()
             raise
     raise failure

@@ -70,7 +70,7 @@ async def connected(
         raise PathDown(
             f"{broker.owner}: no answer from the broker {broker.host}:{broker.port} in {CONNECT_S:.0f} s"
         ) from error
-    except BaseException:
+    except BaseException:  # cancelled as well: the connection is ours to close
         connection.close()
         raise
     try:

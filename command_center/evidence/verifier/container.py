@@ -120,7 +120,7 @@ class Archive:
             self._size = os.fstat(self._stream.fileno()).st_size
             self._members = self._parse()
             self._names = frozenset(self._members)
-        except BaseException:
+        except BaseException:  # whatever it was goes on; the file does not stay open
             self._stream.close()
             raise
 
