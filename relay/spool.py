@@ -281,21 +281,22 @@ class Spool:
         return tuple(row[0] for row in rows), sum(row[1] for row in rows)
 
     def oldest_alert_age_s(self, connection: sqlite3.Connection) -> int:
-        """How long the oldest alert has waited for its receipt, s; 0 if none waits. Earlier boots count from this boot's start."""
+        """How long the oldest alert has waited for its receipt, s; 0 if none waits. Earlier boots count from this boot's start.
+
+        Numbers are given in order of arrival, so each precedence's first is its oldest: two look-ups, however much waits.
+        """
         row = connection.execute(
             """SELECT MIN(CASE WHEN o.boot_id = ? THEN e.put_monotonic_ms ELSE 0 END) FROM envelope e
-               JOIN opening o ON o.id = e.opening WHERE e.precedence <= ?""",
-            (self._clock.boot_id, Precedence.IMMEDIATE),
+               JOIN opening o ON o.id = e.opening WHERE e.number IN (SELECT MIN(number) FROM envelope WHERE precedence = 0
+               UNION ALL SELECT MIN(number) FROM envelope WHERE precedence = 1)""",
+            (self._clock.boot_id,),
         ).fetchone()
         return 0 if row[0] is None else max(0, (self._clock.monotonic_ms() - row[0]) // 1000)
 
     def forgone(self, connection: sqlite3.Connection, destination: NodeId = AUTHORITY) -> RangeSet:
         """Our own numbers of the current series that will never come and are not receipted yet."""
-        rows = connection.execute(
-            "SELECT first, last FROM forgone f JOIN stream s USING (destination, series) WHERE destination = ?",
-            (destination,),
-        )
-        return RangeSet(rows.fetchall())
+        query = "SELECT first, last FROM forgone f JOIN stream s USING (destination, series) WHERE destination = ?"
+        return RangeSet(connection.execute(query, (destination,)).fetchall())
 
     def tallies(self, connection: sqlite3.Connection) -> dict[str, int]:
         """What left without a receipt, by reason, over the spool's whole life."""
@@ -375,10 +376,8 @@ class Spool:
 
     @staticmethod
     def _forgo(connection: sqlite3.Connection, destination: NodeId, series: int, ranges: RangeSet, reason: str) -> None:
-        for first, last in ranges:
-            connection.execute(
-                "INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)", (destination, series, first, last, reason)
-            )
+        rows = [(destination, series, first, last, reason) for first, last in ranges]
+        connection.executemany("INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def forgive(connection: sqlite3.Connection, destination: NodeId, series: int, known: RangeSet) -> None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests use beside Python: a browser, network namespaces, openssl, an RTSP server, an MQTT broker. Tests whose tool is missing are
+# What the tests use beside Python: a browser, network namespaces, openssl, an RTSP server, an MQTT broker, a NATS server. Tests whose tool is missing are
 # skipped and say so, so a machine without root still runs the rest.
 set -u
 missing=""
@@ -11,6 +11,7 @@ need pdftoppm poppler-utils
 need ss iproute2
 PATH="$PATH:/usr/sbin"  # where Debian keeps the broker
 need mosquitto mosquitto
+need nats-server nats-server
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu"
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"

@@ -25,16 +25,16 @@ from tests.network.station_process import Halt, Raise
 _ROUNDS = 3
 _COUNT_S = 11.0
 """Longer than it takes to notice that a path is dead (4 s), so that both times are in the count."""
-_ALERTS_PER_S = 20.0
+ALERTS_PER_S = 20.0
 _LINKS = (
     LinkWanted(name="wifi", both={"delay_ms": 10}),
     LinkWanted(name="lte", both={"delay_ms": 40}),
     LinkWanted(name="sat", both={"delay_ms": 300}),
 )
-_SCENARIO = Scenario(title="One of three paths is silently dead.", lasts_s=_COUNT_S, alerts_per_s=_ALERTS_PER_S, nodes=2,
+SCENARIO = Scenario(title="One of three paths is silently dead.", lasts_s=_COUNT_S, alerts_per_s=ALERTS_PER_S, nodes=2,
                      link=_LINKS)  # fmt: skip
 THREE, ALONE = "node-1", "node-2"
-LIVING, LIVING_RTT_MS = "lte", 80.0
+DEAD, LIVING, LIVING_RTT_MS = "wifi", "lte", 80.0
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,17 +50,17 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _round(precedence: str, seed: int, state_dir: Path) -> Round:
-    async with bench(_SCENARIO, seed, state_dir, only={ALONE: LIVING}) as made:
-        made.order("node", Raise(alerts_per_s=_ALERTS_PER_S, precedence=precedence))
+    async with bench(SCENARIO, seed, state_dir, only={ALONE: LIVING}) as made:
+        made.order("node", Raise(alerts_per_s=ALERTS_PER_S, precedence=precedence))
         await asyncio.sleep(4)
         cut_s = time.monotonic()
-        made.tell(Change(link="wifi", to={"is_blackhole": True}))
+        made.tell(Change(link=DEAD, to={"is_blackhole": True}))
         await asyncio.sleep(_COUNT_S)
         made.order("node", Halt())
         await made.wait_for(lambda: len(made.journal.counters) == 2, "the counters", 10)
         await made.wait_for(lambda: not made.journal.waiting, "the last receipt", 60)
         standing = made.standing()
-        assert standing.up["wifi"].swallowed, "the cut happened"
+        assert standing.up[DEAD].swallowed, "the cut happened"
         await made.stop_and_read()
         journal = made.journal
         return Round(
