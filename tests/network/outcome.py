@@ -121,6 +121,12 @@ def faults_missing(
             missing.append(f"{event.link} swallowed nothing")
         if event.is_captive and not portal_answers:
             missing.append("the portal answered nobody")
-        if event.kill and killed.get(event.kill, 0) < event.times:
-            missing.append(f"{event.kill} was not killed")
+    wanted = Counter(dict.fromkeys(killed, 0))
+    for event in scenario.event:
+        wanted[event.kill] += event.times if event.kill else 0
+    missing += [
+        f"{place} was killed {killed.get(place, 0)} of {n} times"
+        for place, n in wanted.items()
+        if killed.get(place, 0) < n
+    ]
     return tuple(missing)

@@ -52,25 +52,26 @@ async def _settle(made: Bench, patience_s: float) -> None:
         await made.wait_for(lambda: not made.journal.waiting, "the last receipt", patience_s)
 
 
-async def _run_in_own_folder(name: str, seed: int, room: asyncio.Semaphore) -> Outcome:
+async def _run_in_own_folder(name: str, seed: int, kills: int, room: asyncio.Semaphore) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="heard-") as folder:
         async with room:
-            wanted = scenario.load(name)
+            wanted = scenario.with_kills(scenario.load(name), seed, kills)
             outcome = await run(name, wanted, seed, Path(folder))
-        bound_ms = wanted.p99_at_most_ms
+        bound_ms = None if kills else wanted.p99_at_most_ms  # whoever is killed has nobody to be quick
         is_slow = bound_ms is not None and outcome.p99_ms > bound_ms
         print(outcome.line() + (f" | SLOW: p99 over {bound_ms:.0f} ms" if is_slow else ""), flush=True)
         return outcome
 
 
-def run_all(runs: Sequence[tuple[str, int]], *, side_by_side: int = SIDE_BY_SIDE) -> list[Outcome]:
-    """Scenarios with seeds, some at a time; prints a line for each."""
+def run_all(runs: Sequence[tuple[str, int]], *, side_by_side: int = SIDE_BY_SIDE, kills: int = 0) -> list[Outcome]:
+    """Scenarios with seeds, some at a time; prints a line for each. ``kills``: -9 of any station, so often in each run."""
 
     async def all_of_them() -> list[Outcome]:
         room = asyncio.Semaphore(1 if any(scenario.load(name).nodes > 1 for name, _ in runs) else side_by_side)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_run_in_own_folder(name, seed, room), name=f"{name} {seed}") for name, seed in runs
+                group.create_task(_run_in_own_folder(name, seed, kills, room), name=f"{name} {seed}")
+                for name, seed in runs
             ]
         return [task.result() for task in tasks]
 
@@ -83,6 +84,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="runs of each scenario")
     parser.add_argument("--seed", type=int, help="the first seed; a random one if it is left out")
     parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, help="runs at the same time")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="kill -9 any station at random moments, so often in each run"
+    )
     wanted = parser.parse_args()
     if not namespaces.can_make():
         print("error: needs root, `ip` and /dev/net/tun", file=sys.stderr)
@@ -91,7 +95,9 @@ def main() -> int:
     bad = 0
     for name in wanted.names:
         outcomes = run_all(
-            [(name, seed) for seed in range(first, first + wanted.seeds)], side_by_side=wanted.side_by_side
+            [(name, seed) for seed in range(first, first + wanted.seeds)],
+            side_by_side=wanted.side_by_side,
+            kills=wanted.kills,
         )
         bad += sum(not outcome.is_good for outcome in outcomes)
     return 1 if bad else 0

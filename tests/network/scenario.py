@@ -85,6 +85,29 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [*sorted(stations), *(["portal"] if any(item.has_portal for item in self.link) else [])]
 
 
+def with_kills(scenario: Scenario, seed: int, kills: int) -> Scenario:
+    """The scenario with -9 of stations drawn from the seed, each started again within 2 s, one at a time.
+
+    Whom the scenario itself kills is left to it.
+    """
+    dice = random.Random(f"kills {seed}")
+    ends_s = scenario.lasts_s - scenario.spread_s - 0.5
+    starts_s = sorted(dice.uniform(0.5, ends_s - 2.5) for _ in range(kills))
+    spared = {event.kill for event in scenario.event}
+    victims = sorted({"node", *(link.near for link in scenario.link), *(link.far for link in scenario.link)} - spared)
+    added: list[Event] = []
+    free_s = 0.0
+    for at_s in starts_s if victims else ():
+        victim = dice.choice(victims)
+        at_s = max(at_s, free_s)  # noqa: PLW2901
+        back_s = at_s + dice.uniform(0.05, 2.0)
+        if back_s > ends_s:
+            break
+        added += [Event(at_s=at_s, kill=victim), Event(at_s=back_s, start=victim)]
+        free_s = back_s + 0.5
+    return msgspec.structs.replace(scenario, event=(*scenario.event, *added))
+
+
 def load(name: str) -> Scenario:
     """Read a scenario by its file's stem.
 
