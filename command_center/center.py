@@ -34,10 +34,12 @@ from command_center.ingest import Ingest
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.services import Services
+from command_center.shelving import Shelves
 from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
 from command_center.timings import Timings
 from command_center.viewings import Viewings
 from command_center.views import BodyOpener
+from command_center.watch import Watch
 from relay.clock import Clock, SystemClock
 from relay.config import ListenConfig, StationConfig
 from relay.crew import crew
@@ -49,6 +51,7 @@ from relay.station import Station
 
 _log = structlog.get_logger("command_center")
 _FLEET_WATCHED_EVERY_S: Final = 1.0
+_WATCHED_EVERY_S: Final = 0.5
 _HOUSEKEEPING_EVERY_S: Final = 60.0
 
 
@@ -97,7 +100,7 @@ async def open_center(
     metrics, bell = Metrics(), _Bell()
     timings = Timings(clock=clock, metrics=metrics)
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
-                    window_ms=config.incidents.window_s * 1000, passport_wire=bell.passport_wire,
+                    limits=config.incidents, passport_wire=bell.passport_wire,
                     after_commit=bell.ring)  # fmt: skip
     listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
                       for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
@@ -120,6 +123,9 @@ async def open_center(
         feed = bell.feed = EventFeed(
             readers=readers, metrics=metrics, render=lambda connection, event: queries.render(connection, event, clock)
         )
+        shelves = Shelves(database=station.database, clock=clock, after_commit=bell.ring,
+                          most_ms=round(config.incidents.shelving_most_h * 3_600_000))  # fmt: skip
+        watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents)
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
@@ -128,7 +134,7 @@ async def open_center(
             dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
                               after_commit=bell.ring),
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            station_gauges=lambda: _gauges(station),
+            shelves=shelves, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         url = config.url or web_server.url_of(socket)
@@ -143,6 +149,9 @@ async def open_center(
         members.start(_work_after_commits(services, bell), "work after commits")
         members.start(_every(config.checkpoint_every_s, lambda: _checkpoint(services), "checkpoint"), "checkpoints")
         members.start(_every(_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services), "fleet"), "fleet watch")
+        members.start(
+            _every(_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch), "incidents"), "incident watch"
+        )
         members.start(_every(_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services), "housekeeping"), "housekeeping")
         await stack.enter_async_context(open_door(state.root_dir, carrying_verbs(station)))
         await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))
@@ -272,6 +281,12 @@ async def _watch_fleet(services: Services) -> None:
 
     if await services.readers.run(peek):
         await services.database.run(work)
+        services.feed.wake()
+
+
+async def _watch_incidents(services: Services, watch: Watch) -> None:
+    if await services.readers.run(watch.is_due):
+        await services.database.run(watch.act)
         services.feed.wake()
 
 

@@ -15,6 +15,12 @@ class IncidentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     window_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 30
     """An alert of the same node, camera and label this soon after the last one joins its incident."""
+    flood_most: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    """Incidents below FLASH annunciated in ten minutes; the rest are listed and wait."""
+    flood_most_of_one: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    """The same of one camera."""
+    shelving_most_h: Annotated[float, msgspec.Meta(gt=0, le=168)] = 8.0
+    """For how long a source may be shelved."""
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +91,6 @@ def default_text(name: str, http: str, url: str) -> str:
     return (
         f'name = "{name}"\nhttp = "{http}"\nlisten = ["tcp://0.0.0.0:5700"]\n'
         + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
-        + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n\n"
+        + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n"
     )

@@ -7,11 +7,11 @@ is no moment at which a person has seen an alert and the system may forget to te
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from command_center import event_feed, facts, fleet, incident_store, journal, timings
+from command_center import event_feed, facts, fleet, incident_acts, incident_store, journal, timings
 from command_center.accounts import SignedIn
-from command_center.facts import IncidentAct
+from command_center.facts import IncidentAct, Merger
 from command_center.fleet import Standing
-from command_center.incidents import Disposition, Incident
+from command_center.incidents import Disposition, Incident, State
 from relay.clock import Clock
 from relay.database import Database
 from relay.header import Kind
@@ -44,32 +44,88 @@ class Dispatch:
 
         def work(connection: sqlite3.Connection) -> list[Spooled]:
             now = self._clock.wall_ms()
-            alert_ids = incident_store.alert_ids(connection, incident_id)
-            act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
-                              alert_ids=tuple(alert_ids))  # fmt: skip
-            incident = incident_store.apply_acknowledge(connection, act, now)
-            self._journal(connection, "incident-acknowledged", act, now)
-            return self._put(connection, incident, alert_ids, person.role.value, now)
+            spooled = self._acknowledge(connection, incident_id, version, person, now)
+            for part in self._parts(connection, incident_id):
+                if part.state is State.UNACKNOWLEDGED:
+                    spooled += self._acknowledge(connection, part.id, part.version, person, now)
+            return spooled
 
         spooled = await self._database.run(work)
         self._announce(spooled)
         self._after_commit()
 
+    def _acknowledge(
+        self, connection: sqlite3.Connection, incident_id: int, version: int, person: SignedIn, now: int
+    ) -> list[Spooled]:
+        alert_ids = incident_store.alert_ids(connection, incident_id)
+        act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
+                          alert_ids=tuple(alert_ids))  # fmt: skip
+        incident = incident_acts.apply_acknowledge(connection, act, now)
+        self._journal(connection, "incident-acknowledged", act, now)
+        return self._put(connection, incident, alert_ids, person.role.value, now)
+
+    @staticmethod
+    def _parts(connection: sqlite3.Connection, incident_id: int) -> list[Incident]:
+        """The open incidents that people say are part of this one."""
+        parts = [incident_store.load(connection, part) for part in incident_acts.merged_in(connection, incident_id)]
+        return [part for part in parts if part.state is not State.CLOSED]
+
     async def close(
         self, incident_id: int, version: int, person: SignedIn, disposition: Disposition, note: str
     ) -> None:
-        """An incident is over.
+        """An incident is over, with everything that is part of it.
 
         Raises:
             NotFound, LostRace: see ``incidents.close``; nothing was changed.
         """
-        act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
-                          disposition=disposition.value, note=note)  # fmt: skip
+
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            now = self._clock.wall_ms()
+            spooled: list[Spooled] = []
+            wanted = [(incident_id, version)]
+            for part in self._parts(connection, incident_id):
+                if part.state is State.UNACKNOWLEDGED:  # an alert that came since: it is seen together with the rest
+                    spooled += self._acknowledge(connection, part.id, part.version, person, now)
+                wanted.append((part.id, incident_store.load(connection, part.id).version))
+            for number, seen in wanted:
+                act = IncidentAct(incident=number, version=seen, by=person.username, role=person.role.value,
+                                  disposition=disposition.value, note=note)  # fmt: skip
+                incident_acts.apply_close(connection, act, now)
+                self._journal(connection, "incident-closed", act, now)
+            return spooled
+
+        self._announce(await self._database.run(work))
+        self._after_commit()
+
+    async def merge(self, incident_id: int, version: int, into: int, person: SignedIn) -> None:
+        """People say that an incident is part of another.
+
+        Raises:
+            NotFound, LostRace, NotPossible: see ``incidents.merge``; nothing was changed.
+        """
+        merger = Merger(incident=incident_id, version=version, into=into, by=person.username, role=person.role.value)
 
         def work(connection: sqlite3.Connection) -> None:
-            now = self._clock.wall_ms()
-            incident_store.apply_close(connection, act, now)
-            self._journal(connection, "incident-closed", act, now)
+            incident_acts.apply_merge(connection, merger)
+            self._journal_merger(connection, "incident-merged", merger)
+
+        await self._database.run(work)
+        self._after_commit()
+
+    async def unmerge(self, incident_id: int, version: int, person: SignedIn) -> None:
+        """It is an incident of its own after all.
+
+        Raises:
+            NotFound, LostRace: see ``incidents.unmerge``; nothing was changed.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            was_in = incident_store.load(connection, incident_id).merged_into or 0
+            merger = Merger(
+                incident=incident_id, version=version, into=was_in, by=person.username, role=person.role.value
+            )
+            incident_acts.apply_unmerge(connection, merger)
+            self._journal_merger(connection, "incident-unmerged", merger)
 
         await self._database.run(work)
         self._after_commit()
@@ -119,6 +175,12 @@ class Dispatch:
             spooled.append(self._spool.put(connection, draft))
             timings.note_sent(connection, spooled[-1], incident.id, self._clock)
         return spooled
+
+    def _journal_merger(self, connection: sqlite3.Connection, kind: str, merger: Merger) -> None:
+        journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor=f"user:{merger.by}",
+                       subject=f"incident:{merger.incident}", payload=facts.encode(merger))  # fmt: skip
+        event_feed.note(connection, "incident", merger.incident)
+        event_feed.note(connection, "incident", merger.into)
 
     def _journal(self, connection: sqlite3.Connection, kind: str, act: IncidentAct, now: int) -> None:
         journal.append(connection, at_ms=now, kind=kind, actor=f"user:{act.by}", subject=f"incident:{act.incident}",

@@ -48,6 +48,10 @@ class LostRace(ActionRefused):
     """Somebody else acted first: look again, then decide."""
 
 
+class NotPossible(ActionRefused):
+    """What was asked for makes no sense for this incident or source; nothing was changed."""
+
+
 class AccessDenied(ActionRefused):
     """Not signed in, wrong password, wrong role, or too many attempts."""
 

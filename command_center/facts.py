@@ -25,6 +25,8 @@ class EnvelopeStored(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     is_fork: bool
     reason: str = ""
     """Why it could not be read, in entries of kind ``unreadable``."""
+    quiet: str = ""
+    """Why the incident that this alert opened was not annunciated: ``incidents.Quiet``."""
 
 
 class ObjectStored(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -48,6 +50,40 @@ class IncidentAct(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     note: str = ""
     alert_ids: tuple[bytes, ...] = ()
     """What the acknowledgement covers: the alerts that were there before the press."""
+
+
+class IncidentStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The centre did something about an incident by itself: notified again, let an acknowledgement expire, annunciated."""
+
+    incident: int
+    level: int = 0
+    reason: str = ""
+
+
+class Merger(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Incidents were merged, or taken apart again."""
+
+    incident: int
+    version: int
+    into: int
+    by: str
+    role: str
+
+
+class Shelving(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A source was shelved, a second person agreed, or it came off the shelf."""
+
+    shelf: int
+    """The entry that shelved it; 0 in that entry itself."""
+    by: str
+    role: str
+    node: bytes = b""
+    camera: str = ""
+    label: str = ""
+    reason: str = ""
+    until_ms: int = 0
+    covers_flash: bool = False
+    """Takes a second person: until one agrees, FLASH is annunciated as ever."""
 
 
 class NodeChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -8,8 +8,8 @@ from typing import Final
 
 from command_center import incidents
 from command_center.errors import NotFound
-from command_center.facts import EnvelopeStored, IncidentAct
-from command_center.incidents import Disposition, Incident, Place, Sighting, State
+from command_center.facts import EnvelopeStored
+from command_center.incidents import Disposition, Incident, Place, Quiet, Sighting, State
 from relay.envelope import Envelope
 from relay.kinds.alert import Alert
 from relay.precedence import Precedence
@@ -17,7 +17,8 @@ from relay.precedence import Precedence
 _COLUMNS: Final = (
     "id, version, state, node, camera, label, is_quarantined, precedence, alert_count, first_series, first_boot, "
     "first_monotonic_ms, first_received_ms, series, boot, last_monotonic_ms, last_alert_at_ms, acknowledged_by, "
-    "acknowledged_at_ms, closed_by, closed_at_ms, disposition"
+    "acknowledged_at_ms, closed_by, closed_at_ms, disposition, level, quiet, merged_into, "
+    "retracted_count >= alert_count AS is_returned"
 )
 
 
@@ -58,7 +59,8 @@ def place_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert
         if incidents.joins(incident, place, header.precedence, sighting, window_ms):
             return Placed(incident=incidents.joined(incident, sighting), is_new=False)
     next_id = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM incident").fetchone()[0]
-    return Placed(incident=incidents.opened(next_id, place, header.precedence, sighting), is_new=True)
+    quiet = Quiet(stored.quiet)
+    return Placed(incident=incidents.opened(next_id, place, header.precedence, sighting, quiet), is_new=True)
 
 
 def write_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, stored: EnvelopeStored,
@@ -70,7 +72,7 @@ def write_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert
     else:
         _update_sightings(connection, alert, incident)
     connection.execute(
-        "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
         (envelope.id, entry_id, incident.id, header.origin, alert.label, alert.camera, alert.zone, header.precedence,
          alert.confidence, alert.rule.name.lower(), alert.track, *alert.box_xyxy, alert.model_sha256_prefix,
          alert.age_ms, header.quality, header.series, header.boot, header.sequence, header.wall_ms,
@@ -91,7 +93,8 @@ def _insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, in
         "x1": alert.box_xyxy[0], "y1": alert.box_xyxy[1], "x2": alert.box_xyxy[2], "y2": alert.box_xyxy[3],
         "series": last.series, "boot": last.boot, "first_series": first.series, "first_boot": first.boot,
         "first_monotonic_ms": first.monotonic_ms, "last_monotonic_ms": last.monotonic_ms,
-        "first_received_ms": first.received_at_ms,
+        "first_received_ms": first.received_at_ms, "quiet": incident.quiet.value,
+        "announced_at_ms": 0 if incident.quiet is not Quiet.NO or incident.place.is_quarantined else first.received_at_ms,
     }  # fmt: skip
     names = ", ".join(row)
     marks = ", ".join("?" * len(row))
@@ -111,36 +114,6 @@ def _update_sightings(connection: sqlite3.Connection, alert: Alert, incident: In
     )  # fmt: skip
 
 
-def apply_acknowledge(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
-    """A person has seen an incident.
-
-    Raises:
-        NotFound, LostRace: see ``incidents.acknowledge``.
-    """
-    changed = incidents.acknowledge(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms)
-    connection.execute(
-        "UPDATE incident SET version = ?, state = ?, acknowledged_by = ?, acknowledged_role = ?, acknowledged_at_ms = ? "
-        "WHERE id = ?",
-        (changed.version, changed.state.value, act.by, act.role, at_ms, act.incident),
-    )
-    return changed
-
-
-def apply_close(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
-    """A person closed an incident.
-
-    Raises:
-        NotFound, LostRace: see ``incidents.close``.
-    """
-    changed = incidents.close(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms,
-                              disposition=Disposition(act.disposition))  # fmt: skip
-    connection.execute(
-        "UPDATE incident SET version = ?, state = ?, closed_by = ?, closed_at_ms = ?, disposition = ?, note = ? WHERE id = ?",
-        (changed.version, changed.state.value, act.by, at_ms, act.disposition, act.note, act.incident),
-    )
-    return changed
-
-
 def alert_ids(connection: sqlite3.Connection, incident_id: int) -> list[bytes]:
     """The envelope ids of an incident's alerts, in order of receipt."""
     rows = connection.execute("SELECT id FROM alert WHERE incident = ? ORDER BY entry", (incident_id,))
@@ -155,7 +128,7 @@ def number_of(incident_id: int, first_alert_at_ms: int) -> str:
 def _from_row(row: Sequence[object]) -> Incident:
     (incident_id, version, state, node, camera, label, quarantined, precedence, alert_count, first_series, first_boot,
      first_monotonic, first_received, series, boot, last_monotonic, last_at, acknowledged_by, acknowledged_at, closed_by,
-     closed_at, disposition) = row  # fmt: skip
+     closed_at, disposition, level, quiet, merged_into, is_returned) = row  # fmt: skip
     assert isinstance(node, bytes)
     return Incident(
         id=_int(incident_id), version=_int(version), state=State(state), alert_count=_int(alert_count),
@@ -169,7 +142,8 @@ def _from_row(row: Sequence[object]) -> Incident:
         acknowledged_at_ms=None if acknowledged_at is None else _int(acknowledged_at),
         closed_by=None if closed_by is None else str(closed_by),
         closed_at_ms=None if closed_at is None else _int(closed_at),
-        disposition=None if disposition is None else Disposition(disposition),
+        disposition=None if disposition is None else Disposition(disposition), level=_int(level), quiet=Quiet(quiet),
+        merged_into=None if merged_into is None else _int(merged_into), is_returned=bool(is_returned),
     )  # fmt: skip
 
 

@@ -5,14 +5,18 @@ sighting lies within the window of that incident's sightings. Sightings of one b
 monotonic clock, so a backlog that arrives late is grouped as it was seen; otherwise the time of receipt decides. An
 alert that is more urgent than the incident never joins it: a rise in severity breaks out as an incident of its own.
 
-States (a part of ISA-18.2's): unacknowledged → acknowledged → closed. ``version`` rises with each act of a person and
-not with joining alerts: an operator who acts on a moving incident must only lose against another operator.
+States after ISA-18.2: unacknowledged → acknowledged → closed; an acknowledgement expires back to unacknowledged. Beside the
+state stand three facts that ISA-18.2 folds into it: ``is_returned`` (its node took every alert back: returned, which still wants
+a person), ``quiet`` (shelved by people, or held back by flood control: listed, kept and counted, not annunciated) and
+``merged_into`` (people say that it is part of another; it can be taken out again). ``version`` rises with each act of a person
+and not with joining alerts: an operator who acts on a moving incident must only lose against another operator.
 """
 
 import enum
 from dataclasses import dataclass, replace
+from typing import Final
 
-from command_center.errors import LostRace
+from command_center.errors import LostRace, NotPossible
 from relay.precedence import Precedence
 
 
@@ -29,8 +33,40 @@ class Disposition(enum.Enum):
 
     FALSE_ALARM = "false_alarm"
     HANDLED = "handled"
+    GONE_ON_ARRIVAL = "gone_on_arrival"
+    BUILDING_SECURE = "building_secure"
     DUPLICATE = "duplicate"
+    CANCELLED = "cancelled"
+    """Before anybody arrived."""
     TEST = "test"
+
+    @property
+    def apco_code(self) -> int | None:
+        """The common disposition code of APCO ANS 1.111.2; None where that list has none."""
+        return _APCO_CODES.get(self)
+
+    @property
+    def says_it_was_real(self) -> bool | None:
+        """For the precision of cameras and models; None where it says nothing about what was seen."""
+        return _WAS_REAL.get(self)
+
+
+_APCO_CODES: Final = {
+    Disposition.GONE_ON_ARRIVAL: 14, Disposition.FALSE_ALARM: 17, Disposition.BUILDING_SECURE: 20,
+    Disposition.DUPLICATE: 22, Disposition.CANCELLED: 32,
+}  # fmt: skip
+_WAS_REAL: Final = {
+    Disposition.HANDLED: True, Disposition.GONE_ON_ARRIVAL: True, Disposition.FALSE_ALARM: False,
+    Disposition.BUILDING_SECURE: False,
+}  # fmt: skip
+
+
+class Quiet(enum.Enum):
+    """Why an incident is listed and not annunciated."""
+
+    NO = ""
+    SHELVED = "shelved"
+    FLOOD = "flood"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +106,11 @@ class Incident:
     closed_by: str | None = None
     closed_at_ms: int | None = None
     disposition: Disposition | None = None
+    level: int = 0
+    """How far its re-notification has got: see ``annunciation``."""
+    quiet: Quiet = Quiet.NO
+    is_returned: bool = False
+    merged_into: int | None = None
 
 
 def joins(incident: Incident, place: Place, precedence: Precedence, sighting: Sighting, window_ms: int) -> bool:
@@ -86,10 +127,12 @@ def joins(incident: Incident, place: Place, precedence: Precedence, sighting: Si
     return abs(sighting.received_at_ms - incident.last.received_at_ms) <= window_ms
 
 
-def opened(incident_id: int, place: Place, precedence: Precedence, sighting: Sighting) -> Incident:
+def opened(
+    incident_id: int, place: Place, precedence: Precedence, sighting: Sighting, quiet: Quiet = Quiet.NO
+) -> Incident:
     """A new incident around its first alert."""
     return Incident(id=incident_id, version=1, state=State.UNACKNOWLEDGED, place=place, precedence=precedence,
-                    alert_count=1, first=sighting, last=sighting)  # fmt: skip
+                    alert_count=1, first=sighting, last=sighting, quiet=quiet)  # fmt: skip
 
 
 def joined(incident: Incident, sighting: Sighting) -> Incident:
@@ -129,6 +172,51 @@ def close(incident: Incident, *, version: int, by: str, at_ms: int, disposition:
     _require(incident, version, {State.ACKNOWLEDGED}, "close")
     return replace(incident, version=version + 1, state=State.CLOSED, closed_by=by, closed_at_ms=at_ms,
                    disposition=disposition)  # fmt: skip
+
+
+def expire_acknowledgement(incident: Incident) -> Incident:
+    """Somebody took it in hand and nothing followed: it waits for a person again.
+
+    Raises:
+        LostRace: it is not acknowledged any more.
+    """
+    _require(incident, incident.version, {State.ACKNOWLEDGED}, "let the acknowledgement expire of")
+    return replace(incident, version=incident.version + 1, state=State.UNACKNOWLEDGED, acknowledged_by=None,
+                   acknowledged_at_ms=None, level=0, quiet=Quiet.NO)  # fmt: skip
+
+
+def merge(incident: Incident, into: Incident, *, version: int) -> Incident:
+    """People say that it is part of another.
+
+    Raises:
+        LostRace: somebody acted since ``version``, or one of the two is closed.
+        NotPossible: with itself, with one that is merged already, or across the quarantine's border.
+    """
+    open_states = {State.UNACKNOWLEDGED, State.ACKNOWLEDGED}
+    _require(incident, version, open_states, "merge")
+    _require(into, into.version, open_states, "merge into")
+    if incident.id == into.id or incident.merged_into is not None or into.merged_into is not None:
+        raise NotPossible(
+            f"expected two incidents of which neither is merged already, found {incident.id} (in {incident.merged_into}) "
+            f"and {into.id} (in {into.merged_into}): merge with the one that they are part of"
+        )
+    if incident.place.is_quarantined != into.place.is_quarantined:
+        raise NotPossible(
+            f"incident {incident.id} and incident {into.id} can't be merged: the node of one of them is quarantined"
+        )
+    return replace(incident, version=version + 1, merged_into=into.id)
+
+
+def unmerge(incident: Incident, *, version: int) -> Incident:
+    """It is an incident of its own after all, in the state that it had.
+
+    Raises:
+        LostRace: somebody acted since ``version``, or it is not merged.
+    """
+    _require(incident, version, set(State), "take apart")
+    if incident.merged_into is None:
+        raise LostRace(f"incident {incident.id} is not merged into another: look at it again")
+    return replace(incident, version=version + 1, merged_into=None)
 
 
 def _require(incident: Incident, version: int, states: set[State], act: str) -> None:

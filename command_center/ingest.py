@@ -14,12 +14,24 @@ The steps for each new arrival, in the database's transaction:
 import sqlite3
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
-from command_center import event_feed, exhibits, facts, fleet, incident_store, journal, views
+from command_center import (
+    annunciation,
+    event_feed,
+    exhibits,
+    facts,
+    fleet,
+    incident_acts,
+    incident_store,
+    journal,
+    views,
+)
+from command_center.config import IncidentConfig
 from command_center.facts import EnvelopeStored, NodeChange
 from command_center.fleet import Standing
-from command_center.incidents import State
+from command_center.incidents import Incident, Quiet, State
 from command_center.metrics import Metrics
 from command_center.timings import Timings
 from command_center.views import Body, BodyOpener
@@ -29,6 +41,7 @@ from relay.kinds.alert import Alert
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.retraction import Retraction
 from relay.ledger import Ledger
 from relay.passport import SignedPassport
 from relay.station import Arrival
@@ -39,14 +52,16 @@ _log = structlog.get_logger("command_center.ingest")
 class Ingest:
     """The centre's inbox."""
 
-    def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings, window_ms: int,
+    def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings,
+                 limits: IncidentConfig,
                  passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None]) -> None:  # fmt: skip
         """``passport_wire`` gives a node's passport as signed; ``after_commit`` is called on the event loop."""
         self._opener = opener
         self._clock = clock
         self._metrics = metrics
         self._timings = timings
-        self._window_ms = window_ms
+        self._limits = limits
+        self._window_ms = limits.window_s * 1000
         self._passport_wire = passport_wire
         self._after_commit = after_commit
         self._ledger = Ledger()
@@ -94,6 +109,11 @@ class Ingest:
             self._journal(connection, arrival, "unreadable", stored)
         elif isinstance(body, Alert):
             self._take_alert(connection, arrival, body, stored)
+        elif isinstance(body, Retraction):
+            entry = self._journal(connection, arrival, "retraction", stored)
+            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+                event_feed.note(connection, "incident", incident)
+                self._metrics.count("alerts_retracted")
         elif isinstance(body, Exhibit):
             entry = self._journal(connection, arrival, "exhibit", stored)
             exhibits.expect(connection, envelope.header.origin, body)
@@ -140,16 +160,32 @@ class Ingest:
     ) -> None:
         envelope = arrival.envelope
         placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
+        if placed.is_new and not stored.is_quarantined:
+            quiet = self._quiet(connection, placed.incident, stored.received_wall_ms)
+            if quiet is not Quiet.NO:
+                self._metrics.count(f"held_back_{quiet.value}")
+                stored = msgspec.structs.replace(stored, quiet=quiet.value)
+                placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
         incident = placed.incident
         entry = self._journal(connection, arrival, "alert", stored, subject=f"incident:{incident.id}")
         views.write_envelope(connection, entry, envelope, alert, stored, placed)
-        event_feed.note(connection, "incident", incident.id)
+        event_feed.note(connection, "incident", incident.merged_into or incident.id)
         if incident.state is State.ACKNOWLEDGED:
             # A person has this incident in hand already: the node must know that its new alert is seen, too.
             connection.execute(
                 "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)",
                 (incident.id, envelope.id),
             )
+
+    def _quiet(self, connection: sqlite3.Connection, incident: Incident, now_ms: int) -> Quiet:
+        """Whether a new incident is held back: shelved by people, or one too many of a flood."""
+        place, precedence = incident.place, incident.precedence
+        if incident_acts.shelf_over(connection, place.node, place.camera, place.label, precedence) is not None:
+            return Quiet.SHELVED
+        recent = incident_acts.annunciated_lately(connection, now_ms, annunciation.WINDOW_MS)
+        is_flood = annunciation.is_flood(precedence, recent, (place.node, place.camera), most=self._limits.flood_most,
+                                         most_of_one=self._limits.flood_most_of_one)  # fmt: skip
+        return Quiet.FLOOD if is_flood else Quiet.NO
 
     def _take_heartbeat(
         self, connection: sqlite3.Connection, arrival: Arrival, heartbeat: Heartbeat, stored: EnvelopeStored | None

@@ -11,6 +11,7 @@ from command_center.enrollments import Issuer
 from command_center.event_feed import EventFeed
 from command_center.metrics import Metrics
 from command_center.readers import Readers
+from command_center.shelving import Shelves
 from command_center.viewings import Viewings
 from relay.clock import Clock
 from relay.database import Database
@@ -31,6 +32,7 @@ class Services:
     issuer: Issuer
     door: Door
     dispatch: Dispatch
+    shelves: Shelves
     feed: EventFeed
     blobs: BlobStore
     metrics: Metrics

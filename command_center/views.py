@@ -10,9 +10,18 @@ from typing import Final
 
 import msgspec
 
-from command_center import exhibits, fleet, incident_store, journal, view_schema
+from command_center import exhibits, fleet, incident_acts, incident_store, journal, view_schema
 from command_center.errors import ActionRefused, JournalDamaged
-from command_center.facts import EnvelopeStored, IncidentAct, NodeChange, ObjectStored, Remark
+from command_center.facts import (
+    EnvelopeStored,
+    IncidentAct,
+    IncidentStep,
+    Merger,
+    NodeChange,
+    ObjectStored,
+    Remark,
+    Shelving,
+)
 from command_center.facts import decode as decode_fact
 from command_center.fleet import Standing
 from command_center.incident_store import Placed
@@ -29,8 +38,9 @@ from relay.kinds.body import decode as decode_body
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.retraction import Retraction
 
-Body = Alert | Exhibit | Chunk | Heartbeat | None
+Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | None
 """None: a kind that the centre only keeps."""
 
 
@@ -53,7 +63,8 @@ class BodyOpener:
         return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
 
 
-_STRUCTS: Final[dict[Kind, type[Exhibit] | type[Chunk] | type[Heartbeat]]] = {
+_STRUCTS: Final[dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat]]] = {
+    Kind.RETRACTION: Retraction,
     Kind.EXHIBIT: Exhibit,
     Kind.CHUNK: Chunk,
     Kind.HEARTBEAT: Heartbeat,
@@ -87,6 +98,9 @@ def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Enve
         incident_store.write_alert(connection, envelope, body, stored, placed, entry_id)
         exhibits.show_picture(connection, envelope.id)  # it may have come before its alert
         return [placed.incident.id]
+    if isinstance(body, Retraction):
+        touched = incident_acts.apply_retraction(connection, envelope, body, stored)
+        return [] if touched is None else [touched]
     if isinstance(body, Exhibit):
         node = envelope.header.origin
         exhibits.announce(connection, node, body)
@@ -103,13 +117,14 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
+        "shelf": "id",
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
         self._opener = opener
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
-        self.rebuilt.executescript(view_schema.SCHEMA[0] + fleet.SCHEMA[0])
+        self.rebuilt.executescript("".join(view_schema.SCHEMA) + fleet.SCHEMA[0])
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Yields one line for each thing that does not follow; the first wrong entry first."""
@@ -183,12 +198,34 @@ def _name(row: tuple[object, ...] | None) -> str:
 _ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat"})
 
 
-def _apply_acknowledge(connection: sqlite3.Connection, entry: Entry) -> None:
-    incident_store.apply_acknowledge(connection, decode_fact(entry.payload, IncidentAct), entry.at_ms)
+def _incident_applier(kind: str) -> Callable[[sqlite3.Connection, Entry], None]:
+    """How replay carries out an act on incidents."""
 
+    def apply(connection: sqlite3.Connection, entry: Entry) -> None:
+        payload, at_ms = entry.payload, entry.at_ms
+        match kind:
+            case "incident-acknowledged":
+                incident_acts.apply_acknowledge(connection, decode_fact(payload, IncidentAct), at_ms)
+            case "incident-closed":
+                incident_acts.apply_close(connection, decode_fact(payload, IncidentAct), at_ms)
+            case "acknowledgement-expired":
+                incident_acts.apply_expiry(connection, decode_fact(payload, IncidentStep), at_ms)
+            case "incident-notified-again":
+                incident_acts.apply_notified(connection, decode_fact(payload, IncidentStep), at_ms)
+            case "incident-annunciated":
+                incident_acts.apply_annunciated(connection, decode_fact(payload, IncidentStep), at_ms)
+            case "incident-merged":
+                incident_acts.apply_merge(connection, decode_fact(payload, Merger))
+            case "incident-unmerged":
+                incident_acts.apply_unmerge(connection, decode_fact(payload, Merger))
+            case "source-shelved":
+                incident_acts.apply_shelved(connection, entry.id, decode_fact(payload, Shelving), at_ms)
+            case "shelving-agreed":
+                incident_acts.apply_agreed(connection, decode_fact(payload, Shelving))
+            case _:
+                incident_acts.apply_unshelved(connection, decode_fact(payload, Shelving), at_ms)
 
-def _apply_close(connection: sqlite3.Connection, entry: Entry) -> None:
-    incident_store.apply_close(connection, decode_fact(entry.payload, IncidentAct), entry.at_ms)
+    return apply
 
 
 def apply_object(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -210,8 +247,21 @@ def apply_node(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 _APPLIERS: Final[dict[str, Callable[[sqlite3.Connection, Entry], None]]] = {
-    "incident-acknowledged": _apply_acknowledge,
-    "incident-closed": _apply_close,
+    **{
+        kind: _incident_applier(kind)
+        for kind in (
+            "incident-acknowledged",
+            "incident-closed",
+            "acknowledgement-expired",
+            "incident-notified-again",
+            "incident-annunciated",
+            "incident-merged",
+            "incident-unmerged",
+            "source-shelved",
+            "shelving-agreed",
+            "source-unshelved",
+        )
+    },
     "object-stored": apply_object,
     "node-admitted": apply_node,
     "node-standing": apply_node,

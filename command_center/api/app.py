@@ -7,9 +7,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from command_center.api import clips, enrollments, events, health, incidents, journal, nodes, session, snapshots
+from command_center.api import (
+    clips,
+    enrollments,
+    events,
+    health,
+    incidents,
+    journal,
+    nodes,
+    quality,
+    session,
+    shelves,
+    snapshots,
+)
 from command_center.api.hardening import Hardening
-from command_center.errors import AccessDenied, NotFound
+from command_center.errors import AccessDenied, ActionRefused, LostRace, NotFound, NotPossible
 from command_center.services import Services
 from relay.errors import OperatorError
 
@@ -29,8 +41,10 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Hardening)
     app.add_exception_handler(AccessDenied, _denied)
     app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(NotPossible, _refused)
+    app.add_exception_handler(LostRace, _refused)
     app.add_exception_handler(OperatorError, _unavailable)
-    for noun in (session, incidents, nodes, snapshots, clips, events, journal, enrollments, health):
+    for noun in (session, incidents, nodes, snapshots, clips, events, journal, enrollments, health, shelves, quality):
         app.include_router(noun.router)
     app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")
     return app
@@ -44,6 +58,11 @@ async def _denied(_: Request, error: Exception) -> JSONResponse:
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=404)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ActionRefused)
+    return JSONResponse({"detail": str(error)}, status_code=409 if isinstance(error, LostRace) else 422)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

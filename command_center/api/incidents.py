@@ -1,6 +1,6 @@
 """``/api/v1/incidents``: the queue, one incident, and what people do with it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
@@ -8,11 +8,24 @@ from fastapi.responses import JSONResponse, Response
 from command_center import event_feed
 from command_center.api import queries
 from command_center.api.access import Dispatcher, Parts, Person
-from command_center.api.shapes import Acknowledge, Close, Conflict, Incident, IncidentDetail, IncidentList, Problem
+from command_center.api.shapes import (
+    Acknowledge,
+    Close,
+    Conflict,
+    Incident,
+    IncidentDetail,
+    IncidentList,
+    Merge,
+    Problem,
+    Unmerge,
+)
 from command_center.errors import LostRace
 from command_center.incidents import Disposition
 from command_center.services import Services
 
+_ACT_ANSWERS: Final[dict[int | str, dict[str, object]]] = {
+    403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Conflict}, 422: {"model": Problem},
+}  # fmt: skip
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses={401: {"model": Problem}})
 
 
@@ -54,6 +67,26 @@ async def close(incident_id: int, body: Close, person: Dispatcher, parts: Parts)
     """It is over."""
     try:
         await parts.dispatch.close(incident_id, body.version, person, Disposition(body.disposition), body.note[:1000])
+    except LostRace as error:
+        return await _conflict(parts, incident_id, error)
+    return await _as_it_is(parts, incident_id)
+
+
+@router.post("/{incident_id}/merge", response_model=Incident, responses=_ACT_ANSWERS)
+async def merge(incident_id: int, body: Merge, person: Dispatcher, parts: Parts) -> Response:
+    """It is part of another; it can be taken out again."""
+    try:
+        await parts.dispatch.merge(incident_id, body.version, body.into, person)
+    except LostRace as error:
+        return await _conflict(parts, incident_id, error)
+    return await _as_it_is(parts, incident_id)
+
+
+@router.post("/{incident_id}/unmerge", response_model=Incident, responses=_ACT_ANSWERS)
+async def unmerge(incident_id: int, body: Unmerge, person: Dispatcher, parts: Parts) -> Response:
+    """It is an incident of its own after all."""
+    try:
+        await parts.dispatch.unmerge(incident_id, body.version, person)
     except LostRace as error:
         return await _conflict(parts, incident_id, error)
     return await _as_it_is(parts, incident_id)

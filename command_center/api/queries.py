@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from command_center import facts, fleet, journal
+from command_center import facts, fleet, journal, shelving
 from command_center.api.shapes import (
     Alert,
     Camera,
@@ -16,10 +16,12 @@ from command_center.api.shapes import (
     Node,
     NodeName,
     NodePath,
+    ShelfList,
+    ShelfRow,
 )
 from command_center.errors import JournalDamaged, NotFound
 from command_center.event_feed import Event
-from command_center.facts import EnvelopeStored, IncidentAct
+from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger
 from command_center.incident_store import number_of
 from command_center.journal import Entry
 from relay.clock import Clock, ClockQuality
@@ -29,7 +31,8 @@ from relay.precedence import Precedence
 _INCIDENT: Final = """
 SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site,
   (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1) AS first_alert,
-  (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms
+  (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms,
+  (SELECT group_concat(p.id) FROM incident p WHERE p.merged_into = i.id) AS parts
 FROM incident i LEFT JOIN node n ON n.id = i.node
 """
 _ALERT: Final = """
@@ -58,7 +61,8 @@ def _rows(connection: sqlite3.Connection, query: str, values: tuple[object, ...]
 def incidents(connection: sqlite3.Connection, *, only_open: bool, limit: int) -> list[Incident]:
     """The queue: most urgent first, then the longest waiting; quarantined ones last. With closed ones, newest first."""
     order = (
-        "WHERE i.state <> 'closed' ORDER BY i.is_quarantined, i.state = 'acknowledged', i.precedence, i.id"
+        "WHERE i.state <> 'closed' AND i.merged_into IS NULL "
+        "ORDER BY i.is_quarantined, i.state = 'acknowledged', i.quiet <> '', i.precedence, i.id"
         if only_open
         else "ORDER BY i.id DESC"
     )
@@ -82,9 +86,19 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
     """
     row = _incident_row(connection, incident_id)
     shown = _incident(connection, row)
-    alerts = _rows(connection, f"{_ALERT} WHERE a.incident = ? ORDER BY a.entry LIMIT 1000", (incident_id,))
-    moments = [_moment(entry) for entry in journal.entries(connection, subject=f"incident:{incident_id}", at_most=1000)]
-    clips = [_clip(found) for found in _rows(connection, _CLIPS, (incident_id,))]
+    whole = (incident_id, *shown.parts)
+    alerts = [
+        alert
+        for number in whole
+        for alert in _rows(connection, f"{_ALERT} WHERE a.incident = ? ORDER BY a.entry LIMIT 1000", (number,))
+    ]
+    moments = [
+        _moment(entry)
+        for number in whole
+        for entry in journal.entries(connection, subject=f"incident:{number}", at_most=1000)
+    ]
+    moments.sort(key=lambda moment: moment.at_ms)  # stable: within one incident the journal's order stays
+    clips = [_clip(found) for number in whole for found in _rows(connection, _CLIPS, (number,))]
     return IncidentDetail(
         **dict(shown), alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts], clips=clips, timeline=moments
     )
@@ -110,6 +124,8 @@ def _incident(connection: sqlite3.Connection, row: sqlite3.Row) -> Incident:
         box_xyxy=(row["x1"], row["y1"], row["x2"], row["y2"]), acknowledged_by=row["acknowledged_by"],
         acknowledged_at_ms=row["acknowledged_at_ms"], closed_by=row["closed_by"], closed_at_ms=row["closed_at_ms"],
         disposition=row["disposition"], note=row["note"], quarantined=bool(row["is_quarantined"]),
+        level=row["level"], quiet=row["quiet"], returned=row["retracted_count"] >= row["alert_count"],
+        merged_into=row["merged_into"], parts=sorted(int(part) for part in (row["parts"] or "").split(",") if part),
         hops=_hops(first[0] if first else None, row["to_node_ms"]),
     )  # fmt: skip
 
@@ -124,6 +140,7 @@ def _alert(row: sqlite3.Row, to_node_ms: int | None) -> Alert:
         header_monotonic_ms=row["header_monotonic_ms"], received_wall_ms=row["received_wall_ms"],
         received_monotonic_ms=row["received_monotonic_ms"], committed_monotonic_ms=row["committed_monotonic_ms"],
         via=row["via"].hex(), path=row["path"], snapshot_url=_snapshot_url(row["snapshot"]),
+        retracted_at_ms=row["retracted_at_ms"], retraction=row["retraction"],
         hops=_hops(row, to_node_ms),
     )  # fmt: skip
 
@@ -159,9 +176,29 @@ def _moment(entry: Entry) -> Moment:
         elif entry.kind in {"incident-acknowledged", "incident-closed"}:
             act = facts.decode(entry.payload, IncidentAct)
             detail = ": ".join(part for part in (act.disposition or act.role, act.note) if part)
+        elif entry.kind in {"incident-notified-again", "acknowledgement-expired", "incident-annunciated"}:
+            detail = facts.decode(entry.payload, IncidentStep).reason
+        elif entry.kind in {"incident-merged", "incident-unmerged"}:
+            merger = facts.decode(entry.payload, Merger)
+            detail = f"{merger.incident} {'into' if entry.kind == 'incident-merged' else 'out of'} {merger.into}"
     except JournalDamaged as error:  # the checker says so too; the rest of the timeline is still worth seeing
         detail = str(error)
     return Moment(at_ms=entry.at_ms, what=entry.kind, who=entry.actor, detail=detail)
+
+
+def shelves(connection: sqlite3.Connection) -> list[ShelfRow]:
+    """What is on the shelf now."""
+    return [
+        ShelfRow(id=shelf.id, node=_node_name(connection, shelf.node), camera=shelf.camera, label=shelf.label,
+                 reason=shelf.reason, by=shelf.by, at_ms=shelf.at_ms, until_ms=shelf.until_ms,
+                 covers_flash=shelf.covers_flash, agreed_by=shelf.agreed_by)
+        for shelf in shelving.open_shelves(connection)
+    ]  # fmt: skip
+
+
+def _node_name(connection: sqlite3.Connection, node_id: bytes) -> NodeName:
+    row = connection.execute("SELECT name, site FROM node WHERE id = ?", (node_id,)).fetchone() or ("", "")
+    return NodeName(id=node_id.hex(), name=row[0], site=row[1])
 
 
 def nodes(connection: sqlite3.Connection, clock: Clock, node_id: bytes | None = None) -> Iterator[Node]:
@@ -192,5 +229,7 @@ def render(connection: sqlite3.Connection, event: Event, clock: Clock) -> str | 
             return incident(connection, int(event.subject)).model_dump_json()
         except NotFound:
             return None
+    if event.kind == "shelves":
+        return ShelfList(shelves=shelves(connection)).model_dump_json()
     found = next(nodes(connection, clock, bytes.fromhex(event.subject)), None)
     return None if found is None else found.model_dump_json()

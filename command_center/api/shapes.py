@@ -70,6 +70,15 @@ class Incident(Shape):
     disposition: str | None
     note: str
     quarantined: bool
+    level: int
+    """Notified again so far: 0 not, 1 again, 2 second position, 3 supervisor."""
+    quiet: str
+    """Why it is listed and not annunciated: shelved, or flood; empty if it is."""
+    returned: bool
+    """Its node took every alert of it back."""
+    merged_into: int | None
+    parts: list[int]
+    """Incidents that people merged into this one."""
     hops: Hops
 
 
@@ -99,6 +108,8 @@ class Alert(Shape):
     via: str
     path: str
     snapshot_url: str | None
+    retracted_at_ms: int | None
+    retraction: str
     hops: Hops
 
 
@@ -204,8 +215,78 @@ class Close(Shape):
     """Compare-and-set, and what it was."""
 
     version: int
-    disposition: Literal["false_alarm", "handled", "duplicate", "test"]
+    disposition: Literal[
+        "false_alarm", "handled", "gone_on_arrival", "building_secure", "duplicate", "cancelled", "test"
+    ]
     note: str = ""
+
+
+class Merge(Shape):
+    """Compare-and-set, and the incident that it is part of."""
+
+    version: int
+    into: int
+
+
+class Unmerge(Shape):
+    """Compare-and-set."""
+
+    version: int
+
+
+class ShelveSource(Shape):
+    """Keep a source silent."""
+
+    node: str
+    camera: str
+    label: str = ""
+    """Empty: everything that the camera sees."""
+    reason: str
+    minutes: float
+    covers_flash: bool = False
+    """Takes a second person."""
+
+
+class ShelfRow(Shape):
+    """A source that is silent now."""
+
+    id: int
+    node: NodeName
+    camera: str
+    label: str
+    reason: str
+    by: str
+    at_ms: int
+    until_ms: int
+    covers_flash: bool
+    agreed_by: str | None
+
+
+class ShelfList(Shape):
+    """Everything on the shelf."""
+
+    shelves: list[ShelfRow]
+
+
+class QualityRow(Shape):
+    """What people made of the alarms of one camera, label and model."""
+
+    node: NodeName
+    camera: str
+    label: str
+    model_sha256_prefix: str
+    incidents: int
+    real: int
+    not_real: int
+    precision: float | None
+    """Real of those that say so; null where none does."""
+    dispositions: dict[str, int]
+
+
+class QualityList(Shape):
+    """Every source with closed incidents, the least precise first."""
+
+    sources: list[QualityRow]
 
 
 class Conflict(Shape):

@@ -1,0 +1,182 @@
+"""What acts make of the rows of incidents: people's, and the centre's own. Rules are in ``incidents``; each act has its fact.
+
+Live and replay run the same functions, after and before the entry is written.
+"""
+
+import sqlite3
+
+from command_center import incidents
+from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Shelving
+from command_center.incident_store import load
+from command_center.incidents import Disposition, Incident
+from relay.envelope import Envelope
+from relay.kinds.retraction import Retraction
+from relay.precedence import Precedence
+
+
+def apply_acknowledge(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
+    """A person has seen an incident.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.acknowledge``.
+    """
+    changed = incidents.acknowledge(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms)
+    connection.execute(
+        "UPDATE incident SET version = ?, state = ?, acknowledged_by = ?, acknowledged_role = ?, acknowledged_at_ms = ? "
+        "WHERE id = ?",
+        (changed.version, changed.state.value, act.by, act.role, at_ms, act.incident),
+    )
+    return changed
+
+
+def apply_close(connection: sqlite3.Connection, act: IncidentAct, at_ms: int) -> Incident:
+    """A person closed an incident.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.close``.
+    """
+    changed = incidents.close(load(connection, act.incident), version=act.version, by=act.by, at_ms=at_ms,
+                              disposition=Disposition(act.disposition))  # fmt: skip
+    connection.execute(
+        "UPDATE incident SET version = ?, state = ?, closed_by = ?, closed_at_ms = ?, disposition = ?, note = ? WHERE id = ?",
+        (changed.version, changed.state.value, act.by, at_ms, act.disposition, act.note, act.incident),
+    )
+    return changed
+
+
+def apply_expiry(connection: sqlite3.Connection, step: IncidentStep, at_ms: int) -> Incident:
+    """An acknowledgement expired.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.expire_acknowledgement``.
+    """
+    changed = incidents.expire_acknowledgement(load(connection, step.incident))
+    connection.execute(
+        "UPDATE incident SET version = ?, state = ?, acknowledged_by = NULL, acknowledged_role = NULL, "
+        "acknowledged_at_ms = NULL, level = 0, quiet = '', announced_at_ms = ? WHERE id = ?",
+        (changed.version, changed.state.value, at_ms, step.incident),
+    )
+    return changed
+
+
+def apply_notified(connection: sqlite3.Connection, step: IncidentStep, at_ms: int) -> None:
+    """Nobody has acknowledged it: it was notified again, at a higher level."""
+    connection.execute(
+        "UPDATE incident SET level = ?, announced_at_ms = ? WHERE id = ? AND level < ?",
+        (step.level, at_ms, step.incident, step.level),
+    )
+
+
+def apply_annunciated(connection: sqlite3.Connection, step: IncidentStep, at_ms: int) -> None:
+    """What was held back is held back no longer."""
+    connection.execute("UPDATE incident SET quiet = '', announced_at_ms = ? WHERE id = ?", (at_ms, step.incident))
+
+
+def apply_merge(connection: sqlite3.Connection, merger: Merger) -> Incident:
+    """An incident became part of another; what was part of it goes along.
+
+    Raises:
+        NotFound, LostRace, NotPossible: see ``incidents.merge``.
+    """
+    into = load(connection, merger.into)
+    changed = incidents.merge(load(connection, merger.incident), into, version=merger.version)
+    connection.execute(
+        "UPDATE incident SET version = ?, merged_into = ? WHERE id = ?", (changed.version, into.id, changed.id)
+    )
+    connection.execute("UPDATE incident SET merged_into = ? WHERE merged_into = ?", (into.id, changed.id))
+    return changed
+
+
+def apply_unmerge(connection: sqlite3.Connection, merger: Merger) -> Incident:
+    """An incident stands by itself again.
+
+    Raises:
+        NotFound, LostRace: see ``incidents.unmerge``.
+    """
+    changed = incidents.unmerge(load(connection, merger.incident), version=merger.version)
+    connection.execute(
+        "UPDATE incident SET version = ?, merged_into = NULL WHERE id = ?", (changed.version, changed.id)
+    )
+    return changed
+
+
+def merged_in(connection: sqlite3.Connection, incident_id: int) -> list[int]:
+    """The incidents that are part of this one."""
+    return [
+        row[0]
+        for row in connection.execute("SELECT id FROM incident WHERE merged_into = ? ORDER BY id", (incident_id,))
+    ]
+
+
+def apply_shelved(connection: sqlite3.Connection, entry_id: int, shelving: Shelving, at_ms: int) -> list[int]:
+    """A source went on the shelf; returns the incidents that fell silent. FLASH ones do only when a second person agrees."""
+    connection.execute(
+        "INSERT INTO shelf VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        (entry_id, shelving.node, shelving.camera, shelving.label, shelving.reason, shelving.by, at_ms,
+         shelving.until_ms, shelving.covers_flash),
+    )  # fmt: skip
+    return _hush(connection, entry_id, Precedence.IMMEDIATE)
+
+
+def apply_agreed(connection: sqlite3.Connection, shelving: Shelving) -> list[int]:
+    """The second person: FLASH is on the shelf, too. Returns the incidents that fell silent."""
+    connection.execute("UPDATE shelf SET agreed_by = ? WHERE id = ?", (shelving.by, shelving.shelf))
+    return _hush(connection, shelving.shelf, Precedence.FLASH)
+
+
+def apply_unshelved(connection: sqlite3.Connection, shelving: Shelving, at_ms: int) -> list[int]:
+    """A source came off the shelf: what waits is annunciated now. Returns those incidents."""
+    connection.execute("UPDATE shelf SET ended_at_ms = ? WHERE id = ? AND ended_at_ms IS NULL", (at_ms, shelving.shelf))
+    rows = connection.execute(
+        """UPDATE incident SET quiet = '', announced_at_ms = ? WHERE quiet = 'shelved' AND state <> 'closed' AND EXISTS
+           (SELECT 1 FROM shelf s WHERE s.id = ? AND s.node = incident.node AND s.camera = incident.camera
+            AND s.label IN ('', incident.label)) RETURNING id""",
+        (at_ms, shelving.shelf),
+    )
+    return [row[0] for row in rows]
+
+
+def _hush(connection: sqlite3.Connection, shelf_id: int, most_urgent: Precedence) -> list[int]:
+    rows = connection.execute(
+        """UPDATE incident SET quiet = 'shelved' WHERE state = 'unacknowledged' AND precedence >= ? AND EXISTS
+           (SELECT 1 FROM shelf s WHERE s.id = ? AND s.node = incident.node AND s.camera = incident.camera
+            AND s.label IN ('', incident.label)) RETURNING id""",
+        (most_urgent, shelf_id),
+    )
+    return [row[0] for row in rows]
+
+
+def shelf_over(
+    connection: sqlite3.Connection, node: bytes, camera: str, label: str, precedence: Precedence
+) -> int | None:
+    """The shelf that keeps such an alarm silent, if there is one."""
+    row = connection.execute(
+        "SELECT id FROM shelf WHERE node = ? AND camera = ? AND label IN ('', ?) AND ended_at_ms IS NULL "
+        "AND (? > 0 OR (covers_flash AND agreed_by IS NOT NULL)) LIMIT 1",
+        (node, camera, label, precedence),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def annunciated_lately(connection: sqlite3.Connection, now_ms: int, window_ms: int) -> list[tuple[bytes, str]]:
+    """(node, camera) of each incident below FLASH that was annunciated in the window before now, centre's wall clock."""
+    return connection.execute(
+        "SELECT node, camera FROM incident WHERE announced_at_ms > 0 AND precedence > 0 AND announced_at_ms BETWEEN ? AND ?",
+        (now_ms - window_ms, now_ms),
+    ).fetchall()
+
+
+def apply_retraction(
+    connection: sqlite3.Connection, envelope: Envelope, body: Retraction, stored: EnvelopeStored
+) -> int | None:
+    """A node takes back one of its own alerts; returns the incident, None if it has no such alert or took it back already."""
+    row = connection.execute(
+        "UPDATE alert SET retracted_at_ms = ?, retraction = ? WHERE id = ? AND node = ? AND retracted_at_ms IS NULL "
+        "RETURNING incident",
+        (stored.received_wall_ms, ": ".join(part for part in (body.ground.name.lower(), body.note) if part),
+         body.alert_id, envelope.header.origin),
+    ).fetchone()  # fmt: skip
+    if row is None:
+        return None
+    connection.execute("UPDATE incident SET retracted_count = retracted_count + 1 WHERE id = ?", (row[0],))
+    return int(row[0])

@@ -1,0 +1,119 @@
+"""What the centre does about incidents without being asked, once a second: the rules are in ``annunciation``.
+
+* A FLASH that nobody acknowledges is notified again, at the second position, at the supervisor's.
+* An acknowledgement after which nothing happens expires.
+* What flood control held back is annunciated as room comes back.
+* A shelf whose time is over ends.
+
+Durations count on this process's monotonic clock from the moment that it saw the state begin; the level reached is in the row,
+so that a restart goes on from it.
+"""
+
+import sqlite3
+from typing import Final
+
+from command_center import annunciation, event_feed, facts, incident_acts, journal
+from command_center.config import IncidentConfig
+from command_center.facts import IncidentStep
+from command_center.metrics import Metrics
+from command_center.shelving import Shelves
+from relay.clock import Clock
+from relay.precedence import Precedence
+
+_AT_ONCE: Final = 500
+_Row = tuple[int, int, int, int]
+
+
+class Watch:
+    """Remembers since when each incident has been as it is. ``due`` reads, ``act`` writes; both on a database thread."""
+
+    def __init__(self, *, clock: Clock, metrics: Metrics, shelves: Shelves, limits: IncidentConfig) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._shelves = shelves
+        self._limits = limits
+        self._since_ms: dict[tuple[int, str, int], int] = {}
+        """Monotonic ms by incident, state and version."""
+
+    def is_due(self, connection: sqlite3.Connection) -> bool:
+        """Whether ``act`` would do anything. Also where new states are first seen."""
+        return bool(self._due(connection) or self._releasable(connection) or self._shelves.due(connection))
+
+    def act(self, connection: sqlite3.Connection) -> None:
+        """Do it, journalled, in the caller's transaction."""
+        for incident_id, level in self._due(connection):
+            if level:
+                self._step(connection, "incident-notified-again", IncidentStep(incident=incident_id, level=level,
+                           reason=annunciation.LEVELS[level]))  # fmt: skip
+            else:
+                self._step(connection, "acknowledgement-expired", IncidentStep(incident=incident_id,
+                           reason="nothing followed the acknowledgement"))  # fmt: skip
+        for incident_id in self._releasable(connection):
+            self._step(
+                connection, "incident-annunciated", IncidentStep(incident=incident_id, reason="the flood is over")
+            )
+        self._metrics.count("shelves_ended", self._shelves.end_due(connection))
+
+    def _due(self, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+        """(incident, level to reach), level 0: its acknowledgement expires."""
+        now_ms = self._clock.monotonic_ms()
+        # Each state by itself: an unacknowledged one that is quiet is not in anybody's ear, so it can't be notified again.
+        waiting: list[_Row] = connection.execute(
+            "SELECT id, version, precedence, level FROM incident WHERE state = 'unacknowledged' AND precedence = 0 AND "
+            "quiet = '' AND is_quarantined = 0 AND merged_into IS NULL AND retracted_count < alert_count "
+            "AND level < ? ORDER BY id LIMIT ?",
+            (len(annunciation.LADDER_S), _AT_ONCE),
+        ).fetchall()
+        taken: list[_Row] = connection.execute(
+            "SELECT id, version, precedence, level FROM incident WHERE state = 'acknowledged' AND precedence <= 1 AND "
+            "merged_into IS NULL AND is_quarantined = 0 ORDER BY id LIMIT ?",
+            (_AT_ONCE * 20,),
+        ).fetchall()
+        since: dict[tuple[int, str, int], int] = {}
+        due: list[tuple[int, int]] = []
+        for incident_id, version, precedence, level in waiting:
+            key = (incident_id, "waiting", version)
+            started_ms = now_ms - round(annunciation.waited_at(level) * 1000)
+            since[key] = self._since_ms.get(key, started_ms)
+            wanted = annunciation.level_due(Precedence(precedence), (now_ms - since[key]) / 1000)
+            if wanted > level:
+                due.append((incident_id, wanted))
+        for incident_id, version, precedence, _ in taken:
+            key = (incident_id, "taken", version)
+            since[key] = self._since_ms.get(key, now_ms)
+            lasts_s = annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence(precedence)]
+            if now_ms - since[key] >= lasts_s * 1000:
+                due.append((incident_id, 0))
+        self._since_ms = since
+        return due
+
+    def _releasable(self, connection: sqlite3.Connection) -> list[int]:
+        """Held back by flood control, and there is room again: the most urgent and oldest first."""
+        held = connection.execute(
+            "SELECT id, node, camera, precedence FROM incident WHERE quiet = 'flood' AND state = 'unacknowledged' "
+            "AND merged_into IS NULL ORDER BY precedence, id LIMIT ?",
+            (_AT_ONCE,),
+        ).fetchall()
+        if not held:
+            return []
+        recent = incident_acts.annunciated_lately(connection, self._clock.wall_ms(), annunciation.WINDOW_MS)
+        released: list[int] = []
+        for incident_id, node, camera, precedence in held:
+            if not annunciation.is_flood(Precedence(precedence), recent, (node, camera), most=self._limits.flood_most,
+                                         most_of_one=self._limits.flood_most_of_one):  # fmt: skip
+                recent.append((node, camera))
+                released.append(incident_id)
+        return released
+
+    def _step(self, connection: sqlite3.Connection, kind: str, step: IncidentStep) -> None:
+        now = self._clock.wall_ms()
+        if kind == "acknowledgement-expired":
+            incident_acts.apply_expiry(connection, step, now)
+        elif kind == "incident-notified-again":
+            incident_acts.apply_notified(connection, step, now)
+        else:
+            incident_acts.apply_annunciated(connection, step, now)
+        journal.append(connection, at_ms=now, kind=kind, actor="center", subject=f"incident:{step.incident}",
+                       payload=facts.encode(step))  # fmt: skip
+        event_feed.note(connection, "incident", step.incident)
+        self._metrics.count(kind.replace("-", "_"))
