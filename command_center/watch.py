@@ -84,6 +84,7 @@ class Watch:
             lasts_s = annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence(precedence)]
             if now_ms - since[key] >= lasts_s * 1000:
                 due.append((incident_id, 0))
+        self._metrics.count("states_watched", len(since.keys() - self._since_ms.keys()))
         self._since_ms = since
         return due
 

@@ -4,6 +4,6 @@ The way of an alert: ``emitter`` or ``station.put`` → ``spool`` → ``schedule
 the way back: ``receipt`` → ``settler``. ``relay/DESIGN.md`` states the invariants.
 """
 
-from relay.emitter import EmitRequest, Emitted, Emitter
+from relay.emitter import EmitRequest, Emitted, Emitter, RetractRequest
 
-__all__ = ["EmitRequest", "Emitted", "Emitter"]
+__all__ = ["EmitRequest", "Emitted", "Emitter", "RetractRequest"]

@@ -17,7 +17,7 @@ from rich.table import Table
 from relay import courier, door, enrollment, log
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
-from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter
+from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
 from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
 from relay.precedence import Precedence
@@ -163,6 +163,18 @@ def emit(
         request = EmitRequest(label=label, camera=camera, zone=zone, confidence=confidence, precedence=precedence,
                               snapshot=_read_snapshot(snapshot))  # fmt: skip
         print(msgspec.json.encode(Emitter(state).emit(request)).decode())
+
+
+@app.command()
+def retract(
+    alert_id: Annotated[str, typer.Argument(help="The id that `emit` printed.")],
+    state: StateOption,
+    note: Annotated[str, typer.Option(help="Why, for the dispatchers, at most 200 letters.")] = "",
+) -> None:
+    """Take back an alert that this machine raised; prints the retraction's id once it is durable."""
+    with one_clear_line():
+        request = RetractRequest(alert_id=alert_id, note=note)
+        print(msgspec.json.encode(Emitter(state).retract(request)).decode())
 
 
 MediumArgument = Annotated[Path, typer.Argument(help="Where the stick is mounted; any folder will do.")]

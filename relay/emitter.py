@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,6 +23,7 @@ from relay.identity import Identity
 from relay.kinds import body, chunk
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.exhibit import Exhibit, ExhibitItem
+from relay.kinds.retraction import Ground, Retraction
 from relay.precedence import Precedence
 from relay.spool import Draft, Spool, Spooled
 
@@ -60,6 +61,35 @@ class EmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         said = Alert(label=self.label, camera=self.camera, zone=self.zone, confidence=self.confidence,
                      box_xyxy=self.box_xyxy, rule=Rule.EMITTED, age_ms=self.age_ms)  # fmt: skip
         return Draft(kind=Kind.ALERT, precedence=precedence, body=said.encode(), peer_sealing_key=sealing_key)
+
+
+class RetractRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another program takes back an alert that it raised here."""
+
+    alert_id: str
+    """As ``Emitted`` gave it, hexadecimal."""
+    note: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    ground: str = "operator"
+
+    def draft(self, sealing_key: bytes) -> Draft:
+        """The retraction to spool: IMMEDIATE, because somebody may be on the way.
+
+        Raises:
+            Malformed: not an alert's id, or an unknown ground.
+        """
+        try:
+            alert_id = bytes.fromhex(self.alert_id)
+        except ValueError:
+            alert_id = b""
+        if len(alert_id) != 32:
+            raise Malformed(f"expected an alert's id, 64 hexadecimal digits, found {self.alert_id[:80]!r}")
+        try:
+            ground = Ground[self.ground.upper()]
+        except KeyError:
+            known = ", ".join(item.name.lower() for item in Ground)
+            raise Malformed(f"expected a ground among {known}, found {self.ground!r}") from None
+        said = body.encode(Retraction(alert_id=alert_id, ground=ground, note=self.note))
+        return Draft(kind=Kind.RETRACTION, precedence=Precedence.IMMEDIATE, body=said, peer_sealing_key=sealing_key)
 
 
 class Emitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,34 +139,57 @@ class Emitter:
         Raises:
             OperatorError: not enrolled, spool full, or a field outside its bounds.
         """
+        return self._ask(
+            "emit", request, lambda custody, connection, key: _put_alert(custody, connection, key, request)
+        )
+
+    def retract(self, request: RetractRequest) -> Emitted:
+        """Take back an alert that this machine raised; the retraction is durable when this returns.
+
+        Whether there is such an alert, and whether it is this node's, is the centre's to judge.
+
+        Raises:
+            OperatorError: not enrolled, spool full, or a field outside its bounds.
+        """
+        return self._ask(
+            "retract", request, lambda custody, connection, key: custody.put(connection, request.draft(key))
+        )
+
+    def _ask(
+        self, verb: str, request: msgspec.Struct, put: Callable[[Spool, sqlite3.Connection, bytes], Spooled]
+    ) -> Emitted:
         deadline_s = time.monotonic() + _BUSY_DEADLINE_S
         while True:
             try:
-                return msgspec.json.decode(door.ask(self._state_dir, "emit", request), type=Emitted)
+                return msgspec.json.decode(door.ask(self._state_dir, verb, request), type=Emitted)
             except NetworkError:
                 try:
-                    return self._emit_offline(request)
+                    return self._put_offline(put)
                 except SpoolBusy:  # the station is starting or stopping: its door opens, or its lock is free, shortly
                     if time.monotonic() > deadline_s:
                         raise
 
-    def _emit_offline(self, request: EmitRequest) -> Emitted:
+    def _put_offline(self, put: Callable[[Spool, sqlite3.Connection, bytes], Spooled]) -> Emitted:
         identity = Identity.load(self._state_dir / "identity.key")
         authority = Enrollment.load(self._state_dir).authority
-        clock = SystemClock()
-        custody = Spool(identity=identity, clock=clock)
+        custody = Spool(identity=identity, clock=SystemClock())
         parts: dict[str, Sequence[str]] = {"spool": spool.SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA}
 
-        def put(connection: sqlite3.Connection) -> Spooled:
+        def work(connection: sqlite3.Connection) -> Spooled:
             custody.start(connection)
-            spooled = custody.put(connection, request.alert_draft(authority.sealing_key))
-            if request.snapshot:
-                for draft in snapshot_drafts(
-                    request.snapshot, alert_id=spooled.envelope.id, sealing_key=authority.sealing_key,
-                    captured_wall_ms=clock.wall_ms(), captured_monotonic_ms=clock.monotonic_ms(),
-                ):  # fmt: skip
-                    custody.put(connection, draft)
-            return spooled
+            return put(custody, connection, authority.sealing_key)
 
         with contextlib.closing(Database.open(self._state_dir / "spool.sqlite", parts=parts)) as database:
-            return emitted(database.run_blocking(put))
+            return emitted(database.run_blocking(work))
+
+
+def _put_alert(custody: Spool, connection: sqlite3.Connection, sealing_key: bytes, request: EmitRequest) -> Spooled:
+    spooled = custody.put(connection, request.alert_draft(sealing_key))
+    if request.snapshot:
+        clock = SystemClock()
+        for draft in snapshot_drafts(
+            request.snapshot, alert_id=spooled.envelope.id, sealing_key=sealing_key,
+            captured_wall_ms=clock.wall_ms(), captured_monotonic_ms=clock.monotonic_ms(),
+        ):  # fmt: skip
+            custody.put(connection, draft)
+    return spooled

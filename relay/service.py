@@ -10,7 +10,7 @@ import msgspec
 
 from relay import courier, limits
 from relay.door import Verb
-from relay.emitter import EmitRequest, Emitted, emitted, snapshot_drafts
+from relay.emitter import EmitRequest, Emitted, RetractRequest, emitted, snapshot_drafts
 from relay.errors import Malformed, SpoolFull
 from relay.header import Kind
 from relay.kinds import body
@@ -91,6 +91,19 @@ def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
     return emit
 
 
+def retract_verb(station: Station) -> Verb:
+    """The door's ``retract``: takes back an alert that was raised here."""
+
+    async def retract(raw: msgspec.Raw) -> Emitted:
+        try:
+            request = msgspec.json.decode(raw, type=RetractRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(f"expected the fields of a retraction: {error}") from error
+        return emitted(await station.put(request.draft(station.authority.sealing_key)))
+
+    return retract
+
+
 def carrying_verbs(station: Station) -> Mapping[str, Verb]:
     """What any station answers at its door, the centre's too: its status, and carrying by hand."""
 
@@ -112,7 +125,7 @@ def carrying_verbs(station: Station) -> Mapping[str, Verb]:
 
 def station_verbs(station: Station) -> Mapping[str, Verb]:
     """What a relay or a node answers at its door."""
-    return {**carrying_verbs(station), "emit": emit_verb(station)}
+    return {**carrying_verbs(station), "emit": emit_verb(station), "retract": retract_verb(station)}
 
 
 def _read_nothing(connection: sqlite3.Connection) -> None:

@@ -27,6 +27,14 @@ def test_everything_arrives_in_order_after_the_relay_was_away(tmp_path: Path) ->
         by_entry = [alert["id"] for alert in sorted(shown, key=lambda alert: int(alert["entry"]))]
         assert by_entry == ids, "journal order is not the order in which they were raised"
         wait_until_answered(household.node_dir, set(ids))
+        household._command(
+            "alert-relay", "retract", ids[3], "--state", str(household.node_dir), "--note", "a car backfired"
+        )
+        deadline = time.monotonic() + 20
+        while not (taken_back := [alert for alert in dispatcher.alerts() if alert["retracted_at_ms"]]):
+            assert time.monotonic() < deadline, "the retraction did not arrive"
+            time.sleep(0.1)
+        assert [(alert["id"], alert["retraction"]) for alert in taken_back] == [(ids[3], "operator: a car backfired")]
 
 
 def test_a_node_that_nobody_hears_acts_locally_and_is_heard_later(tmp_path: Path) -> None:

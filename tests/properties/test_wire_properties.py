@@ -24,6 +24,7 @@ from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.retraction import Retraction
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
@@ -182,6 +183,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "passport": lambda data: passport.verify(data, AUTHORITY_IDENTITY.signing_key),
     "alert": alert.decode,
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
+    "retraction": lambda data: body.decode(data, Retraction),
     "exhibit": lambda data: body.decode(data, Exhibit),
     "chunk": lambda data: body.decode(data, Chunk),
     "heartbeat": lambda data: body.decode(data, Heartbeat),

@@ -25,6 +25,7 @@ from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit, ExhibitItem
 from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth
+from relay.kinds.retraction import Ground, Retraction
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
@@ -64,6 +65,8 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             label="twelve bytes", camera="camera-00012", zone="зона-001", confidence=1.0, box_xyxy=(1.0, 1.0, 1.0, 1.0),
             rule=Rule.TAMPER, track=65535, age_ms=(1 << 32) - 1, model_sha256_prefix=b"\xff" * 4, salt=b"\xff" * 8,
         ).encode()),
+        "retraction": (Kind.RETRACTION, Precedence.FLASH, body.encode(Retraction(
+            salt=SALT, alert_id=b"a" * 32, ground=Ground.SECOND_STAGE, note="an umbrella"))),
         "exhibit": (Kind.EXHIBIT, Precedence.PRIORITY, body.encode(Exhibit(salt=SALT, alert_id=b"a" * 32, items=(
             ExhibitItem(media_type="image/jpeg", sha256=hashlib.sha256(picture).digest(), size_bytes=len(picture),
                         chunk_bytes=4096, width_px=1280, height_px=720, captured_wall_ms=WALL_MS,

@@ -16,10 +16,20 @@ from relay.kinds.alert import decode as decode_alert
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.retraction import Retraction
 from relay.ranges import RangeSet
 from tests.vectors.make_vectors import AUTHORITY_IDENTITY, CAMERA, CENTER, FOLDER_DIR, SERIES, files, make_all
 
-ENVELOPES = ["alert", "alert_largest", "exhibit", "chunk", "heartbeat", "acknowledgement", "roster_envelope"]
+ENVELOPES = [
+    "alert",
+    "alert_largest",
+    "exhibit",
+    "chunk",
+    "heartbeat",
+    "acknowledgement",
+    "retraction",
+    "roster_envelope",
+]
 BODIES: dict[str, Callable[[bytes], object]] = {
     "alert": decode_alert,
     "alert_largest": decode_alert,
@@ -27,6 +37,7 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "chunk": lambda data: body.decode(data, Chunk),
     "heartbeat": lambda data: body.decode(data, Heartbeat),
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
+    "retraction": lambda data: body.decode(data, Retraction),
     "roster_envelope": lambda data: body.decode(data, roster.Roster),
 }
 
