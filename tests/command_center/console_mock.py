@@ -48,6 +48,7 @@ class MockCenter:
     nodes: dict[str, Record] = field(default_factory=dict)
     events: list[tuple[int, str, Record]] = field(default_factory=list)
     pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    shelves: list[Record] = field(default_factory=list)
     timelines: dict[int, list[Record]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
@@ -207,6 +208,10 @@ class _Handler(BaseHTTPRequestHandler):
                 i for i in self.center.incidents.values() if query.get("state") == "all" or i["state"] != "closed"
             ]
             self._answer(HTTPStatus.OK, {"watermark": self.center.watermark, "incidents": listed})
+        elif path == "/api/v1/shelves":
+            self._answer(HTTPStatus.OK, {"shelves": self.center.shelves})
+        elif path.startswith("/api/v1/clips/"):
+            self._picture(path.rpartition("/")[2])
         elif path == "/api/v1/nodes":
             self._answer(HTTPStatus.OK, {"nodes": list(self.center.nodes.values())})
         elif path == "/api/v1/events":
@@ -227,12 +232,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "sign in first"})
         elif self.headers.get("X-Heard-CSRF") != CSRF:
             self._answer(HTTPStatus.FORBIDDEN, {"detail": "the X-Heard-CSRF header is missing or wrong"})
+        elif path == "/api/v1/shelves":
+            self._shelve(body)
         else:
             _, number, verb = path.rsplit("/", 2)
             self._act(int(number), verb, body)
 
     def do_DELETE(self) -> None:
-        self._asked()
+        path, _ = self._asked()
+        if path.startswith("/api/v1/shelves/"):
+            self.center.shelves = [
+                shelf for shelf in self.center.shelves if str(shelf["id"]) != path.rpartition("/")[2]
+            ]
+            self.center.publish("shelves", {"shelves": self.center.shelves})
+            self._answer(HTTPStatus.OK, {"shelves": self.center.shelves})
+            return
         self.center.sessions.clear()
         self._answer(HTTPStatus.NO_CONTENT, None)
 
@@ -262,12 +276,31 @@ class _Handler(BaseHTTPRequestHandler):
             cookie = f"heard_session={session}; HttpOnly; SameSite=Strict; Path=/"
             self._answer(HTTPStatus.OK, SESSION, {"Set-Cookie": cookie})
 
+    def _shelve(self, body: Record) -> None:
+        node = {"id": body["node"], "name": "harbor-01", "site": "Harbor"}
+        shelf = {"id": len(self.center.shelves) + 1, "by": USERNAME, "at_ms": now_ms(), "agreed_by": None, "node": node,
+                 "until_ms": now_ms() + body.pop("minutes") * 60_000}  # fmt: skip
+        self.center.shelves.append(body | shelf)
+        self.center.publish("shelves", {"shelves": self.center.shelves})
+        for number, incident in self.center.incidents.items():
+            if incident["label"] == body["label"] and incident["precedence"] != "FLASH":
+                self.center.change_incident(number, quiet="shelved")
+        self._answer(HTTPStatus.CREATED, {"shelves": self.center.shelves})
+
     def _act(self, number: int, verb: str, body: Record) -> None:
         incident = self.center.incidents[number]
         if body["version"] != incident["version"]:
             self._answer(HTTPStatus.CONFLICT, {"detail": "somebody else was first", "incident": incident})
         elif verb == "acknowledge":
             self._answer(HTTPStatus.OK, self.center.acknowledge(number, USERNAME))
+        elif verb == "merge":
+            into = self.center.incidents[body["into"]]
+            self.center.change_incident(body["into"], parts=[*into.get("parts", []), number])
+            self._answer(HTTPStatus.OK, self.center.change_incident(number, merged_into=body["into"]))
+        elif verb == "unmerge":
+            into = self.center.incidents[incident["merged_into"]]
+            self.center.change_incident(into["id"], parts=[part for part in into["parts"] if part != number])
+            self._answer(HTTPStatus.OK, self.center.change_incident(number, merged_into=None))
         else:
             facts = {"disposition": body["disposition"], "note": body["note"], "closed_by": USERNAME}
             self._answer(HTTPStatus.OK, self.center.change_incident(number, state="closed", **facts))

@@ -45,6 +45,40 @@ export class Actions {
   }
 
   /**
+   * @param {Incident} incident
+   * @param {number} into
+   */
+  merge(incident, into) {
+    return this.#carryOut(incident, "Merging…", "Not merged.", (version) => this.#api.merge(incident.id, version, into), (now) => now.state !== "closed" && !now.merged_into);
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} version
+   */
+  async unmerge(id, version) {
+    try {
+      this.onIncident(await this.#api.unmerge(id, version));
+    } catch (error) {
+      this.#tell(id, `Not taken out. ${error instanceof Error ? error.message : ""}`, "problem");
+    }
+  }
+
+  /**
+   * Does something about the shelf; a refusal is told in the center's words.
+   *
+   * @param {number|null} id The incident at hand.
+   * @param {() => Promise<unknown>} act
+   */
+  async shelf(id, act) {
+    try {
+      await act();
+    } catch (error) {
+      this.#tell(id ?? 0, `Not done. ${error instanceof Error ? error.message : ""}`, "problem");
+    }
+  }
+
+  /**
    * Sends with the version held. A refusal may only mean that another alert of the same incident came in meanwhile:
    * then the person's decision still stands, and it goes out again with the version that the center told.
    *

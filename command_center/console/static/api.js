@@ -97,6 +97,45 @@ export class Api {
   }
 
   /**
+   * @param {number} id
+   * @param {number} version
+   * @param {number} into
+   * @returns {Promise<Incident>}
+   */
+  merge(id, version, into) {
+    return this.#call("POST", `/incidents/${id}/merge`, { version, into });
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} version
+   * @returns {Promise<Incident>}
+   */
+  unmerge(id, version) {
+    return this.#call("POST", `/incidents/${id}/unmerge`, { version });
+  }
+
+  /** @returns {Promise<{shelves: import("./types.js").Shelf[]}>} */
+  shelves() {
+    return this.#call("GET", "/shelves");
+  }
+
+  /** @param {import("./types.js").Shelving} shelving */
+  shelve(shelving) {
+    return this.#call("POST", "/shelves", shelving);
+  }
+
+  /** @param {number} id */
+  agreeToShelf(id) {
+    return this.#call("POST", `/shelves/${id}/agree`, {});
+  }
+
+  /** @param {number} id */
+  endShelf(id) {
+    return this.#call("DELETE", `/shelves/${id}`);
+  }
+
+  /**
    * Opens the event stream after an event id; the caller reads the body.
    *
    * @param {number} after

@@ -1,5 +1,5 @@
 // @ts-check
-/** How an incident ended: four dispositions, one key each, and a note. */
+/** How an incident ended: the dispositions, one key each, and a note. Those with a number are APCO's common codes. */
 
 import { element } from "./element.js";
 
@@ -8,8 +8,11 @@ import { element } from "./element.js";
 /** @type {readonly [Disposition, string, string][]} */
 const DISPOSITIONS = [
   ["handled", "Handled", "it was real and somebody dealt with it"],
-  ["false_alarm", "False alarm", "nothing of the kind was there"],
-  ["duplicate", "Duplicate", "another incident covers it"],
+  ["false_alarm", "False alarm", "APCO 17: nothing of the kind was there"],
+  ["gone_on_arrival", "Gone on arrival", "APCO 14: nobody was there any more"],
+  ["building_secure", "Building secure", "APCO 20: looked at, nothing found"],
+  ["duplicate", "Duplicate", "APCO 22: another incident covers it"],
+  ["cancelled", "Cancelled", "APCO 32: before anybody arrived"],
   ["test", "Test", "raised on purpose"],
 ];
 
@@ -31,7 +34,7 @@ export class CloseForm {
       return choice;
     });
     this.element = element("div", { class: "close-form", role: "group", "aria-label": "Close with disposition" },
-      element("p", { class: "close-lead" }, "Close as… press 1 to 4, Esc to leave it open"),
+      element("p", { class: "close-lead" }, "Close as… press 1 to 7, Esc to leave it open"),
       element("div", { class: "choices" }, ...this.#choices),
       element("label", { for: "close-note", class: "visually-hidden" }, "Note for the journal"), this.#note);
     this.element.hidden = true;

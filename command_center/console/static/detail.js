@@ -1,13 +1,16 @@
 // @ts-check
 /** The pane of the selected incident: picture, facts, who owns the delay, timeline, and what can be done. */
 
+import { Clips } from "./clips.js";
 import { CloseForm } from "./close_form.js";
 import { byId, element, setText } from "./element.js";
 import { duration, isKnown, percent, place, plural, timeElement, words } from "./format.js";
 import { hopBar } from "./hop_bar.js";
 import { warnings } from "./incident_row.js";
+import { MergeForm } from "./merge_form.js";
 import { Picture } from "./picture.js";
 import { precedenceMark } from "./precedence.js";
+import { ShelveForm } from "./shelve_form.js";
 
 /** @typedef {import("./types.js").Incident} Incident */
 
@@ -26,6 +29,11 @@ export class Detail {
   #notice = element("p", { class: "notice", role: "status" });
   #acknowledge = element("button", { type: "button", class: "button primary", "aria-keyshortcuts": "a" }, "Acknowledge ", element("kbd", {}, "a"));
   #closing = element("button", { type: "button", class: "button", "aria-keyshortcuts": "c" }, "Close… ", element("kbd", {}, "c"));
+  #merging = element("button", { type: "button", class: "button quiet", "aria-keyshortcuts": "g" }, "Merge… ", element("kbd", {}, "g"));
+  #shelving = element("button", { type: "button", class: "button quiet", "aria-keyshortcuts": "s" }, "Shelve… ", element("kbd", {}, "s"));
+  #returned = element("p", { class: "returned", role: "status" });
+  #parts = element("div", { class: "parts" });
+  #clips = new Clips();
   #facts = element("dl", { class: "facts" });
   #hops = element("div", {});
   #timeline = element("ol", { class: "timeline" });
@@ -36,17 +44,26 @@ export class Detail {
   constructor(clock) {
     this.#clock = clock;
     this.closeForm = new CloseForm();
+    this.mergeForm = new MergeForm(clock);
+    this.shelveForm = new ShelveForm();
+    /** @type {() => Incident[]} */
+    this.others = () => [];
+    /** @type {(id: number) => void} */
+    this.onUnmerge = () => {};
     /** @type {(id: number) => void} */
     this.onAcknowledge = () => {};
     this.onBack = () => {};
     this.#acknowledge.addEventListener("click", () => this.#incident && this.onAcknowledge(this.#incident.id));
     this.#closing.addEventListener("click", () => this.toggleCloseForm());
     this.#back.addEventListener("click", () => this.onBack());
+    this.#merging.addEventListener("click", () => this.toggleMergeForm());
+    this.#shelving.addEventListener("click", () => this.toggleShelveForm());
     this.#content = element("div", { class: "detail-content" },
       element("header", { class: "detail-head" }, this.#back, this.#mark, this.#title, this.#number),
       this.#place,
-      element("div", { class: "actions" }, this.#state, element("div", { class: "buttons" }, this.#acknowledge, this.#closing)),
-      this.closeForm.element, this.#notice, this.#picture.element,
+      element("div", { class: "actions" }, this.#state, element("div", { class: "buttons" }, this.#acknowledge, this.#closing, this.#merging, this.#shelving)),
+      this.#returned,
+      this.closeForm.element, this.mergeForm.element, this.shelveForm.element, this.#notice, this.#parts, this.#picture.element, this.#clips.element,
       element("div", { class: "detail-columns" },
         element("section", {}, element("h3", {}, "Facts"), this.#facts),
         element("section", {}, element("h3", {}, "Who owns the delay?"), this.#hops)),
@@ -56,7 +73,20 @@ export class Detail {
   }
 
   get isClosing() {
-    return !this.closeForm.element.hidden;
+    return this.#forms.some((form) => !form.element.hidden);
+  }
+
+  get #forms() {
+    return [this.closeForm, this.mergeForm, this.shelveForm];
+  }
+
+  hideForms() {
+    for (const form of this.#forms) form.hide();
+  }
+
+  /** @param {number} at Which of the open form's choices, from 0. */
+  choose(at) {
+    for (const form of this.#forms) if (!form.element.hidden) form.choose(at);
   }
 
   /** @param {Incident|null|undefined} incident */
@@ -66,7 +96,7 @@ export class Detail {
     this.#content.hidden = !incident;
     this.#nothing.hidden = !!incident;
     if (isOther) {
-      this.closeForm.hide();
+      this.hideForms();
       this.notice("");
       this.#pane.scrollTop = 0;
     }
@@ -83,7 +113,11 @@ export class Detail {
     this.#picture.show(incident);
     this.#acknowledge.hidden = incident.state !== "unacknowledged";
     this.#closing.hidden = incident.state === "closed";
-    if (incident.state === "closed") this.closeForm.hide();
+    this.#merging.hidden = this.#shelving.hidden = incident.state === "closed";
+    if (incident.state === "closed") this.hideForms();
+    setText(this.#returned, incident.returned && incident.state !== "closed" ? "Taken back: the camera's node has retracted every alert of this incident. Look before you send anybody." : "");
+    this.#showParts(incident);
+    this.#clips.show(incident.clips ?? []);
     this.#showFacts(incident);
     this.#showTimeline(incident);
     this.#showHops(incident);
@@ -110,9 +144,40 @@ export class Detail {
   }
 
   toggleCloseForm() {
-    if (!this.#incident || this.#incident.state === "closed") return;
-    if (this.isClosing) this.closeForm.hide();
-    else this.closeForm.show(this.#incident.id);
+    const incident = this.#toggled(this.closeForm);
+    if (incident) this.closeForm.show(incident.id);
+  }
+
+  toggleMergeForm() {
+    const incident = this.#toggled(this.mergeForm);
+    if (incident) this.mergeForm.show(incident, this.others());
+  }
+
+  toggleShelveForm() {
+    const incident = this.#toggled(this.shelveForm);
+    if (incident) this.shelveForm.show(incident);
+  }
+
+  /**
+   * Closes every form; gives the incident if the form is to be opened now.
+   *
+   * @param {{element: HTMLElement}} form
+   */
+  #toggled(form) {
+    const wasOpen = !form.element.hidden;
+    this.hideForms();
+    return wasOpen || !this.#incident || this.#incident.state === "closed" ? null : this.#incident;
+  }
+
+  /** @param {Incident} incident */
+  #showParts(incident) {
+    const parts = incident.parts ?? [];
+    this.#parts.hidden = parts.length === 0;
+    this.#parts.replaceChildren(...parts.map((part) => {
+      const take = element("button", { type: "button", class: "button quiet" }, `Take incident ${part} out`);
+      take.addEventListener("click", () => this.onUnmerge(part));
+      return take;
+    }));
   }
 
   /** @param {Incident} incident @param {number|null} waitingMs */

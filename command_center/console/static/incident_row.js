@@ -8,6 +8,9 @@ import { precedenceMark } from "./precedence.js";
 
 /** @typedef {import("./types.js").Incident} Incident */
 
+/** What the center calls the steps of re-notification. */
+export const LEVELS = ["", "again", "second position", "supervisor"];
+
 /**
  * What to know about the row beyond what was seen: a tag, and what it means.
  *
@@ -18,6 +21,11 @@ export function warnings(incident) {
   /** @type {[string, string][]} */
   const found = [];
   if (incident.quarantined) found.push(["quarantined", "The node is in quarantine: kept and shown, not annunciated."]);
+  if (incident.quiet === "shelved") found.push(["shelved", "People keep this source silent for a while: kept and shown, not sounded."]);
+  if (incident.quiet === "flood") found.push(["held back", "More alarms came than a person can take in: kept and shown; it sounds as soon as there is room."]);
+  if (incident.returned && incident.state !== "closed") found.push(["taken back", "The camera's node has taken every alert of this incident back."]);
+  if (incident.level && incident.state === "unacknowledged") found.push([LEVELS[incident.level] ?? "again", "Nobody has acknowledged it in time: it was notified again."]);
+  if (incident.parts?.length) found.push([`+ ${incident.parts.length}`, `Incidents merged into this one: ${incident.parts.join(", ")}.`]);
   if (words(incident.clock_quality) === "unset") found.push(["clock unset", "The node's clock was never set: times and ages are the center's."]);
   return found;
 }
@@ -47,8 +55,8 @@ export class IncidentRow {
     this.acknowledge = element("button", { type: "button", class: "button acknowledge", tabindex: "-1", "aria-keyshortcuts": "a" }, "Acknowledge ", element("kbd", {}, "a"));
     this.element = element("li", { class: "row", "data-incident": incident.id },
       this.#mark, this.#picture.element,
-      element("div", { class: "row-body" }, this.open, this.#facts),
-      element("div", { class: "row-time" }, this.#age, this.#since, this.#tags),
+      element("div", { class: "row-body" }, this.open, this.#facts, this.#tags),
+      element("div", { class: "row-time" }, this.#age, this.#since),
       element("div", { class: "row-end" }, this.#state, this.acknowledge, this.#notice));
     this.update(incident);
   }
@@ -61,11 +69,14 @@ export class IncidentRow {
     this.element.dataset.precedence = incident.precedence;
     this.element.dataset.state = incident.state;
     this.element.classList.toggle("quarantined", incident.quarantined);
+    this.element.classList.toggle("silent", !!incident.quiet);
     this.#picture.show(incident);
     setText(this.#label, words(incident.label));
     setText(this.#place, place(incident));
     const tags = warnings(incident);
-    if (this.#tags.children.length !== tags.length) this.#tags.replaceChildren(...tags.map(([tag, meaning]) => element("span", { class: "tag", title: meaning }, tag)));
+    const shown = tags.map(([tag]) => tag).join();
+    if (this.#tags.dataset.shown !== shown) this.#tags.replaceChildren(...tags.map(([tag, meaning]) => element("span", { class: "tag", title: meaning }, tag)));
+    this.#tags.dataset.shown = shown;
     this.open.setAttribute("aria-label", `${incident.precedence}: ${words(incident.label)}, ${place(incident)}, ${incident.state}${tags.map(([tag]) => `, ${tag}`).join("")}`);
     this.#since.replaceChildren(timeElement(incident.first_alert_at_ms));
     this.acknowledge.hidden = incident.state !== "unacknowledged";

@@ -37,21 +37,31 @@ export class Incidents {
     return id === null ? undefined : this.#byId.get(id);
   }
 
+  /** Those that stand by themselves: what is merged into another is shown with it. */
   all() {
-    return [...this.#byId.values()];
+    return [...this.#byId.values()].filter((incident) => !incident.merged_into);
   }
 
   /** Those that nobody has seen yet and that may be annunciated. */
   unacknowledged() {
-    return this.all().filter((incident) => incident.state === "unacknowledged" && !incident.quarantined);
+    return this.all().filter((incident) => incident.state === "unacknowledged" && isAnnunciated(incident));
   }
+}
+
+/**
+ * Whether people are to hear of it: not in quarantine, not shelved, not held back in a flood, not part of another.
+ *
+ * @param {Incident} incident
+ */
+export function isAnnunciated(incident) {
+  return !incident.quarantined && !incident.quiet && !incident.merged_into;
 }
 
 /** @param {Incident} incident */
 function place(incident) {
   if (incident.state === "closed") return 3;
   if (incident.state === "acknowledged") return 2;
-  return incident.quarantined ? 1 : 0;
+  return isAnnunciated(incident) ? 0 : 1;
 }
 
 /**

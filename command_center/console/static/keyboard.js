@@ -44,7 +44,7 @@ export class Keyboard {
   #write() {
     const done = element("button", { type: "button", class: "button primary" }, "Done");
     done.addEventListener("click", () => this.#dialog.close());
-    const rows = [...this.#shortcuts.map(({ shown, does }) => [shown, does]), ["1 … 4", "Choose a disposition while closing"], ["Esc", "Leave the menu, the filter, the details"]];
+    const rows = [...this.#shortcuts.map(({ shown, does }) => [shown, does]), ["1 … 9", "Choose in the open form"], ["Esc", "Leave the menu, the filter, the details"]];
     this.#dialog.append(element("div", { class: "keys-content" },
       element("h2", { id: "keys-title" }, "Keys"),
       element("dl", {}, ...rows.flatMap(([shown, does]) => [element("dt", {}, ...shown.split(" ").map((key) => (key === "…" ? key : element("kbd", {}, key)))), element("dd", {}, does)])),

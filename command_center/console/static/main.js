@@ -8,11 +8,14 @@ import { Api, ApiFailure } from "./api.js";
 import { Detail } from "./detail.js";
 import { byId, inputById, setText } from "./element.js";
 import { Fleet } from "./fleet.js";
-import { localTime, percent, place, utcTime, words } from "./format.js";
+import { connectForms } from "./forms.js";
+import { localTime, utcTime } from "./format.js";
+import { hear } from "./hearing.js";
 import { Incidents } from "./incidents.js";
 import { Keyboard } from "./keyboard.js";
 import { Queue } from "./queue.js";
 import { ServerClock } from "./server_clock.js";
+import { Shelves } from "./shelves.js";
 import { SignIn } from "./sign_in.js";
 import { SoundBanner } from "./sound_banner.js";
 import { EventStream } from "./stream.js";
@@ -35,6 +38,7 @@ class Console {
   #queue = new Queue(this.#incidents, this.#clock);
   #detail = new Detail(this.#clock);
   #fleet = new Fleet(this.#clock);
+  #shelves = new Shelves(this.#clock);
   #stream = new EventStream(this.#api);
   #actions = new Actions(this.#api, this.#clock);
   #signIn = new SignIn(this.#api, this.#sound);
@@ -94,16 +98,8 @@ class Console {
     this.#queue.onOpen = () => document.body.classList.add("detail-open");
     this.#queue.onAcknowledge = (id) => this.#acknowledge(id);
     this.#detail.onAcknowledge = (id) => this.#acknowledge(id);
-    this.#detail.onBack = () => document.body.classList.remove("detail-open");
-    this.#detail.closeForm.onClose = (id, disposition, note) => {
-      const incident = this.#incidents.get(id);
-      if (incident) void this.#actions.close(incident, disposition, note);
-    };
+    connectForms({ incidents: this.#incidents, queue: this.#queue, detail: this.#detail, shelves: this.#shelves, actions: this.#actions, api: this.#api });
     this.#actions.onIncident = (incident) => this.#takeIncident(incident);
-    this.#actions.onNotice = (id, text, tone) => {
-      this.#queue.notice(id, text);
-      if (id === this.#queue.selectedId) this.#detail.notice(text, tone);
-    };
   }
 
   #connectKeys() {
@@ -112,6 +108,8 @@ class Console {
       { keys: ["k", "ArrowUp"], shown: "k ↑", does: "Previous incident", act: () => this.#queue.move(-1) },
       { keys: ["a"], shown: "a", does: "Acknowledge the selected incident", act: () => this.#acknowledge(this.#queue.selectedId) },
       { keys: ["c"], shown: "c", does: "Close it, with a disposition", act: () => this.#detail.toggleCloseForm() },
+      { keys: ["g"], shown: "g", does: "Merge it into another incident", act: () => this.#detail.toggleMergeForm() },
+      { keys: ["s"], shown: "s", does: "Shelve its source for a while", act: () => this.#detail.toggleShelveForm() },
       { keys: ["n"], shown: "n", does: "Bring in what is new and go to the first unacknowledged", act: () => this.#queue.goToNewest() },
       { keys: ["/"], shown: "/", does: "Filter", act: () => inputById("filter").focus() },
       { keys: ["m"], shown: "m", does: "Mute or unmute alarms", act: () => this.#sound.toggleMute() },
@@ -120,8 +118,9 @@ class Console {
       isActive: () => this.#isSignedIn,
       onEscape: () => this.#escape(),
       onDigit: (digit) => {
-        if (this.#detail.isClosing) this.#detail.closeForm.choose(digit - 1);
-        return this.#detail.isClosing;
+        const isOpen = this.#detail.isClosing;
+        this.#detail.choose(digit - 1);
+        return isOpen;
       },
     });
     byId("help").addEventListener("click", () => keyboard.showHelp());
@@ -133,6 +132,7 @@ class Console {
 
   /** @param {import("./types.js").Session} session */
   async #enter(session) {
+    this.#shelves.session = session;
     await this.#load();
     this.#isSignedIn = true;
     localStorage.setItem(SIGNED_IN_KEY, "yes");
@@ -169,7 +169,8 @@ class Console {
 
   /** Everything anew from the center, then the stream from that moment on. */
   async #load() {
-    const [{ watermark, incidents }, { nodes }] = await Promise.all([this.#api.incidents(this.#showsAll ? "all" : "open"), this.#api.nodes()]);
+    const [{ watermark, incidents }, { nodes }, { shelves }] = await Promise.all([this.#api.incidents(this.#showsAll ? "all" : "open"), this.#api.nodes(), this.#api.shelves()]);
+    this.#shelves.replace(shelves);
     const selected = this.#queue.selectedId;
     this.#askedNodesAt = performance.now();
     this.#incidents.replace(incidents);
@@ -199,6 +200,7 @@ class Console {
   /** @param {string} name @param {any} value */
   #take(name, value) {
     if (name === "incident") this.#takeIncident(value);
+    if (name === "shelves") this.#shelves.replace(value.shelves);
     if (name === "node") {
       this.#clock.heard(value.last_heard_at_ms);
       this.#fleet.take(value);
@@ -209,12 +211,10 @@ class Console {
   #takeIncident(incident) {
     if (!Number.isSafeInteger(incident?.id) || !incident.node) throw new Error(`expected an incident with id and node, found ${JSON.stringify(incident)}`);
     this.#clock.heard(incident.last_alert_at_ms);
+    const held = this.#incidents.get(incident.id);
     const taken = this.#incidents.take(incident);
     if (taken === "old") return;
-    if (taken === "new" && incident.state === "unacknowledged" && !incident.quarantined) {
-      this.#sound.alert(incident.precedence);
-      announce(`New ${incident.precedence}: ${words(incident.label)}, ${place(incident)}, ${percent(incident.confidence)}`, { isUrgent: incident.precedence === "FLASH" });
-    }
+    hear(incident, taken === "new" ? undefined : held, this.#sound);
     this.#changedIds.add(incident.id);
     if (this.#changedIds.size === 1) setTimeout(() => this.#showChanges(), SHOW_WITHIN_MS);
   }
@@ -260,7 +260,7 @@ class Console {
   }
 
   #escape() {
-    if (this.#detail.isClosing) this.#detail.closeForm.hide();
+    if (this.#detail.isClosing) this.#detail.hideForms();
     else if (inputById("filter").value || document.activeElement === inputById("filter")) {
       inputById("filter").value = "";
       this.#queue.filter("");
@@ -283,6 +283,7 @@ class Console {
     if (performance.now() - this.#touchedAt > DESK_RESTS_MS && !this.#detail.isClosing) this.#queue.followNewest();
     this.#detail.tick();
     this.#fleet.tick();
+    this.#shelves.tick();
     this.#showSummary();
     if (this.#sound.state === "muted") this.#soundBanner.refresh();
     this.#sound.tick(this.#incidents.unacknowledged().some((incident) => incident.precedence === "FLASH"));

@@ -3,7 +3,7 @@
  * The shapes of the command center's HTTP API as the console reads them. Times are milliseconds since 1970 UTC.
  *
  * @typedef {"FLASH"|"IMMEDIATE"|"PRIORITY"|"ROUTINE"|"BULK"} Precedence
- * @typedef {"false_alarm"|"handled"|"duplicate"|"test"} Disposition
+ * @typedef {"false_alarm"|"handled"|"gone_on_arrival"|"building_secure"|"duplicate"|"cancelled"|"test"} Disposition
  *
  * @typedef {object} Session
  * @property {string} username
@@ -38,6 +38,12 @@
  * @property {string|null} acknowledged_by
  * @property {number|null} acknowledged_at_ms
  * @property {boolean} quarantined
+ * @property {number} [level] Notified again so far: 1 again, 2 second position, 3 supervisor.
+ * @property {""|"shelved"|"flood"} [quiet]
+ * @property {boolean} [returned]
+ * @property {number|null} [merged_into]
+ * @property {number[]} [parts]
+ * @property {ClipFacts[]} [clips]
  * @property {Hops} hops
  * @property {Disposition|null} [disposition]
  * @property {string|null} [closed_by]
@@ -53,6 +59,32 @@
  * @property {string} [label]
  * @property {string|null} [snapshot_url]
  * @property {number[]} [box_xyxy]
+ *
+ * @typedef {object} ClipFacts
+ * @property {string} sha256
+ * @property {number} size_bytes
+ * @property {number} begins_at_ms
+ * @property {string|null} url
+ *
+ * @typedef {object} Shelving
+ * @property {string} node
+ * @property {string} camera
+ * @property {string} label
+ * @property {string} reason
+ * @property {number} minutes
+ * @property {boolean} covers_flash
+ *
+ * @typedef {object} Shelf
+ * @property {number} id
+ * @property {{id: string, name: string, site: string}} node
+ * @property {string} camera
+ * @property {string} label
+ * @property {string} reason
+ * @property {string} by
+ * @property {number} at_ms
+ * @property {number} until_ms
+ * @property {boolean} covers_flash
+ * @property {string|null} agreed_by
  *
  * @typedef {object} TimelineEntry
  * @property {number} at_ms
