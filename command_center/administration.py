@@ -9,13 +9,16 @@ import msgspec
 from command_center import accounts, enrollments, fleet, ingest, journal
 from command_center.accounts import UserRole
 from command_center.api import queries
+from command_center.callbacks import office as callback_office
 from command_center.commands import (
+    CallbackCommand,
     Command,
     NodeApprove,
     NodeInvite,
     NodeList,
     NodeStanding,
     Outcome,
+    OwnCommand,
     Status,
     UserAdd,
     UserDisable,
@@ -58,11 +61,16 @@ class Administration:
         Raises:
             BadRequest, NotFound: it can't be done, and why.
         """
-        outcome = await self._perform(command)
+        if isinstance(command, CallbackCommand):
+            outcome = await self._database.run(
+                lambda c: callback_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
+            )
+        else:
+            outcome = await self._perform(command)
         self._after_commit()
         return outcome
 
-    async def _perform(self, command: Command) -> Outcome:
+    async def _perform(self, command: OwnCommand) -> Outcome:
         match command:
             case UserAdd():
                 return await self._user_add(command)

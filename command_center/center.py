@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from nacl.signing import SigningKey
 
 from command_center import (
     admin_door,
@@ -25,6 +26,8 @@ from command_center.administration import Administration
 from command_center.api import queries
 from command_center.api.app import create_app
 from command_center.blobs import BlobStore, WrongHash
+from command_center.callbacks import writer as callback_writer
+from command_center.callbacks.postman import Postman
 from command_center.config import CenterConfig
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
@@ -126,6 +129,10 @@ async def open_center(
         shelves = Shelves(database=station.database, clock=clock, after_commit=bell.ring,
                           most_ms=round(config.incidents.shelving_most_h * 3_600_000))  # fmt: skip
         watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents)
+        url = config.url or web_server.url_of(socket)
+        key = SigningKey(await station.database.run(callback_writer.set_up))
+        postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
+                          after_commit=bell.ring)  # fmt: skip
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
@@ -134,10 +141,9 @@ async def open_center(
             dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
                               after_commit=bell.ring),
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            shelves=shelves, station_gauges=lambda: _gauges(station),
+            shelves=shelves, postman=postman, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
-        url = config.url or web_server.url_of(socket)
         office = Administration(
             database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=station.publish_roster,
             after_commit=bell.ring, running=lambda: _running_figures(station, url),
@@ -152,6 +158,7 @@ async def open_center(
         members.start(
             _every(_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch), "incidents"), "incident watch"
         )
+        members.start(postman.run(), "callbacks")
         members.start(_every(_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services), "housekeeping"), "housekeeping")
         await stack.enter_async_context(open_door(state.root_dir, carrying_verbs(station)))
         await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))

@@ -19,8 +19,13 @@ import typer
 from command_center import accounts, admin_door, check, web_server
 from command_center.accounts import Passwords
 from command_center.administration import Administration
+from command_center.callbacks import signing
 from command_center.center import open_center
 from command_center.commands import (
+    CallbackAdd,
+    CallbackDead,
+    CallbackList,
+    CallbackRemove,
     Command,
     NodeApprove,
     NodeInvite,
@@ -44,8 +49,10 @@ from relay.kinds.roster import Roster
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
 user = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
+callback = typer.Typer(no_args_is_help=True, help="Field units and systems that are told.")
 app.add_typer(user, name="user")
 app.add_typer(node, name="node")
+app.add_typer(callback, name="callback")
 
 State = Annotated[
     Path, typer.Option("--state", envvar="HEARD_STATE", help="Folder that holds this centre.", show_default="./state")
@@ -299,6 +306,51 @@ def node_quarantine(name: str, state: State = _DEFAULT_STATE, reason: Reason = "
 def node_reinstate(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
     """End a quarantine."""
     _show(_perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
+
+
+# ---------------------------------------------------------------------- callback
+
+
+@callback.command(name="add")
+def callback_add(
+    name: Annotated[str, typer.Argument(help="The unit or system.")],
+    url: Annotated[str, typer.Argument(help="Where it takes signed webhooks.")],
+    state: State = _DEFAULT_STATE,
+    secret_file: Annotated[Path | None, typer.Option(help="Its whsec_… secret: sign with HMAC, too.")] = None,
+    only_flash: Annotated[bool, typer.Option("--only-flash", help="Leave out what is less urgent.")] = False,
+    inside: Annotated[
+        bool, typer.Option("--inside", help="The address is in our own network, and that is meant.")
+    ] = False,
+) -> None:
+    """Tell somebody about incidents from now on."""
+    secret = None
+    if secret_file is not None:
+        try:
+            secret = signing.secret_of(secret_file.read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            raise OperatorError(f"can't use the secret in {secret_file}: {error}") from error
+    _show(_perform(state, CallbackAdd(name=name, url=url, secret=secret, only_flash=only_flash, may_be_inside=inside)))
+
+
+@callback.command(name="list")
+def callback_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+    """Show who is told, and the key that they check with."""
+    _show(_perform(state, CallbackList()), as_json=as_json)
+
+
+@callback.command(name="remove")
+def callback_remove(name: str, state: State = _DEFAULT_STATE) -> None:
+    """Tell somebody no more."""
+    _show(_perform(state, CallbackRemove(name=name)))
+
+
+@callback.command(name="dead")
+def callback_dead(
+    state: State = _DEFAULT_STATE, as_json: Json = False,
+    resend: Annotated[bool, typer.Option("--resend", help="Try all of them again.")] = False,
+) -> None:  # fmt: skip
+    """Show what could not be told."""
+    _show(_perform(state, CallbackDead(resend=resend)), as_json=as_json)
 
 
 # ---------------------------------------------------------------------- demo

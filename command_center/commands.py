@@ -54,13 +54,41 @@ class NodeStanding(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
     reason: str = ""
 
 
+class CallbackAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Tell somebody from now on."""
+
+    name: str
+    url: str
+    secret: bytes | None = None
+    only_flash: bool = False
+    may_be_inside: bool = False
+
+
+class CallbackList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Show who is told, and the key that they check with."""
+
+
+class CallbackRemove(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Tell somebody no more."""
+
+    name: str
+
+
+class CallbackDead(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Show what could not be told; with ``resend``, try all of it again."""
+
+    resend: bool = False
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """How the centre is."""
 
 
-Command = (
+CallbackCommand = CallbackAdd | CallbackList | CallbackRemove | CallbackDead
+OwnCommand = (
     UserAdd | UserList | UserDisable | NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
 )
+Command = OwnCommand | CallbackCommand
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 
 from command_center import event_feed, facts, fleet, incident_acts, incident_store, journal, timings
 from command_center.accounts import SignedIn
+from command_center.callbacks import answers
+from command_center.callbacks import store as callback_store
+from command_center.callbacks.answers import UnitState
+from command_center.errors import AccessDenied
 from command_center.facts import IncidentAct, Merger
 from command_center.fleet import Standing
 from command_center.incidents import Disposition, Incident, State
@@ -157,16 +161,56 @@ class Dispatch:
 
         self._announce(await self._database.run(work))
 
+    async def resend_callback(self, delivery_id: str, person: SignedIn) -> None:
+        """Try a dead callback again, now.
+
+        Raises:
+            AccessDenied: an auditor only looks.
+            NotFound, NotPossible: there is none, or it is not dead.
+        """
+        if not person.role.may_act:
+            raise AccessDenied(f"a {person.role.value} may look, not act", status=403)
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock.wall_ms()
+            callback_store.resend(connection, delivery_id, now)
+            journal.append(connection, at_ms=now, kind="callback-resent", actor=f"user:{person.username}",
+                           subject=f"delivery:{delivery_id}")  # fmt: skip
+
+        await self._database.run(work)
+        self._after_commit()
+
+    async def unit_answers(self, token: str, state: UnitState, note: str) -> None:
+        """A field unit says how far it is, by its callback's link; the camera's node is told, too.
+
+        Raises:
+            NotFound: the link is good for nothing.
+            NotPossible: the incident is closed.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            now = self._clock.wall_ms()
+            link = answers.link_of(connection, token, now)
+            answers.answer(connection, link, state, note, now)
+            if state.for_camera is None:
+                return []
+            alert_ids = incident_store.alert_ids(connection, link.incident.id)
+            return self._put(connection, link.incident, alert_ids, "field unit", now, state.for_camera)
+
+        self._announce(await self._database.run(work))
+        self._after_commit()
+
     def _put(
-        self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int
-    ) -> list[Spooled]:
+        self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int,
+        state: AnswerState = AnswerState.SEEN,
+    ) -> list[Spooled]:  # fmt: skip
         node = next(fleet.nodes(connection, self._clock, incident.place.node))
         if node.standing is Standing.REVOKED:
             return []  # it has no passport under which anybody would carry this to it
         is_flash = incident.precedence is Precedence.FLASH
         spooled: list[Spooled] = []
         for at in range(0, len(alert_ids), _IDS_IN_ONE):
-            body = Acknowledgement(alert_ids=tuple(alert_ids[at : at + _IDS_IN_ONE]), state=AnswerState.SEEN, role=role,
+            body = Acknowledgement(alert_ids=tuple(alert_ids[at : at + _IDS_IN_ONE]), state=state, role=role,
                                    acted_at_wall_ms=now)  # fmt: skip
             draft = Draft(
                 kind=Kind.ACKNOWLEDGEMENT, precedence=Precedence.FLASH if is_flash else Precedence.IMMEDIATE,

@@ -70,6 +70,15 @@ class Merger(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     role: str
 
 
+class UnitAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A field unit said how far it is."""
+
+    incident: int
+    unit: str
+    state: str
+    note: str = ""
+
+
 class Shelving(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A source was shelved, a second person agreed, or it came off the shelf."""
 

@@ -166,6 +166,12 @@ def annunciated_lately(connection: sqlite3.Connection, now_ms: int, window_ms: i
     ).fetchall()
 
 
+def subject_of_alert(connection: sqlite3.Connection, alert_id: bytes, node: bytes) -> str:
+    """The journal subject of a node's alert; empty if it has no such alert."""
+    row = connection.execute("SELECT incident FROM alert WHERE id = ? AND node = ?", (alert_id, node)).fetchone()
+    return "" if row is None else f"incident:{row[0]}"
+
+
 def apply_retraction(
     connection: sqlite3.Connection, envelope: Envelope, body: Retraction, stored: EnvelopeStored
 ) -> int | None:

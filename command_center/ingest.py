@@ -110,7 +110,8 @@ class Ingest:
         elif isinstance(body, Alert):
             self._take_alert(connection, arrival, body, stored)
         elif isinstance(body, Retraction):
-            entry = self._journal(connection, arrival, "retraction", stored)
+            subject = incident_acts.subject_of_alert(connection, body.alert_id, envelope.header.origin)
+            entry = self._journal(connection, arrival, "retraction", stored, subject=subject)
             for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
                 event_feed.note(connection, "incident", incident)
                 self._metrics.count("alerts_retracted")

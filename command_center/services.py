@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from command_center.accounts import Door
 from command_center.blobs import BlobStore
+from command_center.callbacks.postman import Postman
 from command_center.config import CenterConfig
 from command_center.dispatch import Dispatch
 from command_center.enrollments import Issuer
@@ -33,6 +34,7 @@ class Services:
     door: Door
     dispatch: Dispatch
     shelves: Shelves
+    postman: Postman
     feed: EventFeed
     blobs: BlobStore
     metrics: Metrics

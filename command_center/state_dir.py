@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from command_center import accounts, config, enrollments, facts, fleet, journal, view_schema
+from command_center.callbacks import store as callback_store
 from command_center.config import CenterConfig
 from command_center.enrollments import VALIDITY_MS, Issuer
 from command_center.errors import AlreadyInitialized, NotInitialized
@@ -33,6 +34,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "journal": journal.SCHEMA,
     "views": view_schema.SCHEMA,
     "accounts": accounts.SCHEMA,
+    "callbacks": callback_store.SCHEMA,
     "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}

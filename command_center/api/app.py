@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from command_center.api import (
+    callbacks,
     clips,
     enrollments,
     events,
@@ -19,6 +20,7 @@ from command_center.api import (
     session,
     shelves,
     snapshots,
+    unit_page,
 )
 from command_center.api.hardening import Hardening
 from command_center.errors import AccessDenied, ActionRefused, LostRace, NotFound, NotPossible
@@ -44,7 +46,21 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(NotPossible, _refused)
     app.add_exception_handler(LostRace, _refused)
     app.add_exception_handler(OperatorError, _unavailable)
-    for noun in (session, incidents, nodes, snapshots, clips, events, journal, enrollments, health, shelves, quality):
+    for noun in (
+        session,
+        incidents,
+        nodes,
+        snapshots,
+        clips,
+        events,
+        journal,
+        enrollments,
+        health,
+        shelves,
+        quality,
+        callbacks,
+        unit_page,
+    ):
         app.include_router(noun.router)
     app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")
     return app

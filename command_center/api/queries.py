@@ -18,10 +18,12 @@ from command_center.api.shapes import (
     NodePath,
     ShelfList,
     ShelfRow,
+    UnitWord,
 )
+from command_center.callbacks import answers
 from command_center.errors import JournalDamaged, NotFound
 from command_center.event_feed import Event
-from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger
+from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Remark, UnitAnswer
 from command_center.incident_store import number_of
 from command_center.journal import Entry
 from relay.clock import Clock, ClockQuality
@@ -100,7 +102,14 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
     moments.sort(key=lambda moment: moment.at_ms)  # stable: within one incident the journal's order stays
     clips = [_clip(found) for number in whole for found in _rows(connection, _CLIPS, (number,))]
     return IncidentDetail(
-        **dict(shown), alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts], clips=clips, timeline=moments
+        **dict(shown),
+        alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts],
+        clips=clips,
+        timeline=moments,
+        units=[
+            UnitWord(unit=unit, state=state, at_ms=at_ms)
+            for unit, state, at_ms in answers.latest(connection, incident_id)
+        ],
     )
 
 
@@ -178,6 +187,12 @@ def _moment(entry: Entry) -> Moment:
             detail = ": ".join(part for part in (act.disposition or act.role, act.note) if part)
         elif entry.kind in {"incident-notified-again", "acknowledgement-expired", "incident-annunciated"}:
             detail = facts.decode(entry.payload, IncidentStep).reason
+        elif entry.kind == "unit-answered":
+            said = facts.decode(entry.payload, UnitAnswer)
+            detail = ": ".join(part for part in (said.state.replace("_", " "), said.note) if part)
+        elif entry.kind in {"callback-delivered", "callback-dead"}:
+            told = facts.decode(entry.payload, Remark)
+            detail = f"{told.what} to {told.detail}"
         elif entry.kind in {"incident-merged", "incident-unmerged"}:
             merger = facts.decode(entry.payload, Merger)
             detail = f"{merger.incident} {'into' if entry.kind == 'incident-merged' else 'out of'} {merger.into}"

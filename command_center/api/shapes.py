@@ -140,6 +140,7 @@ class Moment(Shape):
 class IncidentDetail(Incident):
     """An incident with everything that belongs to it."""
 
+    units: list["UnitWord"]
     alerts: list[Alert]
     clips: list[Clip]
     timeline: list[Moment]
@@ -287,6 +288,51 @@ class QualityList(Shape):
     """Every source with closed incidents, the least precise first."""
 
     sources: list[QualityRow]
+
+
+class CallbackKey(Shape):
+    """``whpk_`` and the Ed25519 public key in base64, as Standard Webhooks writes it."""
+
+    public_key: str
+
+
+class CallbackReceiver(Shape):
+    """Somebody who is told."""
+
+    name: str
+    url: str
+    only_flash: bool
+    may_be_inside: bool
+    has_secret: bool
+    disabled_why: str
+
+
+class CallbackDelivery(Shape):
+    """One thing told to one receiver."""
+
+    id: str
+    receiver: str
+    event: str
+    incident: int
+    created_at_ms: int
+    attempts: int
+    next_at_ms: int
+    state: str
+    last_answer: str
+
+
+class CallbackDeliveries(Shape):
+    """The outbox."""
+
+    deliveries: list[CallbackDelivery]
+
+
+class UnitWord(Shape):
+    """The last word of a field unit about an incident."""
+
+    unit: str
+    state: str
+    at_ms: int
 
 
 class Conflict(Shape):

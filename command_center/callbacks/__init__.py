@@ -1,0 +1,1 @@
+"""Telling field units and other systems: a durable outbox, signed webhooks, and the units' answers."""

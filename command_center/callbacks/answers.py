@@ -1,0 +1,82 @@
+"""What a unit answers, by the link that its callback carried: journalled, shown, and told to the camera.
+
+The link is a capability: whoever has it may answer for that unit and incident, and nothing else, until it expires. Only
+its hash is kept. Opening the link changes nothing, so that a messenger's preview does not accept a job.
+"""
+
+import enum
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+
+from command_center import event_feed, facts, incident_store, journal
+from command_center.errors import NotFound, NotPossible
+from command_center.facts import UnitAnswer
+from command_center.incidents import Incident, State
+from relay.kinds.acknowledgement import AnswerState
+
+
+class UnitState(enum.Enum):
+    """What a unit may say."""
+
+    ACCEPTED = "accepted"
+    EN_ROUTE = "en_route"
+    ON_SCENE = "on_scene"
+    CLEAR = "clear"
+    UNABLE = "unable"
+
+    @property
+    def for_camera(self) -> AnswerState | None:
+        """What the camera's node is told; None: nothing that changes how far the people have got."""
+        return {UnitState.EN_ROUTE: AnswerState.DISPATCHED, UnitState.ACCEPTED: AnswerState.DISPATCHED,
+                UnitState.ON_SCENE: AnswerState.ON_SCENE}.get(self)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What a link is good for."""
+
+    receiver: str
+    incident: Incident
+
+
+def link_of(connection: sqlite3.Connection, token: str, now_ms: int) -> Link:
+    """What this link is good for.
+
+    Raises:
+        NotFound: for nothing: never given, expired, or its receiver was removed.
+    """
+    row = connection.execute(
+        "SELECT receiver, incident FROM capability WHERE token_sha256 = ? AND expires_at_ms > ?",
+        (hashlib.sha256(token.encode()).digest(), now_ms),
+    ).fetchone()
+    if row is None:
+        raise NotFound("this link is not good, or no longer: ask the command center for the incident")
+    return Link(receiver=row[0], incident=incident_store.load(connection, row[1]))
+
+
+def answer(connection: sqlite3.Connection, link: Link, state: UnitState, note: str, now_ms: int) -> None:
+    """Write down what the unit says. The caller tells the camera, in the same transaction.
+
+    Raises:
+        NotPossible: the incident is closed.
+    """
+    if link.incident.state is State.CLOSED:
+        raise NotPossible(f"incident {link.incident.id} is closed: there is nothing to answer any more")
+    fact = UnitAnswer(incident=link.incident.id, unit=link.receiver, state=state.value, note=note)
+    journal.append(connection, at_ms=now_ms, kind="unit-answered", actor=f"unit:{link.receiver}",
+                   subject=f"incident:{link.incident.id}", payload=facts.encode(fact))  # fmt: skip
+    event_feed.note(connection, "incident", link.incident.id)
+
+
+def latest(connection: sqlite3.Connection, incident_id: int) -> list[tuple[str, str, int]]:
+    """(unit, what it said last, when) of everybody who answered about an incident, in order of their first word."""
+    said: dict[str, tuple[str, int]] = {}
+    rows = connection.execute(
+        "SELECT payload, at_ms FROM entry WHERE subject = ? AND kind = 'unit-answered' ORDER BY id",
+        (f"incident:{incident_id}",),
+    )
+    for payload, at_ms in rows:
+        fact = facts.decode(payload, UnitAnswer)
+        said[fact.unit] = (fact.state, at_ms)
+    return [(unit, state, at_ms) for unit, (state, at_ms) in said.items()]

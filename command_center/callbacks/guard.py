@@ -1,0 +1,74 @@
+"""Where callbacks may go: a receiver's address must not lead the centre into its own network (SSRF).
+
+The name is resolved once, every address that it gives is judged, and the request goes to the address that was judged:
+a name that answers differently a moment later changes nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from command_center.errors import BadRequest
+
+
+class Forbidden(Exception):
+    """The address is not one that callbacks may go to; says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a request really goes."""
+
+    url: str
+    """With the judged address in place of the name."""
+    host: str
+    """For the Host header and the certificate."""
+
+
+def require_url(url: str) -> None:
+    """Refuse what can't be a receiver's URL.
+
+    Raises:
+        BadRequest: not an http or https URL, or one with a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadRequest(f"expected a URL such as https://units.example/heard, found {url!r}: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise BadRequest(f"expected a URL such as https://units.example/heard, found {url!r}")
+    if parts.username or parts.password:
+        raise BadRequest("expected a URL without user and password: requests are signed, the receiver checks that")
+
+
+async def target_of(url: str, *, may_be_inside: bool) -> Target:
+    """Resolve and judge.
+
+    Raises:
+        Forbidden: an address inside, where none is meant.
+        OSError: the name can't be resolved.
+    """
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if not may_be_inside and not _is_outside(address):
+            raise Forbidden(
+                f"{parts.hostname} leads to {address}, an address inside: if that is meant, add the receiver with --inside"
+            )
+    address = addresses[0]
+    bare = f"[{address}]" if ":" in address else address
+    host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+    return Target(url=parts._replace(netloc=f"{bare}:{port}").geturl(), host=host)
+
+
+def _is_outside(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global and not ip.is_multicast

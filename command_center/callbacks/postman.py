@@ -1,0 +1,154 @@
+"""Carries deliveries out: one task for each receiver, so that a slow or dead one delays nobody else.
+
+A request is signed anew each time (the timestamp is part of it), never follows a redirect, and reads nothing but the
+answer's status. 2xx is delivered; 410 means "never again" and disables the receiver; anything else goes down the ladder.
+"""
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+import structlog
+from nacl.signing import SigningKey
+
+from command_center import facts, journal
+from command_center.callbacks import guard, ladder, signing, store, writer
+from command_center.callbacks.guard import Forbidden
+from command_center.callbacks.store import Delivery, Receiver
+from command_center.facts import Remark
+from command_center.metrics import Metrics
+from command_center.readers import Readers
+from relay.clock import Clock
+from relay.crew import Crew, crew
+from relay.database import Database
+from relay.errors import OperatorError
+
+_log = structlog.get_logger("command_center.callbacks")
+TIMEOUT_S: Final = 15.0
+_LOOK_EVERY_S: Final = 0.5
+_GONE: Final = 410
+
+
+class Postman:
+    """Owns the tasks. ``run`` goes on for as long as the centre does."""
+
+    def __init__(self, *, database: Database, readers: Readers, clock: Clock, metrics: Metrics, key: SigningKey,
+                 base_url: str, after_commit: Callable[[], None]) -> None:  # fmt: skip
+        self._database = database
+        self._readers = readers
+        self._clock = clock
+        self._metrics = metrics
+        self._key = key
+        self._base_url = base_url.rstrip("/")
+        self._after_commit = after_commit
+        self._busy: set[str] = set()
+        self._dice = random.SystemRandom()
+
+    @property
+    def public_key(self) -> str:
+        """With which receivers check."""
+        return signing.public_text(self._key)
+
+    async def run(self) -> None:
+        """Turn journal entries into deliveries, and start a task for each receiver that has something due."""
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+        async with (
+            httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, limits=limits) as client,
+            crew() as members,
+        ):
+            while True:
+                try:
+                    await self._look(client, members)
+                except OperatorError as error:  # a full disk: it is all in the database, and looked at again
+                    self._metrics.count("callbacks_postponed")
+                    _log.error("callbacks postponed", error=str(error))
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _look(self, client: httpx.AsyncClient, members: Crew) -> None:
+        while await self._readers.run(writer.is_behind):
+            made = await self._database.run(
+                lambda connection: writer.catch_up(connection, base_url=self._base_url, now_ms=self._clock.wall_ms())
+            )
+            self._metrics.count("callbacks_made", made)
+        now_ms = self._clock.wall_ms()
+
+        def waiting(connection: sqlite3.Connection) -> list[Receiver]:
+            return [receiver for receiver in store.receivers(connection) if not receiver.disabled_why
+                    and store.due(connection, receiver.name, now_ms, ladder.LONGEST_MS) is not None]  # fmt: skip
+
+        for receiver in await self._readers.run(waiting):
+            if receiver.name not in self._busy:
+                self._busy.add(receiver.name)
+                members.start(self._serve(client, receiver), f"callbacks to {receiver.name}")
+
+    async def _serve(self, client: httpx.AsyncClient, receiver: Receiver) -> None:
+        """Send what is due, one after the other, until nothing is or one fails."""
+        try:
+            while True:
+                now_ms = self._clock.wall_ms()
+                delivery = await self._readers.run(
+                    lambda connection, now_ms=now_ms: store.due(connection, receiver.name, now_ms, ladder.LONGEST_MS)  # type: ignore[misc]
+                )
+                if delivery is None or not await self._deliver(client, receiver, delivery):
+                    return
+        except OperatorError as error:
+            self._metrics.count("callbacks_postponed")
+            _log.error("callback not noted, it will be sent again", receiver=receiver.name, error=str(error))
+        finally:
+            self._busy.discard(receiver.name)
+
+    async def _deliver(self, client: httpx.AsyncClient, receiver: Receiver, delivery: Delivery) -> bool:
+        status, answer, asked_s = await self._post(client, receiver, delivery)
+        is_delivered = 200 <= status < 300
+        wait_ms = (
+            None if is_delivered or status == _GONE else ladder.wait_ms(delivery.attempts + 1, self._dice, asked_s)
+        )
+        now_ms = self._clock.wall_ms()
+        state = "delivered" if is_delivered else "dead" if wait_ms is None else "pending"
+
+        def note(connection: sqlite3.Connection) -> None:
+            settled = None if state == "pending" else now_ms
+            connection.execute(
+                "UPDATE delivery SET attempts = attempts + 1, state = ?, last_answer = ?, next_at_ms = ?, settled_at_ms = ? "
+                "WHERE number = ? AND state = 'pending'",
+                (state, answer, now_ms + (wait_ms or 0), settled, delivery.number),
+            )
+            if status == _GONE:
+                connection.execute(
+                    "UPDATE receiver SET disabled_why = 'it answered 410: gone' WHERE name = ?", (receiver.name,)
+                )
+            if state != "pending":
+                journal.append(connection, at_ms=now_ms, kind=f"callback-{state}", actor="center",
+                               subject=f"incident:{delivery.incident}",
+                               payload=facts.encode(Remark(what=delivery.event, detail=f"{receiver.name}: {answer}")))  # fmt: skip
+
+        await self._database.run(note)
+        self._metrics.count(f"callbacks_{'failed' if state == 'pending' else state}")
+        if state != "delivered":
+            _log.warning("callback not taken", receiver=receiver.name, told=delivery.event, answer=answer, state=state)
+        self._after_commit()
+        return is_delivered
+
+    async def _post(
+        self, client: httpx.AsyncClient, receiver: Receiver, delivery: Delivery
+    ) -> tuple[int, str, float | None]:
+        """(HTTP status or 0, what came back in words, Retry-After in s)."""
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                target = await guard.target_of(receiver.url, may_be_inside=receiver.may_be_inside)
+                headers = signing.headers(self._key, receiver.secret, message_id=delivery.id,
+                                          at_s=self._clock.wall_ms() // 1000, body=delivery.body)  # fmt: skip
+                headers |= {"content-type": "application/json", "user-agent": "heard", "host": target.host}
+                extensions = {"sni_hostname": target.host.partition(":")[0]}
+                async with client.stream("POST", target.url, content=delivery.body, headers=headers,
+                                         extensions=extensions) as answer:  # fmt: skip
+                    asked = answer.headers.get("retry-after", "")
+                    return answer.status_code, f"HTTP {answer.status_code}", float(asked) if asked.isdigit() else None
+        except (Forbidden, OSError, httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
+            took_s = time.monotonic() - started_s
+            return 0, f"{type(error).__name__} after {took_s:.1f} s: {error}"[:300], None
