@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from command_center.api.app import create_app
 from command_center.blobs import BlobStore, WrongHash
 from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
+from command_center.certificates import Tls
 from command_center.config import CenterConfig
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
@@ -45,7 +47,7 @@ from command_center.views import BodyOpener
 from command_center.watch import Watch
 from relay.clock import Clock, SystemClock
 from relay.config import ListenConfig, StationConfig
-from relay.crew import crew
+from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.errors import OperatorError
 from relay.ids import NodeId
@@ -56,6 +58,7 @@ _log = structlog.get_logger("command_center")
 _FLEET_WATCHED_EVERY_S: Final = 1.0
 _WATCHED_EVERY_S: Final = 0.5
 _HOUSEKEEPING_EVERY_S: Final = 60.0
+_CERTIFICATE_EVERY_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,7 @@ async def open_center(
     async with contextlib.AsyncExitStack() as stack:
         socket = web_server.bind(http or config.http)
         stack.callback(socket.close)
+        tls = _encryption(config, state, socket.getsockname()[0], clock)
         station = await stack.enter_async_context(
             Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
                          clock=clock, database_name=DATABASE_NAME)
@@ -129,7 +133,7 @@ async def open_center(
         shelves = Shelves(database=station.database, clock=clock, after_commit=bell.ring,
                           most_ms=round(config.incidents.shelving_most_h * 3_600_000))  # fmt: skip
         watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents)
-        url = config.url or web_server.url_of(socket)
+        url = config.url or web_server.url_of(socket, is_tls=tls is not None)
         key = SigningKey(await station.database.run(callback_writer.set_up))
         postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
                           after_commit=bell.ring)  # fmt: skip
@@ -150,23 +154,44 @@ async def open_center(
         )  # fmt: skip
         station.on_answer(timings.answered)
         members = await stack.enter_async_context(crew())
-        members.start(feed.run(), "event feed")
-        members.start(timings.run(station.database, feed.wake), "timings")
-        members.start(_work_after_commits(services, bell), "work after commits")
-        members.start(_every(config.checkpoint_every_s, lambda: _checkpoint(services), "checkpoint"), "checkpoints")
-        members.start(_every(_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services), "fleet"), "fleet watch")
-        members.start(
-            _every(_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch), "incidents"), "incident watch"
-        )
-        members.start(postman.run(), "callbacks")
-        members.start(_every(_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services), "housekeeping"), "housekeeping")
+        _start_work(members, services, bell, timings, watch, tls)
         await stack.enter_async_context(open_door(state.root_dir, carrying_verbs(station)))
         await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))
-        await stack.enter_async_context(web_server.serve(create_app(services), socket))
+        await stack.enter_async_context(web_server.serve(create_app(services), socket, tls.context if tls else None))
         stack.callback(feed.close)
         bell.ring()  # what an earlier run left to do
         _log.info("command centre up", url=url, listening_on=list(station.listening_on))
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
+
+
+def _start_work(
+    members: Crew, services: Services, bell: _Bell, timings: Timings, watch: Watch, tls: Tls | None
+) -> None:
+    """Everything that goes on beside requests and arrivals."""
+    members.start(services.feed.run(), "event feed")
+    members.start(timings.run(services.database, services.feed.wake), "timings")
+    members.start(_work_after_commits(services, bell), "work after commits")
+    members.start(services.postman.run(), "callbacks")
+    every: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
+        "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
+        "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),
+        "incident watch": (_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch)),
+        "housekeeping": (_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services)),
+    }
+    if tls is not None:
+        every["certificate"] = (_CERTIFICATE_EVERY_S, lambda: _renew(tls))
+    for name, (period_s, act) in every.items():
+        members.start(_every(period_s, act, name), name)
+
+
+def _encryption(config: CenterConfig, state: StateDir, host: str, clock: Clock) -> Tls | None:
+    if config.tls.mode != "off":
+        return Tls(config.tls, state.root_dir / "tls", host, clock)
+    if not ipaddress.ip_address(host).is_loopback:
+        _log.warning(
+            "passwords and links cross the network unencrypted: set [tls] mode, or serve it behind a TLS proxy"
+        )
+    return None
 
 
 def origin_of(station: Station) -> str:
@@ -295,6 +320,11 @@ async def _watch_incidents(services: Services, watch: Watch) -> None:
     if await services.readers.run(watch.is_due):
         await services.database.run(watch.act)
         services.feed.wake()
+
+
+async def _renew(tls: Tls) -> None:
+    if await asyncio.to_thread(tls.renew):
+        _log.info("the server certificate was made anew")
 
 
 async def _keep_house(services: Services) -> None:

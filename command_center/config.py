@@ -1,7 +1,7 @@
 """The centre's configuration: ``center.toml`` in the state folder. Read once, at start; every value has a default."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -32,6 +32,17 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Set where the console is served through a TLS proxy: cookies are then never sent in the clear."""
 
 
+class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the console and the API are encrypted on their way."""
+
+    mode: Literal["off", "own", "files"] = "off"
+    """off: plain HTTP, for the loopback or behind a TLS proxy; own: this centre's own certificate authority, in ``tls/``."""
+    names: tuple[str, ...] = ()
+    """Names and addresses by which people reach the centre, for an own certificate."""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
 class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may set."""
 
@@ -45,9 +56,14 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How far back a console that lost its connection can resume."""
     incidents: IncidentConfig = IncidentConfig()
     sessions: SessionConfig = SessionConfig()
+    tls: TlsConfig = TlsConfig()
 
 
-_NESTED: Final[dict[str, type[msgspec.Struct]]] = {"incidents": IncidentConfig, "sessions": SessionConfig}
+_NESTED: Final[dict[str, type[msgspec.Struct]]] = {
+    "incidents": IncidentConfig,
+    "sessions": SessionConfig,
+    "tls": TlsConfig,
+}
 
 
 def load(state_dir: Path) -> CenterConfig:
@@ -92,5 +108,6 @@ def default_text(name: str, http: str, url: str) -> str:
         f'name = "{name}"\nhttp = "{http}"\nlisten = ["tcp://0.0.0.0:5700"]\n'
         + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
         + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
-        "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n"
+        "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
+        '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n'
     )

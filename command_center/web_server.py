@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Generator
 
 import uvicorn
@@ -51,21 +52,23 @@ def require_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """How nodes and people reach it, as far as this machine can tell; ``url`` in the configuration knows better."""
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104  comparing, not binding
         host = socket.gethostname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @contextlib.asynccontextmanager
-async def serve(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve for the block; open requests get 3 s when it ends."""
-    server = _Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-                       timeout_graceful_shutdown=3, timeout_keep_alive=30)
-    )  # fmt: skip
+async def serve(app: FastAPI, listener: socket.socket, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """Serve for the block, encrypted where there is a context; open requests get 3 s when it ends."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+                            timeout_graceful_shutdown=3, timeout_keep_alive=30)  # fmt: skip
+    config.load()
+    config.ssl = context
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
         async with asyncio.timeout(10):

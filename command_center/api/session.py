@@ -18,7 +18,7 @@ async def sign_in(body: SignIn, request: Request, response: Response, parts: Par
     """Open a session; its token comes as a cookie that scripts can't read."""
     token, person = await parts.door.sign_in(body.username, body.password[:1024], address_of(request))
     response.set_cookie(
-        COOKIE, token, httponly=True, samesite="strict", secure=parts.config.sessions.requires_https, path="/",
+        COOKIE, token, httponly=True, samesite="strict", secure=parts.config.sessions.requires_https or parts.config.tls.mode != "off", path="/",
         max_age=int(parts.config.sessions.absolute_h * 3600),
     )  # fmt: skip
     return _shape(person)

@@ -70,5 +70,5 @@ def _frame(content: str) -> str:
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         "<meta name='color-scheme' content='dark light'><meta name='robots' content='noindex'><title>Heard</title>"
-        f"<link rel='stylesheet' href='/unit.css'></head><body><main>{content}</main></body></html>"
+        f"<link rel='icon' href='/icon.svg'><link rel='stylesheet' href='/unit.css'></head><body><main>{content}</main></body></html>"
     )

@@ -167,9 +167,11 @@ def as_fork(arrival: Arrival) -> Arrival:
 
 
 @contextlib.asynccontextmanager
-async def running_center(root_dir: Path, *, listen: tuple[str, ...] = ()) -> AsyncIterator[House]:
+async def running_center(
+    root_dir: Path, *, listen: tuple[str, ...] = (), clock: SimulatedClock | None = None
+) -> AsyncIterator[House]:
     """A centre with its HTTP on a free port; made if there is none yet."""
-    clock = SimulatedClock()
+    clock = clock or SimulatedClock()
     state = StateDir(root_dir)
     if not state.config_file.exists():
         state.init(clock, name="center", site="hq", agency="agency", http="127.0.0.1:0", url="")
