@@ -37,7 +37,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence|network
+bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence|network|scale
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 docs: setup  ## check that every command and link in the documentation works
