@@ -37,7 +37,12 @@ _log = structlog.get_logger("relay.sender")
 
 WINDOW: Final = 1_000
 """Envelopes in memory. Alerts are a few hundred bytes, chunks 4 KiB: at most some megabytes."""
+PARKED_MOST: Final = {Precedence.FLASH: 100_000, Precedence.IMMEDIATE: 75_000}
+"""Parked numbers in memory beyond which nothing more of this precedence is taken on; what is over stays in the spool until
+receipts make room. A million envelopes cost a machine with 4 GB no more than these."""
+PARKED_MOST_OF_THE_REST: Final = 50_000
 _RETRY_BUSY_S: Final = 0.01
+_FAR_MS: Final = 3_600_000
 
 
 @dataclass(slots=True)
@@ -69,6 +74,8 @@ class Sender:
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
         self._parked: dict[int, _Parked] = {}
+        self._recheck_ms = 0
+        """Nothing parked is due before."""
         self._cursors = dict.fromkeys(Precedence, 0)
         self._may_have_more = True
         self._wake = asyncio.Event()
@@ -79,7 +86,8 @@ class Sender:
         """Something was just committed to the spool: send it without reading it back."""
         for item in spooled:
             header = item.envelope.header
-            if len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW:
+            is_full = len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW
+            if is_full or not self._takes_on(header.precedence):
                 self._may_have_more = True
                 self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
                 continue
@@ -99,6 +107,7 @@ class Sender:
 
         Also what was under way to it when its path died: who holds a copy meanwhile may be cut off from the centre.
         """
+        self._recheck_ms = 0
         for parked in self._parked.values():
             if not any(at == peer and attempt.is_held_there for (at, _), attempt in parked.attempts.items()):
                 parked.attempts.pop((peer, path), None)
@@ -175,6 +184,7 @@ class Sender:
             item = self._window.pop(number)
             self._numbers.pop(item.waiting.id, None)
             self._parked[number] = _Parked(until_ms=until_ms, attempts=item.entry.attempts)
+            self._recheck_ms = min(self._recheck_ms, until_ms)
         if is_busy:
             return _RETRY_BUSY_S
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
@@ -203,7 +213,7 @@ class Sender:
     async def _fill(self) -> None:
         """Bring the window up to size from the spool: parked ones whose time has come, then what was never read."""
         now_ms = self._clock.monotonic_ms()
-        due = [number for number, parked in self._parked.items() if parked.until_ms <= now_ms]
+        due = self._parked_due(now_ms)
         room = WINDOW - len(self._window)
         if due and room > 0:
             due = due[:room]
@@ -213,17 +223,33 @@ class Sender:
                 self._admit(waiting, parked.attempts if parked else None)
             for number in due:
                 self._parked.pop(number, None)  # settled or expired meanwhile
+            self._recheck_ms = min((parked.until_ms for parked in self._parked.values()), default=now_ms + _FAR_MS)
         if self._may_have_more and room > WINDOW // 4:
             self._may_have_more = False
-            fresh = await self._database.run(lambda connection: self._read_on(connection, room))
-            self._may_have_more = self._may_have_more or len(fresh) >= room
+            wanted = [precedence for precedence in Precedence if self._takes_on(precedence)]
+            fresh = await self._database.run(lambda connection: self._read_on(connection, wanted, room))
+            if len(fresh) >= room or len(wanted) < len(Precedence):
+                self._may_have_more = True
             for waiting in fresh:
                 self._cursors[waiting.precedence] = max(self._cursors[waiting.precedence], waiting.number)
                 self._admit(waiting)
 
-    def _read_on(self, connection: sqlite3.Connection, room: int) -> Sequence[Waiting]:
+    def _parked_due(self, now_ms: int) -> list[int]:
+        """Parked numbers whose time has come. Looks through all of them only when one may be."""
+        if now_ms < self._recheck_ms:
+            return []
+        due = [number for number, parked in self._parked.items() if parked.until_ms <= now_ms]
+        if not due:
+            self._recheck_ms = min((parked.until_ms for parked in self._parked.values()), default=now_ms + _FAR_MS)
+        return due
+
+    def _takes_on(self, precedence: Precedence) -> bool:
+        """Whether more of this precedence fits into memory. The most urgent has room that the rest can't take."""
+        return len(self._parked) < PARKED_MOST.get(precedence, PARKED_MOST_OF_THE_REST)
+
+    def _read_on(self, connection: sqlite3.Connection, wanted: Sequence[Precedence], room: int) -> Sequence[Waiting]:
         found: list[Waiting] = []
-        for precedence in Precedence:
+        for precedence in wanted:
             if len(found) < room:
                 found += self._spool.after(connection, precedence, self._cursors[precedence], room - len(found))
         return found

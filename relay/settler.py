@@ -8,6 +8,7 @@ import enum
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,8 @@ from relay.sender import Sender
 from relay.spool import Freed, Spool
 from relay.trust import TrustBook
 
+SERIES_KEPT: Final = 16
+"""Numberings of one other origin whose receipts are kept."""
 _log = structlog.get_logger("relay.settler")
 
 
@@ -114,7 +117,10 @@ class Settler:
 
     async def _settle(self, receipt: Receipt, destination: NodeId) -> None:
         def work(connection: sqlite3.Connection) -> list[Freed] | None:
-            return self._spool.settle(connection, receipt, destination)
+            freed = self._spool.settle(connection, receipt, destination)
+            if freed is not None and receipt.origin != self._own_id:
+                forget_least(connection, receipt.origin, destination, receipt.series)
+            return freed
 
         try:
             freed = await self._database.run(work)
@@ -150,3 +156,16 @@ class Settler:
                         at_monotonic_ms=self._clock.monotonic_ms(), at_wall_ms=self._clock.wall_ms(), by=by)  # fmt: skip
         for callback in self.callbacks:
             callback(answer)
+
+
+def forget_least(connection: sqlite3.Connection, origin: NodeId, destination: NodeId, newest: int) -> None:
+    """Keep the receipts of a neighbour's few longest numberings and of the newest; forget the others.
+
+    A node begins a new numbering when its disk is replaced; one that begins thousands would fill our disk. What is forgotten
+    costs a delivery that the destination answers with its receipt again: nothing is lost, nothing is shown twice.
+    """
+    connection.execute(
+        "DELETE FROM receipt WHERE origin = ?1 AND destination = ?2 AND series NOT IN "
+        "(SELECT series FROM receipt WHERE origin = ?1 AND destination = ?2 ORDER BY series = ?3 DESC, stored DESC LIMIT ?4)",
+        (origin, destination, newest, SERIES_KEPT),
+    )
