@@ -148,6 +148,10 @@ def _statements(reading: Reading, chosen: Selection, incidents: tuple[int, ...],
         gathered.media.update({media.sha256: media for media in alert.media})
         if any(alert.alert.model_sha256_prefix):
             gathered.models.add((alert.said.envelope.header.origin, alert.alert.model_sha256_prefix))
+    subjects = [f"incident:{incident}" for incident in incidents]
+    for said in reading.retractions([*subjects, *(f"node:{node.hex()}" for node in nodes if chosen.is_all)]):
+        statements.retraction(said)
+        gathered.numbers.add(said.entry)
     for node in nodes:
         for said, alert_id in reading.exhibits(node, None if chosen.is_all else alert_ids):
             statements.exhibit(said)

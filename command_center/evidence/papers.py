@@ -15,6 +15,7 @@ timeline.csv              the same as a table, from the center's journal
 incidents.json            each incident as the center shows it
 alerts/                   each alert: what was signed (.pae), the signature (.sig), both as DSSE (.dsse.json), what was
                           seen (.body, and .json for people)
+retractions/              where a node took an alert back, signed like it; only if there are any
 exhibits/                 which pictures belong to which alert, signed by the node
 media/                    pictures and clips exactly as they arrived, named by their SHA-256
 passports/, keys/         who holds which key, signed by the authority; key history; the list of the withdrawn

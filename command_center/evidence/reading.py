@@ -4,7 +4,7 @@ Reads only. Every alert comes out of the journal with its exact bytes, and its s
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -128,6 +128,13 @@ class Reading:
                 body = decode_body(said.envelope.header.kind, said.body)
                 if isinstance(body, Exhibit) and (alert_ids is None or body.alert_id in alert_ids):
                     yield said, body.alert_id
+
+    def retractions(self, subjects: Iterable[str]) -> Iterator[Said]:
+        """Where nodes took alerts back, of these journal subjects. Under a node stand those of alerts that it never raised."""
+        for subject in subjects:
+            for entry in self.about(subject):
+                if entry.kind == "retraction":
+                    yield self.open(entry)
 
     def models(self, node: bytes) -> dict[bytes, tuple[int, str]]:
         """The models that a node's journalled heartbeats named: digest → first such entry, name."""

@@ -15,6 +15,8 @@ from command_center.evidence.verifier import statements as form
 from relay import dsse
 from relay.clock import ClockQuality
 from relay.header import Kind
+from relay.kinds.body import decode as decode_body
+from relay.kinds.retraction import Retraction
 from relay.kinds.roster import Roster
 
 
@@ -60,6 +62,10 @@ class StatementWriter:
     def exhibit(self, said: Said) -> None:
         """One exhibit."""
         self._envelope("exhibits", "exhibit", said, exhibit_view(said))
+
+    def retraction(self, said: Said) -> None:
+        """One alert taken back."""
+        self._envelope("retractions", "retraction", said, retraction_view(said))
 
     def finish(self) -> None:
         """Write the index."""
@@ -127,6 +133,12 @@ def alert_view(alert: AlertFacts) -> dict[str, object]:
         "media": [{"file": m.name, "media_type": m.media_type, "size_bytes": m.size_bytes, "absence": m.absence}
                   for m in alert.media],
     }  # fmt: skip
+
+
+def retraction_view(said: Said) -> dict[str, object]:
+    """A retraction for people and programs."""
+    body = decode_body(said.body, Retraction)
+    return _header_view(said) | {"alert": body.alert_id.hex(), "ground": body.ground.name.lower(), "note": body.note}
 
 
 def exhibit_view(said: Said) -> dict[str, object]:

@@ -12,7 +12,16 @@ from command_center import facts
 from command_center.errors import JournalDamaged
 from command_center.evidence.reading import AlertFacts
 from command_center.evidence.selection import utc
-from command_center.facts import EnvelopeStored, IncidentAct, NodeChange, ObjectStored, Remark
+from command_center.facts import (
+    EnvelopeStored,
+    IncidentAct,
+    IncidentStep,
+    Merger,
+    NodeChange,
+    ObjectStored,
+    Remark,
+    UnitAnswer,
+)
 from command_center.journal import Entry
 from relay import envelope as envelopes
 from relay.clock import ClockQuality
@@ -23,11 +32,22 @@ CLOCKS_HEAD: Final = (
     "alert", "node", "clock_quality", "sighted_utc", "signed_utc", "received_utc", "received_minus_signed_ms", "statement",
 )  # fmt: skip
 CUSTODY: Final = frozenset({
-    "alert", "exhibit", "object-stored", "object-refused", "viewed", "incident-acknowledged", "incident-closed",
+    "alert", "exhibit", "retraction", "object-stored", "object-refused", "viewed", "incident-acknowledged", "incident-closed",
+    "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
+    "unit-answered", "callback-delivered", "callback-dead",
     "export-started", "export-finished", "export-failed",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
-    {"initialized", "configured", "viewed", "export-started", "export-finished", "export-failed"}
+    {
+        "initialized",
+        "configured",
+        "viewed",
+        "export-started",
+        "export-finished",
+        "export-failed",
+        "callback-delivered",
+        "callback-dead",
+    }
 )
 _QUALITY: Final = {
     ClockQuality.UNSET: "the node's clock was not set: its times are no times of day",
@@ -69,12 +89,25 @@ def _detail(entry: Entry) -> str:
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()
-        if entry.kind in {"alert", "exhibit", "heartbeat", "unreadable"}:
+        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "unreadable"}:
             arrived = facts.decode(entry.payload, EnvelopeStored)
             header = envelopes.parse(arrived.wire).header
             return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"
+        return _later_detail(entry)
     except (JournalDamaged, msgspec.DecodeError):
         return "its payload can't be shown; the journal's slice has it as it is"
+
+
+def _later_detail(entry: Entry) -> str:
+    """What became of an incident after it opened."""
+    if entry.kind in {"incident-notified-again", "acknowledgement-expired", "incident-annunciated"}:
+        return facts.decode(entry.payload, IncidentStep).reason
+    if entry.kind in {"incident-merged", "incident-unmerged"}:
+        merger = facts.decode(entry.payload, Merger)
+        return f"{merger.incident} {'into' if entry.kind == 'incident-merged' else 'out of'} {merger.into}, as {merger.role}"
+    if entry.kind == "unit-answered":
+        answer = facts.decode(entry.payload, UnitAnswer)
+        return " ".join(part for part in (answer.unit, answer.state, answer.note) if part)
     return ""
 
 

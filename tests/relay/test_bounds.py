@@ -48,7 +48,9 @@ async def test_what_waits_parked_has_a_bound_and_all_of_it_arrives(
             for _ in range(3):
                 put += await node.put_all(alerts(node, 10))
                 await asyncio.sleep(0.05)
-            assert len(parked) <= most + 200, "ten windows of fresh alerts at most are under way when the bound is reached"
+            assert len(parked) <= most + 200, (
+                "ten windows of fresh alerts at most are under way when the bound is reached"
+            )
             assert (await node.status()).backlog[Precedence.FLASH] == 630, "custody does not end with handing on"
             async with house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox, to=[("site-relay", address)]):
                 await until(lambda: len(inbox.arrivals) == 630, "all of them at the center", 40)

@@ -17,7 +17,7 @@ from .statements import Statements, rows
 
 ENTRIES, CHECKPOINT = "data/journal/entries.jsonl", "data/journal/checkpoint"
 PREVIOUS, CONSISTENCY = "data/journal/previous-checkpoint", "data/journal/consistency.jsonl"
-_ENVELOPES: Final = frozenset({"alert", "exhibit"})
+_ENVELOPES: Final = frozenset({"alert", "exhibit", "retraction"})
 _SMALL: Final = 1 << 20
 
 

@@ -64,7 +64,8 @@ def _check_authority(found: Statements, key: bytes, signer: bytes, stated: dict[
 
 
 def _counted(found: Statements) -> str:
-    return f"{found.counts.get('alert', 0)} alerts, {found.counts.get('exhibit', 0)} exhibits"
+    taken_back = f", {count} retractions" if (count := found.counts.get("retraction", 0)) else ""
+    return f"{found.counts.get('alert', 0)} alerts, {found.counts.get('exhibit', 0)} exhibits{taken_back}"
 
 
 def _revocations(found: Statements) -> str:

@@ -1,4 +1,4 @@
-"""Signed statements: alerts and exhibits by the nodes, passports and rosters by the authority.
+"""Signed statements: alerts, retractions and exhibits by the nodes, passports and rosters by the authority.
 
 For each there are the exact signed bytes (``.pae``), the raw signature (``.sig``), the same as DSSE (``.dsse.json``), and for
 what nodes say also the plaintext body whose SHA-256 stands in the signed header (``.body``).
@@ -93,7 +93,8 @@ def check(source: Source, authority: bytes, check_signature: CheckSignature) -> 
         except (ValueError, TypeError, IndexError, struct.error) as error:
             raise Wrong(f"data/{name}.pae", f"does not say what a {kind} says: {error}") from error
         found.counts[kind] = found.counts.get(kind, 0) + 1
-    stray = {n for n in source.names() if n.startswith(("data/alerts/", "data/exhibits/", "data/passports/"))} - listed
+    folders = ("data/alerts/", "data/exhibits/", "data/retractions/", "data/passports/")
+    stray = {n for n in source.names() if n.startswith(folders)} - listed
     if stray:
         raise Wrong(min(stray), f"no line of {INDEX} names it")
     return found
@@ -152,7 +153,7 @@ def _revoked(payload: bytes) -> frozenset[str]:
 def _take_envelope(source: Source, found: Statements, name: str, kind: str, row: dict[str, object], payload: bytes,
                    signer: str) -> None:  # fmt: skip
     code, _, origin, series, _, sequence, _, _, _, link, body_sha256 = _HEADER.unpack(payload)
-    if {1: "alert", 3: "exhibit"}.get(code) != kind or origin.hex() != signer:
+    if {1: "alert", 2: "retraction", 3: "exhibit"}.get(code) != kind or origin.hex() != signer:
         raise ValueError(f"expected {kind} of {signer}, found kind {code} of {origin.hex()}")
     identifier = hashlib.sha256(payload).hexdigest()
     if name.rpartition("/")[2] != identifier or identifier in found.by_id:
