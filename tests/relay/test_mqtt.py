@@ -80,9 +80,16 @@ class Stranger:
             self._client.disconnect()
             self._client.loop_stop()
 
-    def session_up(self, lane: Lane) -> str:
-        """The topic on which the camera's parcels of a lane go up."""
-        return next(topic for topic, _ in self.recorded if "/up/" in topic and topic.endswith(f"/{lane.value}"))
+    async def session_up(self, lane: Lane) -> str:
+        """The topic on which the camera's parcels of a lane go up, once it has used it: a session's knock comes first."""
+        found: list[str] = []
+
+        def is_there() -> bool:
+            found[:] = [topic for topic, _ in self.recorded if "/up/" in topic and topic.endswith(f"/{lane.value}")]
+            return bool(found)
+
+        await until(is_there, f"traffic on the {lane.name.lower()} lane")
+        return found[0]
 
 
 async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(house: House, tmp_path: Path) -> None:
@@ -134,8 +141,7 @@ async def test_the_will_of_either_side_ends_the_session_of_the_other_at_once(hou
         stranger = Stranger(broker.port)
         with stranger.listening():
             async with pair(house, broker, Kept()) as (center, node):
-                await until(lambda: any("/up/" in topic for topic, _ in stranger.recorded), "traffic")
-                up = stranger.session_up(Lane.URGENT)
+                up = await stranger.session_up(Lane.URGENT)
                 [of_center], [of_node] = list(center._links), list(node._links)
                 stranger.say(up.removesuffix("0") + "gone", b"")
                 await until(
@@ -187,7 +193,7 @@ async def test_rubbish_oversized_and_recorded_messages_are_refused_and_counted(h
                 node.on_answer(answers.append)
                 await node.put(an_alert(node))
                 await until(lambda: any(a.level == AnswerLevel.HEARD for a in answers), "the receipt")
-                up = stranger.session_up(Lane.URGENT)
+                up = await stranger.session_up(Lane.URGENT)
                 name, root = up.split("/")[-2], up.split("/up/")[0]
                 down = f"{root}/down/{name}/{Lane.URGENT.value}"
                 before = dict((await center.status()).counters)
@@ -237,9 +243,9 @@ async def test_a_packet_over_the_bound_is_never_read(house: House, tmp_path: Pat
         stranger = Stranger(broker.port)
         with stranger.listening():
             async with pair(house, broker, inbox, options) as (_, node):
-                await until(lambda: any("/up/" in topic for topic, _ in stranger.recorded), "traffic")
+                up = await stranger.session_up(Lane.URGENT)
                 with structlog.testing.capture_logs() as lines:
-                    stranger.say(stranger.session_up(Lane.URGENT), bytes(MAX_PACKET_BYTES + 1))
+                    stranger.say(up, bytes(MAX_PACKET_BYTES + 1))
                     await node.put(an_alert(node))
                     await until(lambda: len(inbox.arrivals) == 1, "the alert", timeout_s=30)
                     await asyncio.sleep(0.2)
