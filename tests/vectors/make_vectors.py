@@ -19,7 +19,9 @@ from relay.envelope import Envelope
 from relay.header import Header, Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY
+from relay.kinds import answer as answers
 from relay.kinds import body, roster
+from relay.kinds import instruction as instructions
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
@@ -82,12 +84,51 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             model="demonstration 1", model_sha256=bytes(32)))),
         "acknowledgement": (Kind.ACKNOWLEDGEMENT, Precedence.FLASH, body.encode(Acknowledgement(
             salt=SALT, alert_ids=(b"a" * 32,), state=AnswerState.SEEN, role="dispatcher", acted_at_wall_ms=WALL_MS))),
+        **_orders(),
+        **_words(),
         "roster_envelope": (Kind.ROSTER, Precedence.IMMEDIATE, body.encode(_roster())),
     }  # fmt: skip
     return {
         name: (_sealed(kind, precedence, content, (1 << 32) - 1 if name == "alert_largest" else 1), content)
         for name, (kind, precedence, content) in drafts.items()
     }
+
+
+def _orders() -> dict[str, tuple[Kind, Precedence, bytes]]:
+    server = instructions.IceServer(
+        url="turn:center.example:3478?transport=udp", username="1790003600:node", credential="c2VjcmV0"
+    )
+    orders: dict[str, instructions.Order] = {
+        "send_clip": instructions.SendClip(alert_id=b"a" * 32, reason="for the report"),
+        "hold_clip": instructions.HoldClip(alert_id=b"a" * 32, reason="court order 7", until_wall_ms=WALL_MS),
+        "release_clip": instructions.ReleaseClip(alert_id=b"a" * 32),
+        "open_stream": instructions.OpenStream(session=bytes(range(16)), camera="gate", offer="v=0\r\n",
+                                               ice_servers=(server,), is_relay_only=True, longest_s=600),
+        "close_stream": instructions.CloseStream(session=bytes(range(16)), reason="the session was revoked"),
+    }  # fmt: skip
+    return {
+        f"instruction_{name}": (Kind.INSTRUCTION, Precedence.PRIORITY if "clip" in name else Precedence.IMMEDIATE,
+                                body.encode(instructions.Instruction(salt=SALT, order=order)))
+        for name, order in orders.items()
+    }  # fmt: skip
+
+
+def _words() -> dict[str, tuple[Kind, Precedence, bytes]]:
+    session = bytes(range(16))
+    words: dict[str, answers.Word] = {
+        "followed": answers.Followed(instruction_id=b"i" * 32, outcome=answers.Outcome.UNDER_WAY, detail="3 segments"),
+        "stream_opened": answers.StreamOpened(session=session, answer="v=0\r\n"),
+        "stream_refused": answers.StreamRefused(session=session, reason="4 people watch already", is_busy=True),
+        "stream_ended": answers.StreamEnded(session=session, reason="the viewer left", shown_ms=61_000, sent_bytes=10**7),
+        "stream_rung": answers.StreamRung(session=session, rung="relay-stills", reason="no connection came about"),
+        "still": answers.Still(session=session, number=3, captured_wall_ms=WALL_MS, age_ms=40, width_px=640,
+                               height_px=360, jpeg=b"\xff\xd8 a picture"),
+    }  # fmt: skip
+    return {
+        f"answer_{name}": (Kind.ANSWER, Precedence.PRIORITY if name in {"followed", "still"} else Precedence.IMMEDIATE,
+                           body.encode(answers.Answer(salt=SALT, word=word)))
+        for name, word in words.items()
+    }  # fmt: skip
 
 
 def _roster() -> roster.Roster:

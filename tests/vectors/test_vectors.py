@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
+import msgspec
 import pytest
 
 from relay import dsse, enrollment, envelope, hop, limits, passport, receipt
@@ -13,9 +15,11 @@ from relay.errors import BadSignature, CannotOpen, EnrollmentRefused, HeardError
 from relay.kinds import body, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.alert import decode as decode_alert
+from relay.kinds.answer import MAX_STILL_BYTES, Answer, Still
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
 from relay.kinds.retraction import Retraction
 from relay.ranges import RangeSet
 from tests.vectors.make_vectors import AUTHORITY_IDENTITY, CAMERA, CENTER, FOLDER_DIR, SERIES, files, make_all
@@ -29,6 +33,17 @@ ENVELOPES = [
     "acknowledgement",
     "retraction",
     "roster_envelope",
+    "instruction_send_clip",
+    "instruction_hold_clip",
+    "instruction_release_clip",
+    "instruction_open_stream",
+    "instruction_close_stream",
+    "answer_followed",
+    "answer_stream_opened",
+    "answer_stream_refused",
+    "answer_stream_ended",
+    "answer_stream_rung",
+    "answer_still",
 ]
 BODIES: dict[str, Callable[[bytes], object]] = {
     "alert": decode_alert,
@@ -39,6 +54,8 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
     "retraction": lambda data: body.decode(data, Retraction),
     "roster_envelope": lambda data: body.decode(data, roster.Roster),
+    **{name: lambda data: body.decode(data, Instruction) for name in ENVELOPES if name.startswith("instruction_")},
+    **{name: lambda data: body.decode(data, Answer) for name in ENVELOPES if name.startswith("answer_")},
 }
 
 
@@ -131,6 +148,28 @@ def test_largest_alert_fits_one_radio_frame() -> None:
     assert [len(text.encode()) for text in (parsed.label, parsed.camera, parsed.zone)] == [limits.MAX_TAG_BYTES] * 3
     assert size <= limits.LORA_FRAME_BYTES == 233
     assert size < limits.SHORT_BURST_BYTES
+
+
+def test_largest_offer_and_largest_still_fit_an_envelope_and_one_more_byte_is_refused() -> None:
+    offer = OpenStream(session=bytes(16), camera="gate", offer="v" * MAX_SDP_CHARACTERS)
+    still = Still(session=bytes(16), number=1, captured_wall_ms=1, age_ms=0, width_px=640, height_px=360,
+                  jpeg=b"\xff" * MAX_STILL_BYTES)  # fmt: skip
+    for said in (Instruction(order=offer), Answer(word=still)):
+        assert len(body.encode(said)) <= limits.MAX_BODY_BYTES
+    for over in (
+        Instruction(order=msgspec.structs.replace(offer, offer=offer.offer + "v")),
+        Answer(word=msgspec.structs.replace(still, jpeg=still.jpeg + b"\xff")),
+    ):
+        with pytest.raises(Malformed):
+            body.encode(over)
+
+
+def test_order_that_this_release_does_not_know_is_malformed_and_not_something_else() -> None:
+    known = body.encode(Instruction(order=CloseStream(session=bytes(16))))
+    parts = msgpack.unpackb(known)
+    parts[1][0] = 200
+    with pytest.raises(Malformed, match="200"):
+        body.decode(msgpack.packb(parts), Instruction)
 
 
 def test_receipt_for_one_node_fits_100_bytes_at_the_end_of_its_numbering() -> None:
