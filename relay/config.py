@@ -12,6 +12,7 @@ import msgspec
 
 from relay import limits
 from relay.errors import ConfigError
+from relay.marking import Marking
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.MAX_NAME_BYTES)]
 
@@ -67,6 +68,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost_per_mb: float = 0.0
     provider: str = ""
     jurisdiction: str = ""
+    marking: Marking = Marking()
     https: HttpsDialOptions = HttpsDialOptions()
     mqtt: MqttOptions = MqttOptions()
 
@@ -78,6 +80,7 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kind: Kind = "zeromq"
     endpoint: str
     """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``."""
+    marking: Marking = Marking()
     https: HttpsListenOptions = HttpsListenOptions()
     mqtt: MqttOptions = MqttOptions()
 

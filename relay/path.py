@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.marking import STANDARD, Marking
+
 
 class Lane(enum.IntEnum):
     """Urgent parcels never queue behind bulk ones: each lane has its own connection."""
@@ -28,6 +30,7 @@ class PathFacts:
     cost_per_mb: float = 0.0
     provider: str = ""
     jurisdiction: str = ""
+    marking: Marking = STANDARD
 
 
 class Session(Protocol):

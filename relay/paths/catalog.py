@@ -36,23 +36,21 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
         ConfigError: its endpoint or options are not what its kind needs.
     """
     facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.metered,
-                      cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction)  # fmt: skip
+                      cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction,
+                      marking=config.marking)  # fmt: skip
     match config.kind:
         case "zeromq":
             return ZeroMqDial(facts=facts, endpoint=config.endpoint, server_key=peer.transport_key, identity=identity,
                               interface=config.interface)  # fmt: skip
         case "https":
-            if config.interface:
-                raise ConfigError(
-                    f"path {config.name!r}: `interface` pins zeromq and mqtt paths only; an https path follows the routes"
-                )
             try:
                 from relay.paths.https import HttpsDial
             except ImportError as error:
                 raise _needs_extra(config, error) from error
             return HttpsDial(
-                facts=facts, endpoint=config.endpoint, proxy=config.https.proxy, ca_file=config.https.ca_file
-            )
+                facts=facts, endpoint=config.endpoint, proxy=config.https.proxy, ca_file=config.https.ca_file,
+                interface=config.interface,
+            )  # fmt: skip
         case "mqtt":
             try:
                 from relay.paths.mqtt import MqttDial
@@ -68,7 +66,7 @@ def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> L
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
     """
-    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES)
+    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, marking=config.marking)
     match config.kind:
         case "zeromq":
             return ZeroMqListen(facts=facts, endpoint=config.endpoint, identity=identity, counters=counters)

@@ -6,9 +6,11 @@ is, and who we are, is proved by ``relay.introduction``.
 """
 
 import asyncio
+import os
+import socket as socket_module
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import structlog
@@ -52,13 +54,16 @@ class HttpsSession:
 class HttpsDial:
     """A path to a listener over HTTP(S), for as long as it runs."""
 
-    def __init__(self, *, facts: PathFacts, endpoint: str, proxy: str = "", ca_file: Path | None = None) -> None:
+    def __init__(
+        self, *, facts: PathFacts, endpoint: str, proxy: str = "", ca_file: Path | None = None, interface: str = ""
+    ) -> None:  # fmt: skip
         if not endpoint.startswith(("https://", "http://")):
             raise ConfigError(f"path {facts.name!r}: expected an endpoint like https://host:5743, found {endpoint!r}")
         self.facts = facts
         self._base = endpoint.rstrip("/") + ROUTE
         self._proxy = proxy or None
         self._tls = _tls_context(facts.name, ca_file)
+        self._interface = interface
 
     async def run(self, events: PathEvents) -> None:
         """Open a session, serve until it is lost, wait, open the next."""
@@ -74,9 +79,7 @@ class HttpsDial:
             await asyncio.sleep(backoff.next_delay_s())
 
     async def _one_session(self, events: PathEvents) -> None:
-        connector = aiohttp.TCPConnector(ssl=self._tls, limit=4, enable_cleanup_closed=False)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=self._proxy is None) as client:
+        async with self._client(Lane.URGENT) as client, self._client(Lane.BULK) as bulk:
             async with asyncio.timeout(_CONNECT_S + 7), client.post(self._base, proxy=self._proxy) as reply:
                 if reply.status != 201:
                     raise PathDown(f"expected 201 from {self._base}, found {reply.status}: is that a Heard listener?")
@@ -87,12 +90,37 @@ class HttpsDial:
             try:
                 async with crew() as members:
                     for lane in Lane:
-                        members.start(self._post(client, url, session, lane), f"https {lane.name.lower()}")
+                        members.start(
+                            self._post(bulk if lane == Lane.BULK else client, url, session, lane),
+                            f"https {lane.name.lower()}",
+                        )
                     members.start(self._poll(client, url, session, events), "https poll")
                     reason = await session.lost
             finally:
                 session.drop(reason)
                 events.session_closed(session, reason)
+
+    def _client(self, lane: Lane) -> aiohttp.ClientSession:
+        """Connections of a lane's own, marked as it is and pinned where the path is."""
+
+        def make_socket(address: tuple[Any, ...]) -> socket_module.socket:
+            made = socket_module.socket(address[0], address[1], address[2])
+            try:
+                self.facts.marking.put_on(made, lane)
+                if self._interface:
+                    made.setsockopt(
+                        socket_module.SOL_SOCKET, socket_module.SO_BINDTODEVICE, os.fsencode(self._interface)
+                    )
+            except OSError:
+                made.close()
+                raise
+            return made
+
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls, limit=4, enable_cleanup_closed=False, socket_factory=make_socket
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=self._proxy is None)
 
     async def _post(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, lane: Lane) -> None:
         while True:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse, Malformed
+from relay.marking import Marking
 from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
 from relay.paths.https import POLL_S, ROUTE
@@ -126,10 +127,11 @@ class HttpsListen:
 
     # ------------------------------------------------------------------ requests
 
-    async def _open(self, _: web.Request) -> web.Response:
+    async def _open(self, request: web.Request) -> web.Response:
         if len(self._sessions) >= _MAX_SESSIONS or self._events is None:
             self._counters.refused("too_many_sessions")
             return web.Response(status=503, headers={"Retry-After": "30"})
+        _mark(request, self.facts.marking, Lane.URGENT)
         session = PolledSession(self, secrets.token_hex(16))
         self._sessions[session.name] = session
         self._events.session_opened(session)
@@ -146,6 +148,11 @@ class HttpsListen:
             return web.Response(status=400)
         for parcel in arrived:
             self._events.session_received(session, parcel)
+        _mark(
+            request,
+            self.facts.marking,
+            Lane.BULK if request.match_info["lane"] == str(Lane.BULK.value) else Lane.URGENT,
+        )
         return web.Response(status=204)
 
     async def _poll(self, request: web.Request) -> web.Response:
@@ -168,7 +175,15 @@ class HttpsListen:
         if request.transport is None or request.transport.is_closing():
             session.outbox.give_back(batch, lane)  # the neighbour hung up while we waited
             return web.Response(status=204)
+        _mark(request, self.facts.marking, lane if batch else Lane.URGENT)
         return web.Response(status=200 if batch else 204, body=parcels.join(batch))
+
+
+def _mark(request: web.Request, marking: Marking, lane: Lane) -> None:
+    """Mark what this connection sends from now on."""
+    connection = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if connection is not None:
+        marking.put_on(connection, lane)
 
 
 def _server_context(name: str, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

@@ -76,7 +76,7 @@ class MqttDial:
     ) -> None:  # fmt: skip
         options = options or MqttOptions()
         self.facts = facts
-        self._broker = Broker.of(f"path {facts.name!r}", endpoint, options, interface)
+        self._broker = Broker.of(f"path {facts.name!r}", endpoint, options, interface, facts.marking)
         self._root = root_of(options.prefix, listener)
         self._counters = counters
 

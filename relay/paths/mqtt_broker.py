@@ -15,6 +15,8 @@ from typing import Final
 
 from relay.config import MqttOptions
 from relay.errors import ConfigError
+from relay.marking import STANDARD, Marking
+from relay.path import Lane
 
 CONNECT_S: Final = 10.0
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -33,13 +35,16 @@ class Broker:
     interface: str
     username: str
     password: str
+    marking: Marking = STANDARD
 
     def __repr__(self) -> str:
         scheme = "mqtts" if self.tls else "mqtt"
         return f"Broker({scheme}://{self.username}{':••••' if self.password else ''}@{self.host}:{self.port})"
 
     @classmethod
-    def of(cls, owner: str, endpoint: str, options: MqttOptions, interface: str = "") -> "Broker":
+    def of(
+        cls, owner: str, endpoint: str, options: MqttOptions, interface: str = "", marking: Marking = STANDARD
+    ) -> "Broker":
         """What a configuration says.
 
         Raises:
@@ -78,10 +83,11 @@ class Broker:
             owner=owner, host=parts.hostname, port=port or _DEFAULT_PORTS[parts.scheme], version=options.version,
             tls=_tls_context(owner, options) if parts.scheme == "mqtts" else None, interface=interface,
             username=options.username, password=_password(owner, options.password_file),
+            marking=marking,
         )  # fmt: skip
 
 
-async def open_socket(broker: Broker) -> socket_module.socket:
+async def open_socket(broker: Broker, lane: Lane) -> socket_module.socket:
     """A connected socket, its TLS handshake done.
 
     Raises:
@@ -95,6 +101,7 @@ async def open_socket(broker: Broker) -> socket_module.socket:
         try:
             socket.setblocking(False)
             socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1)
+            broker.marking.put_on(socket, lane)
             if broker.interface:
                 _pin(socket, broker.interface)
             # Each address gets its share of the time, so that a dead IPv6 route leaves some for IPv4.

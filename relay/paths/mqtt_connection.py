@@ -110,7 +110,7 @@ class BrokerConnection:
         """
         broker = self._broker
         try:
-            socket = await open_socket(broker)
+            socket = await open_socket(broker, self._lane)
         except OSError as error:
             reason = str(error.strerror or error)
             raise PathDown(f"{broker.owner}: can't reach the broker {broker.host}:{broker.port}: {reason}") from error

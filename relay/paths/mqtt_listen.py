@@ -76,7 +76,7 @@ class MqttListen:
         self.facts = facts
         self.endpoint = endpoint
         """The broker's."""
-        self._broker = Broker.of(f"listen {facts.name!r}", endpoint, options)
+        self._broker = Broker.of(f"listen {facts.name!r}", endpoint, options, marking=facts.marking)
         self._root = root_of(options.prefix, node_id)
         self._counters = counters
         self._sessions: dict[str, AnsweredSession] = {}

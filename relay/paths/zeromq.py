@@ -11,7 +11,6 @@ CURVE proves the transport key of the other end and hides the traffic. Trust is 
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket as socket_module
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
+from relay.paths.zeromq_connections import connection_of, cut, mark
 from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
@@ -140,6 +140,7 @@ class ZeroMqDial:
     def _socket(self, context: "zmq.Context[zmq.Socket[bytes]]", attempt: bytes, lane: Lane) -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.DEALER)
         set_common_options(socket, self._tuning, lane)
+        socket.setsockopt(zmq.TOS, self.facts.marking.tos_of(lane))
         socket.setsockopt(zmq.ROUTING_ID, attempt + bytes([lane]))
         socket.setsockopt(zmq.CURVE_SERVERKEY, z85.encode(self._server_key))
         socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.encode(self._identity.transport_key))
@@ -243,7 +244,7 @@ class ZeroMqListen:
         for session in [s for s in self._sessions.values() if s.transport_key in self._banned]:
             self.forget(session, "its passport was withdrawn")
             for descriptor, address in session.connections.values():
-                _cut(descriptor, address)
+                cut(descriptor, address)
 
     async def run(self, events: PathEvents) -> None:
         """Listen until cancelled."""
@@ -271,6 +272,7 @@ class ZeroMqListen:
     def _bind(self, context: "zmq.Context[zmq.Socket[bytes]]") -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.ROUTER)
         set_common_options(socket, self._tuning, Lane.BULK)
+        socket.setsockopt(zmq.TOS, self.facts.marking.tos_of(Lane.URGENT))
         socket.setsockopt(zmq.IPV6, int("[" in self.endpoint))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -303,7 +305,7 @@ class ZeroMqListen:
             return
         if key in self._banned:  # on a connection that was made before the ban: libzmq can't close a peer's
             self._counters.refused("revoked")
-            _cut(*_connection_of(frames[0]))
+            cut(*connection_of(frames[0]))
             return
         session = self._sessions.get(routing_id[:-1])
         if session is None:
@@ -316,7 +318,9 @@ class ZeroMqListen:
         lane = Lane(routing_id[-1])
         if lane not in session.lanes:
             session.lanes.add(lane)
-            session.connections[lane] = _connection_of(frames[0])
+            session.connections[lane] = connection_of(frames[0])
+            if lane != Lane.URGENT:  # accepted connections begin with the listener's marking
+                mark(*session.connections[lane], self.facts.marking, lane)
         events.session_received(session, frames[1].bytes)
 
     def send(self, session: AcceptedSession, parcel: bytes, lane: Lane) -> bool:
@@ -339,28 +343,3 @@ class ZeroMqListen:
         """Drop what we know of a session."""
         if self._sessions.pop(session.attempt, None) is not None and self._events is not None:
             self._events.session_closed(session, reason)
-
-
-def _connection_of(frame: zmq.Frame) -> tuple[int, object]:
-    """The descriptor that a frame was read from, and the address at its other end."""
-    descriptor = int(frame.get(zmq.SRCFD))
-    return descriptor, _peer_of(descriptor)
-
-
-def _peer_of(descriptor: int) -> object:
-    try:
-        with socket_module.socket(fileno=os.dup(descriptor)) as connection:
-            return connection.getpeername()
-    except OSError:  # closed meanwhile, or no socket any more
-        return None
-
-
-def _cut(descriptor: int, address: object) -> None:
-    """Shut a TCP connection down under libzmq, which has no way to close one of a ROUTER's connections.
-
-    Only if its other end is still the one that we saw: the descriptor may have been given to somebody else.
-    """
-    if address is None or _peer_of(descriptor) != address:
-        return
-    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
-        connection.shutdown(socket_module.SHUT_RDWR)

@@ -1,0 +1,49 @@
+"""The TCP connections under an accepting ZeroMQ socket: libzmq hides them, and two things need them.
+
+A connection whose key is withdrawn must be cut, and each lane's packets carry that lane's marking. A frame tells the descriptor
+it was read from; that may have been given to somebody else meanwhile, so nothing is done unless the address at its other end is
+still the one that was seen. Private to ``relay/paths/zeromq.py``.
+"""
+
+import contextlib
+import os
+import socket as socket_module
+
+import zmq
+
+from relay.marking import Marking
+from relay.path import Lane
+
+
+def connection_of(frame: zmq.Frame) -> tuple[int, object]:
+    """The descriptor that a frame was read from, and the address at its other end."""
+    descriptor = int(frame.get(zmq.SRCFD))
+    return descriptor, peer_of(descriptor)
+
+
+def peer_of(descriptor: int) -> object:
+    """The address at its other end; None if it is no connection any more."""
+    try:
+        with socket_module.socket(fileno=os.dup(descriptor)) as connection:
+            return connection.getpeername()
+    except OSError:  # closed meanwhile, or no socket any more
+        return None
+
+
+def mark(descriptor: int, address: object, marking: Marking, lane: Lane) -> None:
+    """Mark an accepted connection's packets; only if its other end is still the one that we saw."""
+    if address is None or peer_of(descriptor) != address:
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        marking.put_on(connection, lane)
+
+
+def cut(descriptor: int, address: object) -> None:
+    """Shut a TCP connection down under libzmq, which has no way to close one of a ROUTER's connections.
+
+    Only if its other end is still the one that we saw: the descriptor may have been given to somebody else.
+    """
+    if address is None or peer_of(descriptor) != address:
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        connection.shutdown(socket_module.SHUT_RDWR)
