@@ -33,6 +33,7 @@ from command_center.certificates import Tls
 from command_center.config import CenterConfig
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
+from command_center.evidence.export_office import ExportOffice
 from command_center.exhibits import DueObject
 from command_center.facts import ObjectStored, Remark
 from command_center.ingest import Ingest
@@ -137,6 +138,9 @@ async def open_center(
         key = SigningKey(await station.database.run(callback_writer.set_up))
         postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
                           after_commit=bell.ring)  # fmt: skip
+        exports = ExportOffice(state, database=station.database, clock=clock, metrics=metrics,
+                               kept_h=config.exports_kept_h)  # fmt: skip
+        stack.push_async_callback(exports.close)
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
@@ -145,7 +149,7 @@ async def open_center(
             dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
                               after_commit=bell.ring),
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            shelves=shelves, postman=postman, station_gauges=lambda: _gauges(station),
+            shelves=shelves, postman=postman, exports=exports, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
@@ -333,6 +337,7 @@ async def _keep_house(services: Services) -> None:
         enrollments.erase_old_secrets(connection, services.clock.wall_ms())
 
     await services.database.run(work)
+    await asyncio.to_thread(services.exports.keep_house)
 
 
 __all__ = ["Center", "open_center", "origin_of"]

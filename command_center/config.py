@@ -54,6 +54,8 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     checkpoint_every_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     events_kept: Annotated[int, msgspec.Meta(ge=100)] = 50_000
     """How far back a console that lost its connection can resume."""
+    exports_kept_h: Annotated[float, msgspec.Meta(gt=0, le=8760)] = 24.0
+    """For how long exports that people ordered in the console can be fetched."""
     incidents: IncidentConfig = IncidentConfig()
     sessions: SessionConfig = SessionConfig()
     tls: TlsConfig = TlsConfig()

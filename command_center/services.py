@@ -10,6 +10,7 @@ from command_center.config import CenterConfig
 from command_center.dispatch import Dispatch
 from command_center.enrollments import Issuer
 from command_center.event_feed import EventFeed
+from command_center.evidence.export_office import ExportOffice
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.shelving import Shelves
@@ -39,5 +40,6 @@ class Services:
     blobs: BlobStore
     metrics: Metrics
     viewings: Viewings
+    exports: ExportOffice
     station_gauges: Callable[[], dict[str, float]]
     """Figures of the station that hold now."""

@@ -28,8 +28,8 @@ class Viewings:
         self._clock = clock
         self._noted: OrderedDict[tuple[bytes, str], int] = OrderedDict()
 
-    async def note(self, person: SignedIn, subject: str) -> None:
-        """Journal that a person looks at something."""
+    async def note(self, person: SignedIn, subject: str, *, kind: str = "viewed") -> None:
+        """Journal that a person looks at something, or takes a copy of it."""
         key, now = (person.token_sha256, subject), self._clock.monotonic_ms()
         if now - self._noted.get(key, -AGAIN_AFTER_MS) < AGAIN_AFTER_MS:
             return
@@ -39,8 +39,8 @@ class Viewings:
 
         def work(connection: sqlite3.Connection) -> None:
             journal.append(
-                connection, at_ms=self._clock.wall_ms(), kind="viewed", actor=f"user:{person.username}",
-                subject=subject, payload=facts.encode(Remark(what="viewed", detail=person.role.value)),
+                connection, at_ms=self._clock.wall_ms(), kind=kind, actor=f"user:{person.username}",
+                subject=subject, payload=facts.encode(Remark(what=kind, detail=person.role.value)),
             )  # fmt: skip
 
         try:

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from command_center.api import (
+    audit,
     callbacks,
     clips,
     enrollments,
     events,
+    exports,
     health,
     incidents,
     journal,
@@ -23,6 +25,7 @@ from command_center.api import (
     unit_page,
 )
 from command_center.api.hardening import Hardening
+from command_center.api.read_only import auditors_only_look
 from command_center.errors import AccessDenied, ActionRefused, LostRace, NotFound, NotPossible
 from command_center.services import Services
 from relay.errors import OperatorError
@@ -38,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(auditors_only_look)],
     )
     app.state.services = services
     app.add_middleware(Hardening)
@@ -60,6 +64,8 @@ def create_app(services: Services) -> FastAPI:
         quality,
         callbacks,
         unit_page,
+        exports,
+        audit,
     ):
         app.include_router(noun.router)
     app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")

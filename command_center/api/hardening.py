@@ -7,6 +7,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES: Final = 64 * 1024
+MAX_BAG_BYTES: Final = 64 << 30
+LARGE: Final = {"/api/v1/verifications": MAX_BAG_BYTES}
+"""Bodies that may be larger: written to disk piece by piece by whoever takes them, never held in memory."""
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -37,13 +40,14 @@ class Hardening:
             await self._app(scope, receive, send)
             return
         received = 0
+        most = LARGE.get(scope["path"], MAX_BODY_BYTES)
         is_started = False
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            if received > most:
                 raise _TooLarge
             return message
 
@@ -61,14 +65,12 @@ class Hardening:
             await send(message)
 
         try:
-            if _announced_bytes(scope) > MAX_BODY_BYTES:
+            if _announced_bytes(scope) > most:
                 raise _TooLarge  # noqa: TRY301  one answer for both ways of being too large
             await self._app(scope, bounded, hardened)
         except _TooLarge:
             if not is_started:
-                problem = JSONResponse(
-                    {"detail": f"expected a request of at most {MAX_BODY_BYTES} bytes"}, status_code=413
-                )
+                problem = JSONResponse({"detail": f"expected a request of at most {most} bytes"}, status_code=413)
                 await problem(scope, receive, hardened)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from command_center.evidence.progress import Progress
 from command_center.evidence.verifier import bag
 from command_center.evidence.verifier.zip_form import LIMIT, Member, local_header, trailer
 from relay.errors import OperatorError
@@ -57,16 +58,17 @@ class ArchiveWriter:
 class BagWriter:
     """One bag: payload first, then manifests, then the centre's signature over them."""
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: BinaryIO, name: str, progress: Progress | None = None) -> None:
         self._archive = ArchiveWriter(stream)
         self._name = name
+        self.progress = progress or Progress()
         self._hashes: dict[str, str] = {}
         self._size_bytes = 0
 
     def add(self, name: str, content: bytes | Iterable[bytes], size: int | None = None) -> bytes:
         """Write one file of the payload; returns its SHA-256."""
         pieces = [content] if isinstance(content, bytes) else content
-        sha256, written = self._archive.add(f"{self._name}/data/{name}", pieces, size)
+        sha256, written = self._archive.add(f"{self._name}/data/{name}", self._counted(pieces), size)
         self._hashes[f"data/{name}"] = sha256.hex()
         self._size_bytes += written
         return sha256
@@ -83,6 +85,11 @@ class BagWriter:
         self._tag(bag.SIGNATURE, [sign(tag_manifest)])
         self._archive.finish()
         return hashlib.sha256(tag_manifest).digest()
+
+    def _counted(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+        for piece in pieces:
+            yield piece
+            self.progress.advance(len(piece))
 
     def _tag(self, name: str, pieces: Iterable[bytes]) -> str:
         return self._archive.add(f"{self._name}/{name}", pieces)[0].hex()

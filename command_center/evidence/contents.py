@@ -13,6 +13,7 @@ from command_center.administration import newest_roster
 from command_center.evidence import completeness, journal_slice, papers, report_html, report_pdf, tables
 from command_center.evidence.archive import PIECE_BYTES, BagWriter
 from command_center.evidence.evidence_database import EvidenceDatabase
+from command_center.evidence.progress import Progress
 from command_center.evidence.reading import AlertFacts, Media, Reading
 from command_center.evidence.report_pdf import PdfReport
 from command_center.evidence.selection import Selection, utc
@@ -78,19 +79,26 @@ class _Gathered:
 
 
 def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tuple[int, ...], keys: Keys, occasion: Occasion,
-          scratch_dir: Path) -> Written:  # fmt: skip
-    """Write one bag."""
+          scratch_dir: Path, progress: Progress | None = None) -> Written:  # fmt: skip
+    """Write one bag.
+
+    Raises:
+        ExportStopped: by whoever holds ``progress``.
+    """
     stamp = "".join(c for c in utc(occasion.at_ms)[:19] if c not in "-:") + "Z"
     first = reading.incident(incidents[0]).number if len(incidents) == 1 else "all" if chosen.is_all else "incidents"
     name = f"{first}_{stamp}"
-    bag = BagWriter(stream, name)
+    bag = BagWriter(stream, name, progress)
     facts = _facts(reading, chosen, keys, occasion, name, len(incidents))
     nodes = _nodes(reading, chosen, incidents)
+    bag.progress.enter("statements")
     statements = StatementWriter(bag, keys.authority_id)
     statements.keys(reading, nodes, keys.center_passport, newest_roster(reading.connection))
     gathered = _statements(reading, chosen, incidents, nodes, statements)
+    bag.progress.enter("pictures and clips", sum(m.size_bytes for m in gathered.media.values() if not m.absence))
     for media in sorted(gathered.media.values(), key=lambda m: m.sha256):
         _media(bag, reading, media)
+    bag.progress.enter("journal and reports")
     numbers = _entries(reading, chosen, incidents, nodes, gathered)
     models = _models(reading, gathered)
     bag.add("models.json", pretty(models))

@@ -19,7 +19,7 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,7 @@ from command_center.blobs import BlobStore
 from command_center.evidence import contents, record, selection
 from command_center.evidence.archive import put_in_place, require_free
 from command_center.evidence.contents import DamagedObject, Keys, Occasion
+from command_center.evidence.progress import Progress
 from command_center.evidence.reading import Reading
 from command_center.evidence.selection import Selection
 from command_center.evidence.steps import FAILED, FINISHED, STARTED, EvidenceExport, Noted, Step
@@ -50,29 +51,51 @@ class Exported:
     """What the nodes announced and the bag can't have, and why."""
 
 
-def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock) -> Exported:
+NoteStep = Callable[[EvidenceExport], Noted]
+"""Journals a step, durably; raises ``OperatorError`` where it can't."""
+
+
+def new_identifier() -> str:
+    """Names one export in the journal."""
+    return secrets.token_hex(8)
+
+
+def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, *, identifier: str = "", by: str = "",
+           note_step: NoteStep | None = None, progress: Progress | None = None) -> Exported:  # fmt: skip
     """Write the evidence of ``chosen`` to a new file.
+
+    Args:
+        state: the centre's folder.
+        chosen: which incidents.
+        target_file: a name that is free.
+        clock: for the entries.
+        identifier: ``new_identifier`` where the caller has to know it.
+        by: whose wish it is; this process's user if not given.
+        note_step: how steps are journalled; through the running centre's door, or into the database while nothing runs.
+        progress: told how far it is.
 
     Raises:
         NotInitialized, KeyFileError: there is no centre here, or not with these keys.
         NotFound: no such incident.
+        ExportStopped: by whoever holds ``progress``.
         OperatorError: the target is there already, the disk is full, or the running centre did not journal it.
     """
     state.require_initialized()
     authority, own = Identity.load(state.authority_key_file), Identity.load(state.identity_key_file)
     keys = Keys(authority=authority, center=own, center_passport=state.load_issuer().center_passport)
-    identifier = secrets.token_hex(8)
+    identifier = identifier or new_identifier()
+    write_step = note_step or (lambda step: record.write(state, clock, step))
 
     def note(step: Step, **detail: object) -> Noted:
         text = json.dumps(detail, sort_keys=True, ensure_ascii=False)
-        return record.write(state, clock, EvidenceExport(step=step, export=identifier, detail=text))
+        return write_step(EvidenceExport(step=step, export=identifier, detail=text))
 
-    started = note(STARTED, by=_who(), selection=chosen.words, to=target_file.name)
+    started = note(STARTED, by=by or _who(), selection=chosen.words, to=target_file.name)
     try:
         require_free(target_file)
         occasion = Occasion(export=identifier, entry=started.entry, at_ms=started.at_ms)
         with _partial(target_file) as partial_file:
-            written, size = _write(state, chosen, keys, occasion, partial_file)
+            written, size = _write(state, chosen, keys, occasion, partial_file, progress)
             note(FINISHED, checkpoint_size=size, tagmanifest_sha256=written.tag_manifest_sha256.hex(),
                  to=target_file.name)  # fmt: skip
             size_bytes = partial_file.stat().st_size
@@ -86,9 +109,8 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock) 
                     authority=keys.authority_id, missing=written.missing)  # fmt: skip
 
 
-def _write(
-    state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, partial_file: Path
-) -> tuple[contents.Written, int]:
+def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, partial_file: Path,
+           progress: Progress | None) -> tuple[contents.Written, int]:  # fmt: skip
     """Write the bag; start over without an object whose bytes turn out to be damaged."""
     damaged: frozenset[bytes] = frozenset()
     with contextlib.closing(_reader(state)) as connection, partial_file.open("r+b") as stream:
@@ -96,22 +118,21 @@ def _write(
         while True:
             reading = Reading(connection, keys.authority, BlobStore(state.blobs_dir), damaged)
             try:
-                written = write_bag(stream, reading, chosen, keys, occasion)
+                written = write_bag(stream, reading, chosen, keys, occasion, progress)
             except DamagedObject as found:
                 damaged |= {found.sha256}
                 continue
             return written, reading.size
 
 
-def write_bag(
-    stream: BinaryIO, reading: Reading, chosen: Selection, keys: Keys, occasion: Occasion
-) -> contents.Written:
+def write_bag(stream: BinaryIO, reading: Reading, chosen: Selection, keys: Keys, occasion: Occasion,
+              progress: Progress | None = None) -> contents.Written:  # fmt: skip
     """Write one bag to the beginning of a file, and make it durable."""
     stream.seek(0)
     stream.truncate()
     incidents = selection.find(reading.connection, chosen)
     with tempfile.TemporaryDirectory(prefix=".heard-export-", dir=Path(stream.name).parent) as scratch:
-        written = contents.write(stream, reading, chosen, incidents, keys, occasion, Path(scratch))
+        written = contents.write(stream, reading, chosen, incidents, keys, occasion, Path(scratch), progress)
     stream.flush()
     os.fsync(stream.fileno())
     return written

@@ -34,14 +34,14 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-def note(connection: sqlite3.Connection, command: EvidenceExport, at_ms: int) -> Noted:
+def note(connection: sqlite3.Connection, command: EvidenceExport, at_ms: int, actor: str = ACTOR) -> Noted:
     """Write the entry, in the caller's transaction."""
     fact = Remark(what=command.step, detail=command.detail)
     entry = journal.append(
         connection,
         at_ms=at_ms,
         kind=command.step,
-        actor=ACTOR,
+        actor=actor,
         subject=f"export:{command.export}",
         payload=facts.encode(fact),
     )

@@ -35,7 +35,7 @@ CUSTODY: Final = frozenset({
     "alert", "exhibit", "retraction", "object-stored", "object-refused", "viewed", "incident-acknowledged", "incident-closed",
     "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
     "unit-answered", "callback-delivered", "callback-dead",
-    "export-started", "export-finished", "export-failed",
+    "export-started", "export-finished", "export-failed", "export-fetched",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
     {
@@ -45,6 +45,9 @@ _REMARKS: Final = frozenset(
         "export-started",
         "export-finished",
         "export-failed",
+        "export-fetched",
+        "bag-verified",
+        "denied",
         "callback-delivered",
         "callback-dead",
     }

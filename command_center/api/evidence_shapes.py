@@ -1,0 +1,103 @@
+"""What the evidence and audit addresses take and give. Times are ms since 1970 by the centre's clock."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from command_center.api.shapes import Shape
+
+
+class ExportOrder(Shape):
+    """What to export: incidents, or everything, or a range; one of these."""
+
+    incidents: list[str] = Field(default=[], max_length=1000)
+    """As ``INC-2026-000007`` or ``7``."""
+    everything: bool = False
+    """All incidents and the whole journal."""
+    since: str = ""
+    """ISO 8601: incidents with an alert since then."""
+    until: str = ""
+    """ISO 8601: incidents that began before then."""
+    camera: str = ""
+
+
+class ExportJob(Shape):
+    """An export on its way, or what came of it."""
+
+    id: str
+    by: str
+    selection: str
+    state: Literal["waiting", "running", "done", "failed", "stopped"]
+    phase: str
+    """For people: what it does now."""
+    done_bytes: int
+    total_bytes: int
+    """Of this phase; 0 where it is not known."""
+    created_at_ms: int
+    finished_at_ms: int | None
+    size_bytes: int
+    tag_manifest_sha256: str | None
+    """The whole bag hangs on it; the journal has it, too."""
+    authority: str | None
+    """The fingerprint that a verifier compares."""
+    missing: list[str]
+    """What the bag can't have, and why."""
+    problem: str
+    """Why there is no file, where there is none."""
+    file_url: str | None
+    """GET it, in ranges if need be (RFC 9110 §14; ``ETag`` and ``If-Range`` hold). Null until it is done."""
+
+
+class ExportJobs(Shape):
+    """All exports that are kept, the newest first."""
+
+    exports: list[ExportJob]
+
+
+class Verification(Shape):
+    """What a check of a bag found."""
+
+    name: str
+    passed: bool
+    claims: list[str]
+    """One line for each thing that was proven, in order."""
+    problem: str
+    """The first thing that is wrong, with file and bytes; empty where all holds."""
+
+
+class AuditEntry(Shape):
+    """One entry of the journal in words."""
+
+    id: int
+    at_ms: int
+    kind: str
+    actor: str
+    subject: str
+    detail: str
+
+
+class AuditEntries(Shape):
+    """A page, the newest first."""
+
+    entries: list[AuditEntry]
+    next_before: int | None
+    """Ask again with ``before=`` this for older ones; null at the journal's beginning."""
+
+
+class Look(Shape):
+    """Somebody looked at, watched, exported or fetched something."""
+
+    id: int
+    at_ms: int
+    who: str
+    what: str
+    """The entry's kind: viewed, export-started, …"""
+    subject: str
+    detail: str
+
+
+class Looks(Shape):
+    """A page, the newest first."""
+
+    looks: list[Look]
+    next_before: int | None

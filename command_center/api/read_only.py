@@ -1,0 +1,34 @@
+"""An auditor only looks, by construction: every request that could change something is refused unless it stands in this list.
+
+The guard is a dependency of the whole application, so a router that somebody adds tomorrow is covered before it is written. What is
+listed changes nothing that an auditor is there to judge: it signs in and out, or leaves its own record in the journal.
+"""
+
+from typing import Final
+
+from fastapi import Request
+
+from command_center.accounts import UserRole
+from command_center.api.access import COOKIE, Parts, address_of
+from command_center.errors import AccessDenied
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+AUDITORS_MAY: Final = frozenset({
+    ("POST", "/api/v1/session"), ("DELETE", "/api/v1/session"),
+    ("POST", "/api/v1/exports"), ("DELETE", "/api/v1/exports/{identifier}"), ("POST", "/api/v1/verifications"),
+})  # fmt: skip
+
+
+async def auditors_only_look(request: Request, parts: Parts) -> None:
+    """Refuse an auditor's request that could change something.
+
+    Raises:
+        AccessDenied: it could; the denial is journalled.
+    """
+    template = getattr(request.scope.get("route"), "path", request.url.path)
+    if request.method in SAFE or (request.method, template) in AUDITORS_MAY:
+        return
+    someone = await parts.door.who(request.cookies.get(COOKIE))
+    if someone is not None and someone.role is UserRole.AUDITOR:
+        await parts.door.deny("act", someone.username, address_of(request), request.url.path)
+        raise AccessDenied("an auditor may look, not act", status=403)
