@@ -31,6 +31,8 @@ class PathFacts:
     provider: str = ""
     jurisdiction: str = ""
     marking: Marking = STANDARD
+    interface: str = ""
+    """The network interface that it is pinned to; empty: whatever the routing table says."""
 
 
 class Session(Protocol):

@@ -137,6 +137,7 @@ class Station:
         self._crew.start(self.receiver.run(), "receiver")
         self._crew.start(self._settler.run(), "settler")
         self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
+        self._crew.start(upkeep.heed_interfaces(self._dials, self._links, self.clock, self.counters), "interfaces")
         self._crew.start(upkeep.expire(self.database, self.spool, self.sender, self.counters), "expire")
         async with asyncio.timeout(10):
             for listener in self._listeners:

@@ -1,6 +1,7 @@
-"""What a station does without being asked: pings, drops the silent, lets go of what outlived its time."""
+"""What a station does without being asked: pings, drops the silent, heeds the interfaces, lets go of what outlived its time."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -10,8 +11,11 @@ from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
 from relay.errors import HeardError
+from relay.interfaces import Change, What, watch
 from relay.introduction import Introducer
 from relay.links import PING_EVERY_MS, Links
+from relay.path import Path
+from relay.redial import Redials
 from relay.sender import Sender
 from relay.spool import Spool
 
@@ -31,6 +35,35 @@ async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> Non
                 introducer.greet(link)
             elif link.peer is not None:
                 link.note(hop.Ping(now_ms))
+
+
+async def heed_interfaces(dials: Sequence[Path], links: Links, clock: Clock, counters: Counters) -> None:
+    """A lost carrier ends the sessions that are pinned to it at once; one that returns is dialed over at once.
+
+    What is not pinned may or may not have gone over it: those sessions are asked for a sign of life, and those paths dial.
+    """
+
+    def heed(change: Change) -> None:
+        counters.count(f"interface_{change.what.value}")
+        affected = {change.interface, ""}
+        open_paths = {link.session.facts.name for link in links if link.session.is_outgoing}
+        for link in links:
+            pinned_to = link.session.facts.interface
+            if not link.session.is_outgoing or pinned_to not in affected:
+                continue
+            if pinned_to == change.interface and change.what is What.DOWN:
+                link.session.drop(f"interface {change.interface} has lost its carrier")
+            elif link.peer is not None:
+                link.note(hop.Ping(clock.monotonic_ms()))
+        for dial in dials if change.what is not What.DOWN else ():
+            if not isinstance(dial, Redials) or dial.facts.name in open_paths:
+                continue
+            if dial.facts.interface == change.interface and change.what is What.UP:
+                dial.redial.start_over()
+            elif dial.facts.interface in affected:
+                dial.redial.nudge()
+
+    await watch(heed)
 
 
 async def expire(database: Database, spool: Spool, sender: Sender, counters: Counters) -> None:

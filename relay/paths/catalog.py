@@ -37,7 +37,7 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
     """
     facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.metered,
                       cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction,
-                      marking=config.marking)  # fmt: skip
+                      marking=config.marking, interface=config.interface)  # fmt: skip
     match config.kind:
         case "zeromq":
             return ZeroMqDial(facts=facts, endpoint=config.endpoint, server_key=peer.transport_key, identity=identity,

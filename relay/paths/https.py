@@ -21,6 +21,7 @@ from relay.errors import ConfigError, Malformed, PathDown
 from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
 from relay.paths.outbox import Outbox
+from relay.redial import Redial
 
 _log = structlog.get_logger("relay.paths.https")
 
@@ -64,19 +65,18 @@ class HttpsDial:
         self._proxy = proxy or None
         self._tls = _tls_context(facts.name, ca_file)
         self._interface = interface
+        self.redial = Redial(Backoff(least_s=0.3, most_s=15.0, stable_s=15.0))
 
     async def run(self, events: PathEvents) -> None:
         """Open a session, serve until it is lost, wait, open the next."""
-        loop = asyncio.get_running_loop()
-        backoff = Backoff(least_s=0.3, most_s=15.0, stable_s=15.0)
-        while True:
-            started = loop.time()
+
+        async def attempt() -> None:
             try:
                 await self._one_session(events)
             except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
                 _log.info("no session", path=self.facts.name, error=str(error) or type(error).__name__)
-            backoff.succeeded_for(loop.time() - started)
-            await asyncio.sleep(backoff.next_delay_s())
+
+        await self.redial.keep(attempt)
 
     async def _one_session(self, events: PathEvents) -> None:
         async with self._client(Lane.URGENT) as client, self._client(Lane.BULK) as bulk:

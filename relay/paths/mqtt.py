@@ -31,6 +31,7 @@ from relay.paths import parcels
 from relay.paths.mqtt_broker import Broker
 from relay.paths.mqtt_connection import BATCH_BYTES, BrokerConnection, connected
 from relay.paths.outbox import Outbox
+from relay.redial import Redial
 
 _log = structlog.get_logger("relay.paths.mqtt")
 
@@ -79,14 +80,14 @@ class MqttDial:
         self._broker = Broker.of(f"path {facts.name!r}", endpoint, options, interface, facts.marking)
         self._root = root_of(options.prefix, listener)
         self._counters = counters
+        self.redial = Redial(Backoff(least_s=0.3, most_s=15.0, stable_s=15.0))
 
     async def run(self, events: PathEvents) -> None:
         """Open a session, serve until it is lost, wait, open the next."""
-        loop = asyncio.get_running_loop()
-        backoff = Backoff(least_s=0.3, most_s=15.0, stable_s=15.0)
         said = ""
-        while True:
-            started = loop.time()
+
+        async def attempt() -> None:
+            nonlocal said
             try:
                 await self._one_attempt(events)
                 said = ""
@@ -96,8 +97,8 @@ class MqttDial:
                     "no session", path=self.facts.name, error=str(error)
                 )
                 said = str(error)
-            backoff.succeeded_for(loop.time() - started)
-            await asyncio.sleep(backoff.next_delay_s())
+
+        await self.redial.keep(attempt)
 
     async def _one_attempt(self, events: PathEvents) -> None:
         attempt = _Attempt(self.facts, self._root, events, self._counters)

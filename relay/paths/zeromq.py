@@ -28,6 +28,7 @@ from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
 from relay.paths.zeromq_connections import connection_of, cut, mark
 from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
+from relay.redial import Redial
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _log = structlog.get_logger("relay.paths.zeromq")
@@ -94,20 +95,16 @@ class ZeroMqDial:
         self._server_key = server_key
         self._identity = identity
         self._interface = interface
-        self._tuning = tuning or ZeroMqTuning()
+        self._tuning = tuning = tuning or ZeroMqTuning()
+        self.redial = Redial(
+            Backoff(least_s=tuning.least_delay_s, most_s=tuning.most_delay_s, stable_s=tuning.stable_s)
+        )
 
     async def run(self, events: PathEvents) -> None:
         """Dial, serve until lost, wait, dial again."""
-        loop = asyncio.get_running_loop()
-        tuning = self._tuning
-        backoff = Backoff(least_s=tuning.least_delay_s, most_s=tuning.most_delay_s, stable_s=tuning.stable_s)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            while True:
-                started = loop.time()
-                await self._one_connection(context, events)
-                backoff.succeeded_for(loop.time() - started)
-                await asyncio.sleep(backoff.next_delay_s())
+            await self.redial.keep(lambda: self._one_connection(context, events))
         finally:
             context.destroy(linger=0)
 

@@ -1,0 +1,79 @@
+"""When a path that is down dials again: at the back-off's pace, or at once when its interface comes back.
+
+Owns the loop around a dialing path's attempts. The back-off never gives up; what ``interfaces`` reports only cuts a wait short,
+or an attempt that was begun into a dead interface and would wait for its deadline. Used by the dialing carriers in
+``relay/paths``; nudged by ``upkeep``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn, Protocol, runtime_checkable
+
+from relay.backoff import Backoff
+
+LEAST_BETWEEN_NUDGES_S: Final = 1.0
+"""Where interfaces come and go all the time, such as containers' do, that must not become a dialing storm."""
+
+
+class Redial:
+    """Paces the attempts of one path."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self.backoff = backoff
+        self._nudged = asyncio.Event()
+        self._is_stale = asyncio.Event()
+        self._last_nudge_s = float("-inf")
+
+    async def keep(self, attempt: Callable[[], Awaitable[None]]) -> NoReturn:
+        """Make an attempt, wait, make the next, until cancelled. ``attempt`` serves for as long as its session lasts.
+
+        Raises:
+            Whatever ``attempt`` raises: it keeps to itself what only means "not now".
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            started_s = loop.time()
+            self._is_stale.clear()
+            await self._attempt_unless_stale(attempt)
+            self.backoff.succeeded_for(loop.time() - started_s)
+            await self._pause()
+
+    async def _attempt_unless_stale(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        work = asyncio.ensure_future(attempt())
+        stale = asyncio.ensure_future(self._is_stale.wait())
+        try:
+            await asyncio.wait({work, stale}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stale.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+
+    async def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.backoff.next_delay_s()):
+                await self._nudged.wait()
+                await asyncio.sleep(max(0.0, self._last_nudge_s + LEAST_BETWEEN_NUDGES_S - loop.time()))
+        if self._nudged.is_set():
+            self._nudged.clear()
+            self._last_nudge_s = loop.time()
+
+    def nudge(self) -> None:
+        """Something changed that may help: don't wait any longer. An attempt under way goes on."""
+        self._nudged.set()
+
+    def start_over(self) -> None:
+        """The path's own interface has just come up: also an attempt under way was begun into nothing. Only without a session."""
+        self._is_stale.set()
+        self._nudged.set()
+
+
+@runtime_checkable
+class Redials(Protocol):
+    """A path that can be told to dial now."""
+
+    redial: Redial
