@@ -30,7 +30,8 @@ _NLMSG_DONE: Final = 3
 _NEW_LINK, _DEL_LINK, _GET_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 17, 18, 20, 24
 _REQUEST_DUMP: Final = 0x301
 _IFLA_IFNAME, _RTA_OIF = 3, 4
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
+"""Switched on; has its carrier. IFF_RUNNING lags up to a second behind, and would hide a short loss."""
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """RTMGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE."""
 _READ_BYTES: Final = 1 << 16
@@ -98,7 +99,7 @@ class Interfaces:
         before = self._known.get(index)
         named = attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
         name = named or (before[0] if before else "")
-        is_up = not is_gone and flags & (_IFF_UP | _IFF_RUNNING) == _IFF_UP | _IFF_RUNNING
+        is_up = not is_gone and flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
         if is_gone:
             self._known.pop(index, None)
         else:

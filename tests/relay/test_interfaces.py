@@ -22,7 +22,7 @@ from tests.relay.house import House, Kept, until
 from tests.relay.test_path_conformance import an_alert
 
 _AN_HOUR_S = 3600.0
-_UP, _RUNNING = 0x1, 0x40
+_UP, _LOWER_UP = 0x1, 0x10000
 
 
 def message(kind: int, body: bytes) -> bytes:
@@ -40,20 +40,20 @@ DONE = message(3, bytes(4))
 
 def test_the_first_list_is_no_news_and_every_later_turn_is() -> None:
     known = Interfaces()
-    assert known.take(link(2, "wwan0", _UP | _RUNNING) + link(3, "wlan0", _UP) + DONE) == []
+    assert known.take(link(2, "wwan0", _UP | _LOWER_UP) + link(3, "wlan0", _UP) + DONE) == []
     assert (known.is_up("wwan0"), known.is_up("wlan0"), known.is_up("eth9")) == (True, False, None)
     assert known.take(link(2, "wwan0", _UP)) == [Change(interface="wwan0", what=What.DOWN)]
     assert known.take(link(2, "wwan0", _UP)) == []
-    assert known.take(link(2, "wwan0", _UP | _RUNNING)) == [Change(interface="wwan0", what=What.UP)]
-    assert known.take(link(2, "wwan0", _UP | _RUNNING, kind=17)) == [Change(interface="wwan0", what=What.DOWN)]
-    assert known.take(link(4, "usb0", _UP | _RUNNING)) == [Change(interface="usb0", what=What.UP)], (
+    assert known.take(link(2, "wwan0", _UP | _LOWER_UP)) == [Change(interface="wwan0", what=What.UP)]
+    assert known.take(link(2, "wwan0", _UP | _LOWER_UP, kind=17)) == [Change(interface="wwan0", what=What.DOWN)]
+    assert known.take(link(4, "usb0", _UP | _LOWER_UP)) == [Change(interface="usb0", what=What.UP)], (
         "a modem was plugged in"
     )
 
 
 def test_an_address_or_a_route_over_an_interface_that_is_up_is_news() -> None:
     known = Interfaces()
-    known.take(link(2, "wwan0", _UP | _RUNNING) + link(3, "wlan0", _UP) + DONE)
+    known.take(link(2, "wwan0", _UP | _LOWER_UP) + link(3, "wlan0", _UP) + DONE)
     address = struct.pack("=BBBBI", 2, 24, 0, 0, 2)
     route = struct.pack("=8BI", 2, 0, 0, 0, 254, 0, 0, 0, 0) + struct.pack("=HHI", 8, 4, 2)
     assert known.take(message(20, address) + message(24, route)) == [Change(interface="wwan0", what=What.SETTLED)] * 2
@@ -63,9 +63,9 @@ def test_an_address_or_a_route_over_an_interface_that_is_up_is_news() -> None:
 @given(st.binary(max_size=200))
 def test_whatever_bytes_come_nothing_breaks(data: bytes) -> None:
     known = Interfaces()
-    known.take(link(2, "wwan0", _UP | _RUNNING) + DONE)
+    known.take(link(2, "wwan0", _UP | _LOWER_UP) + DONE)
     known.take(data)
-    known.take(link(2, "wwan0", _UP | _RUNNING) + data + DONE)
+    known.take(link(2, "wwan0", _UP | _LOWER_UP) + data + DONE)
     for cut in range(40):
         known.take(link(2, "wwan0", _UP)[:cut])
 
