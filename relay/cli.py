@@ -110,7 +110,7 @@ def show_status(known: StationStatus) -> None:
     paths = Table("path", "state", "round trip", "sent", "last word", title="paths", title_justify="left")
     for path in known.paths:
         paths.add_row(path.path, "up" if path.is_up else "DOWN", f"{path.rtt_ms:.0f} ms" if path.rtt_ms else "–",
-                      f"{path.bytes_sent:,} B", f"{path.last_heard_age_ms / 1000:.1f} s ago" if path.is_up else "–")  # fmt: skip
+                      f"{path.bytes_up:,} B", f"{path.last_word_age_ms / 1000:.1f} s ago" if path.is_up else "–")  # fmt: skip
     if known.paths:
         console.print(paths)
     waiting = Table("precedence", "waiting", title="without a receipt", title_justify="left")

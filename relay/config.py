@@ -50,6 +50,19 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     version: Literal["5", "3.1.1"] = "5"
 
 
+class BudgetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[path.budget]``: what a metered path may cost, both directions together; 0 is no limit.
+
+    Alerts are never held back by it; snapshots and heartbeats are, and clips never go on a metered path at all.
+    """
+
+    day_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    month_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    day_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """In the unit of ``cost_per_mb``."""
+    month_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
 Kind = Literal["zeromq", "https", "mqtt"]
 
 
@@ -65,7 +78,9 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     interface: str = ""
     """Network interface to pin the path to; empty: whatever the routing table says."""
     metered: bool = False
-    cost_per_mb: float = 0.0
+    cost_per_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Money for 1,000,000 bytes, in whatever unit the budget is written in."""
+    budget: BudgetOptions = BudgetOptions()
     provider: str = ""
     jurisdiction: str = ""
     marking: Marking = Marking()

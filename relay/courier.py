@@ -97,7 +97,7 @@ async def carry(station: Station, medium_dir: Path) -> CarryReport:
     taken = 0
     with station.local_session(session):
         for _, wire in await asyncio.to_thread(lambda: list(stick.receipts())):
-            station.session_received(session, wire)
+            station.receive_local(session, wire)
             taken += 1
         await station.settled()
     freed = await _drop_receipted(station, stick)

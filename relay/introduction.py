@@ -14,6 +14,7 @@ from typing import Final
 from relay import dsse, hop
 from relay.errors import BadSignature, NotForUs
 from relay.identity import Identity
+from relay.ids import NodeId
 from relay.links import Link, Links
 from relay.passport import Passport, SignedPassport
 from relay.trust import TrustBook
@@ -75,6 +76,18 @@ class Introducer:
         self._check(link, note.proof, signed.passport)
         self._links.introduce(link, signed.passport)
         return signed
+
+    def passport_wire_of(self, node_id: NodeId) -> bytes | None:
+        """A node's signed passport, to show to others; our own included."""
+        return self._own_passport if node_id == self._identity.node_id else self._trust.wire_of(node_id)
+
+    def show_passport(self, link: Link, origin: NodeId) -> None:
+        """Show an origin's passport to a neighbour once a session, before its first envelope."""
+        if origin in link.shown:
+            return
+        wire = self.passport_wire_of(origin)
+        if wire is not None and link.note(hop.Passports((wire,))):
+            link.shown.add(origin)
 
     def _challenge(self, link: Link) -> bytes:
         # Kept until it is answered: on a slow path a second hello goes out before the first one's welcome is back.

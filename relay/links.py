@@ -4,22 +4,29 @@ Owns the hello of each session, its round-trip time and its last word; knows whi
 decides nothing about envelopes. Called by ``station`` on the event loop.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay import hop
+from relay.budget import Purse, share_left
+from relay.clock import Clock
 from relay.errors import NotForUs
 from relay.ids import AUTHORITY, NodeId
-from relay.kinds.heartbeat import PathHealth
 from relay.passport import Passport, Role, SignedPassport
-from relay.path import Lane, Session
+from relay.path import Lane, PathFacts, Session
+from relay.path_health import PathMeter, PathReport
 from relay.scheduler import LinkId, LinkView
 
 UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
 """Without a word for this long a link is dead; pings go every ``PING_EVERY_MS``."""
 PING_EVERY_MS: Final = 2_000
+
+
+def _costs_nothing(size_bytes: int) -> None:
+    """Of a link that a neighbour dialed: whoever dials pays."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,10 +37,11 @@ class Link:
     session: Session
     peer: Passport | None = None
     """None until its hello or welcome was accepted."""
-    rtt_ms: float = 0.0
-    rtt_variation_ms: float = 0.0
+    meter: PathMeter = field(default_factory=PathMeter)
+    """Of the path, where we dialed it; of this session alone, where the neighbour did."""
+    spend: Callable[[int], None] = _costs_nothing
+    """Told the size of every parcel, both ways."""
     last_heard_ms: int = 0
-    bytes_sent: int = 0
     shown: set[NodeId] = field(default_factory=set)
     """Origins whose passports the neighbour has from us."""
     claimed: SignedPassport | None = None
@@ -46,30 +54,34 @@ class Link:
         """Hand a parcel to the carrier; False if it takes none now."""
         is_taken = self.session.send(parcel, lane)
         if is_taken:
-            self.bytes_sent += len(parcel)
+            self.meter.sent(len(parcel))
+            self.spend(len(parcel))
         return is_taken
 
     def note(self, note: hop.Note) -> bool:
         """Send a note on the urgent lane."""
         return self.send(hop.encode(note), Lane.URGENT)
 
-    def heard(self, now_ms: int) -> None:
-        """Something came from it."""
+    def heard(self, size_bytes: int, now_ms: int) -> None:
+        """A parcel came from it."""
         self.last_heard_ms = now_ms
+        self.meter.received(size_bytes, now_ms)
+        self.spend(size_bytes)
 
-    def measured(self, rtt_ms: float) -> None:
-        """Smooth the round-trip time and its variation (RFC 6298, section 2)."""
-        if self.rtt_ms == 0:
-            self.rtt_ms, self.rtt_variation_ms = rtt_ms, rtt_ms / 2
-            return
-        self.rtt_variation_ms = self.rtt_variation_ms * 0.75 + abs(self.rtt_ms - rtt_ms) * 0.25
-        self.rtt_ms = self.rtt_ms * 0.875 + rtt_ms * 0.125
+    def ping(self, now_ms: int) -> None:
+        """Ask whether it is there."""
+        if self.note(hop.Ping(now_ms)):
+            self.meter.asked(now_ms)
 
 
 class Links:
     """All sessions, and the routes learned from what they carried."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, purse: Purse, clock: Clock) -> None:
+        self._purse = purse
+        self._clock = clock
+        self._meters: dict[str, PathMeter] = {}
+        """Of dialed paths, by name."""
         self._links: dict[Session, Link] = {}
         self._next_id = 1
         self._routes: dict[NodeId, NodeId] = {}
@@ -81,7 +93,17 @@ class Links:
         """A new session, not yet introduced."""
         link = self._links[session] = Link(id=LinkId(self._next_id), session=session, last_heard_ms=now_ms)
         self._next_id += 1
+        if session.is_outgoing:
+            link.meter = self._meter_of(session.facts.name)
+            link.meter.session_lost()
+            link.spend = functools.partial(self._spend, session.facts.name)
         return link
+
+    def _meter_of(self, path: str) -> PathMeter:
+        return self._meters.setdefault(path, PathMeter())
+
+    def _spend(self, path: str, size_bytes: int) -> None:
+        self._purse.spend(path, size_bytes, self._clock.monotonic_ms())
 
     def closed(self, session: Session) -> Link | None:
         """Forget a session."""
@@ -128,21 +150,29 @@ class Links:
     def view(self, link: Link) -> LinkView:
         """What the scheduler needs to know of an introduced link."""
         assert link.peer is not None
+        facts, meter = link.session.facts, link.meter
+        budget_left = float("inf")
+        if facts.is_metered and link.session.is_outgoing:
+            budget_left = self._purse.left_bytes(facts.name, self._clock.monotonic_ms())
         return LinkView(
-            id=link.id, peer=link.peer.node_id, path=link.session.facts.name, rtt_ms=link.rtt_ms or UNKNOWN_RTT_MS,
-            rtt_variation_ms=link.rtt_variation_ms if link.rtt_ms else UNKNOWN_RTT_MS / 2,
-            is_metered=link.session.facts.is_metered,
+            id=link.id, peer=link.peer.node_id, path=facts.name, rtt_ms=meter.rtt_ms or UNKNOWN_RTT_MS,
+            rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else UNKNOWN_RTT_MS / 2,
+            is_metered=facts.is_metered, cost_per_mb=facts.cost_per_mb, budget_left_bytes=budget_left,
         )  # fmt: skip
 
-    def health_of(self, paths: Sequence[str], now_ms: int) -> tuple[PathHealth, ...]:
+    def health_of(self, paths: Sequence[PathFacts], now_ms: int) -> tuple[PathReport, ...]:
         """Each of these dialed paths, up or down."""
         up = {link.session.facts.name: link for link in self if link.peer is not None and link.session.is_outgoing}
-        return tuple(
-            PathHealth(path=name, is_up=True, rtt_ms=link.rtt_ms, bytes_sent=link.bytes_sent,
-                       last_heard_age_ms=max(0, now_ms - link.last_heard_ms))
-            if (link := up.get(name)) is not None
-            else PathHealth(path=name, is_up=False, rtt_ms=0.0, bytes_sent=0, last_heard_age_ms=0)
-            for name in paths
+        return tuple(self._report(facts, up.get(facts.name), now_ms) for facts in paths)
+
+    def _report(self, facts: PathFacts, link: Link | None, now_ms: int) -> PathReport:
+        meter, uses = self._meter_of(facts.name), self._purse.uses(facts.name, now_ms)
+        return PathReport(
+            path=facts.name, is_up=link is not None, is_metered=facts.is_metered, rtt_ms=meter.rtt_ms,
+            rtt_variation_ms=meter.rtt_variation_ms, loss=meter.loss, goodput_up_bytes_s=meter.goodput_up_bytes_s,
+            goodput_down_bytes_s=meter.goodput_down_bytes_s(now_ms), bytes_up=meter.bytes_up,
+            bytes_down=meter.bytes_down, spent=self._purse.spent(facts.name, now_ms), budget_left=share_left(uses),
+            budgets=uses, last_word_age_ms=max(0, now_ms - link.last_heard_ms) if link is not None else 0,
         )  # fmt: skip
 
     def silent(self, now_ms: int) -> list[Link]:

@@ -9,11 +9,12 @@ costs money. What a neighbour holds already is offered to it again only much lat
 burned; what is unanswered is sent again after a few round trips, ever more slowly, and never given up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NewType
 
 from relay.path import Lane
+from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
 
 LinkId = NewType("LinkId", int)
@@ -53,6 +54,9 @@ class LinkView:
     rtt_ms: float
     rtt_variation_ms: float = 0.0
     is_metered: bool = False
+    cost_per_mb: float = 0.0
+    budget_left_bytes: float = float("inf")
+    """What anything but an alert may still send there."""
 
     @property
     def way(self) -> Way:
@@ -188,37 +192,42 @@ def _race(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView]
 
 
 def _one_after_another(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
-    usable = _usable(entry, policy)
+    usable, preference = _usable(entry, policy), _preference(entry.precedence)
     tried = [(link, known) for link in usable if (known := entry.attempt_on(link)) is not None]
     untried = [link for link in usable if entry.attempt_on(link) is None]
     if not usable or not tried:
-        return ([min(untried, key=_preference)], now_ms) if untried else ([], now_ms + IDLE_LOOK_MS)
+        return ([min(untried, key=preference)], now_ms) if untried else ([], now_ms + IDLE_LOOK_MS)
     later = [at_ms for link, known in tried if (at_ms := known.again_at_ms(link.rtt_ms, policy)) > now_ms]
     is_held = any(known.is_held_there for _, known in tried)
     if entry.precedence == Precedence.IMMEDIATE and untried and later and not is_held:
         hedge_ms = max(known.sent_ms + int(link.p95_ms) for link, known in tried)
         if hedge_ms <= now_ms:
-            return [min(untried, key=_preference)], now_ms
+            return [min(untried, key=preference)], now_ms
         later.append(hedge_ms)
     if later:
         return [], min(later)  # somebody has it and has time left to answer
     # All are overdue: the link tried least often, and of those the best.
     tries = {link.id: known.count for link, known in tried}
-    return [min(usable, key=lambda link: (tries.get(link.id, 0), _preference(link)))], now_ms
+    return [min(usable, key=lambda link: (tries.get(link.id, 0), preference(link)))], now_ms
 
 
 def _usable(entry: Entry, policy: SendPolicy) -> list[LinkView]:
-    """Money is spent for alerts; for the rest only where there is no other way, and for BULK not even then."""
-    free = [link for link in entry.links if not link.is_metered]
+    """Money is spent for alerts, whatever is left of the budget.
+
+    For the rest only within the budget and where there is no other way, and for BULK not even then.
+    """
     if entry.precedence.is_alert:
         return list(entry.links)
+    free = [link for link in entry.links if not link.is_metered]
     if free or (entry.precedence == Precedence.BULK and not policy.is_bulk_metered):
         return free
-    return list(entry.links)
+    return [link for link in entry.links if link.budget_left_bytes >= entry.size_bytes + OVERHEAD_BYTES]
 
 
-def _preference(link: LinkView) -> tuple[bool, float, int]:
-    return link.is_metered, link.rtt_ms, link.id
+def _preference(precedence: Precedence) -> Callable[[LinkView], tuple[bool, float, float, int]]:
+    """Of the ways that are left, the earliest; what nobody waits for takes the cheapest."""
+    weight = 1.0 if precedence == Precedence.ROUTINE else 0.0
+    return lambda link: (link.is_metered, weight * link.cost_per_mb, link.rtt_ms, link.id)
 
 
 def is_stubborn(entry: Entry) -> bool:

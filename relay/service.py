@@ -31,7 +31,7 @@ async def compose_heartbeat(
         interval_s=interval_s, backlog=status.backlog, oldest_waiting_s=status.oldest_waiting_s,
         spool_bytes=status.spool_bytes, disk_free_bytes=shutil.disk_usage(station.database.file.parent).free,
         refused=station.counters.refused_total, forgone=status.forgone[: limits.MAX_FORGONE_RANGES], cameras=cameras,
-        paths=status.paths[:16], model=model, model_sha256=model_sha256,
+        paths=tuple(path.for_heartbeat() for path in status.paths[:16]), model=model, model_sha256=model_sha256,
     )  # fmt: skip
 
 

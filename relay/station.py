@@ -7,28 +7,28 @@ the reverse by construction. Everything runs on the caller's event loop but SQLi
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
-from relay import envelope, hop, ledger, receipt, spool, trust, upkeep
+from relay import budget, hop, ledger, spool, trust, upkeep
+from relay.budget import Purse, Tariff
 from relay.clock import Clock, SystemClock
 from relay.config import PathConfig, StationConfig
 from relay.counters import Counters
 from relay.crew import Crew, crew
 from relay.database import Database
 from relay.enrollment import Enrollment
-from relay.errors import ConfigError, HeardError, SenderError
+from relay.errors import ConfigError
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
-from relay.ids import EnvelopeId, NodeId
+from relay.ids import NodeId
 from relay.introduction import Introducer
-from relay.kinds.heartbeat import PathHealth
 from relay.kinds.roster import Roster, RosterStatement
-from relay.links import Link, Links
-from relay.passport import Passport, Role, SignedPassport
-from relay.path import Lane, Path, Session
+from relay.links import Links
+from relay.passport import Role, SignedPassport
+from relay.path import Path, Session
+from relay.path_health import PathReport
 from relay.paths import catalog
 from relay.precedence import Precedence
 from relay.receiver import Arrival, Inbox, Receiver
@@ -36,6 +36,7 @@ from relay.sender import Sender
 from relay.settler import Answer, AnswerLevel, Settler
 from relay.spool import Draft, Spool, Spooled, SpoolLimits
 from relay.status import StationStatus
+from relay.switchboard import Switchboard
 from relay.trust import TrustBook
 
 __all__ = ["Answer", "AnswerLevel", "Arrival", "Inbox", "NoInbox", "Station", "StationStatus"]
@@ -70,20 +71,25 @@ class Station:
         self.trust = TrustBook(authority=self.authority, clock=clock)
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
         self.spool = Spool(identity=identity, clock=clock, limits=limits)
-        self._own_passport_wire = enrollment.passport
-        self._links = Links()
+        self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.metered})
+        self._links = Links(purse=self._purse, clock=clock)
         self._introducer = Introducer(
             identity=identity, own_passport=enrollment.passport, trust=self.trust, links=self._links
         )
         self._crew = members
         self.sender = Sender(database=database, spool=self.spool, links=self._links, clock=clock,
-                             counters=self.counters, show_passport=self._show_passport)  # fmt: skip
+                             counters=self.counters, show_passport=self._introducer.show_passport)  # fmt: skip
         self._settler = Settler(own_id=identity.node_id, database=database, spool=self.spool, links=self._links,
                                 sender=self.sender, trust=self.trust, clock=clock, counters=self.counters)  # fmt: skip
         self.receiver = Receiver(
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
             on_carried=self.sender.offer, on_receipt=self._settler.arrived,
+        )  # fmt: skip
+        self._switchboard = Switchboard(
+            links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,
+            ledger=self.ledger, sender=self.sender, settler=self._settler, receiver=self.receiver, clock=clock,
+            counters=self.counters, members=members, spread=self._spread,
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
@@ -118,7 +124,13 @@ class Station:
             raise ConfigError(
                 f"{config.state_dir} belongs to a command centre: start that, a bare station can't stand in for it"
             )
-        parts = {"spool": spool.SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA, **(extra_parts or {})}
+        parts = {
+            "spool": spool.SCHEMA,
+            "ledger": ledger.SCHEMA,
+            "trust": trust.SCHEMA,
+            "budget": budget.SCHEMA,
+            **(extra_parts or {}),
+        }
         database = Database.open(config.state_dir / database_name, parts=parts)
         with contextlib.closing(database):
             async with crew() as members:
@@ -130,15 +142,19 @@ class Station:
     async def _start(self) -> None:
         await self.database.run(self.spool.start)
         await self.database.run(self.trust.load)
+        await self.database.run(
+            lambda connection: self._purse.load(connection, self.clock.boot_id, self.clock.monotonic_ms())
+        )
         self.enforce_roster()
         for number, path in enumerate([*self._listeners, *self._dials]):
-            self._crew.start(path.run(self), f"path {number} {path.facts.name}")
+            self._crew.start(path.run(self._switchboard), f"path {number} {path.facts.name}")
         self._crew.start(self.sender.run(), "sender")
         self._crew.start(self.receiver.run(), "receiver")
         self._crew.start(self._settler.run(), "settler")
         self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
         self._crew.start(upkeep.heed_interfaces(self._dials, self._links, self.clock, self.counters), "interfaces")
         self._crew.start(upkeep.expire(self.database, self.spool, self.sender, self.counters), "expire")
+        self._crew.start(upkeep.write_spending(self.database, self._purse, self.clock, self.counters), "spending")
         async with asyncio.timeout(10):
             for listener in self._listeners:
                 await listener.listening()
@@ -198,20 +214,17 @@ class Station:
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
         )  # fmt: skip
 
-    def path_health(self) -> tuple[PathHealth, ...]:
+    def path_health(self) -> tuple[PathReport, ...]:
         """Each dialed path, up or down."""
-        return self._links.health_of([dial.facts.name for dial in self._dials], self.clock.monotonic_ms())
+        return self._links.health_of([dial.facts for dial in self._dials], self.clock.monotonic_ms())
 
     # ------------------------------------------------------------------ trust
 
     async def admit(self, wire: bytes) -> SignedPassport:
         """Believe a passport and keep it."""
         signed = self.trust.admit(wire)
-        await self._keep_passport(signed)
-        return signed
-
-    async def _keep_passport(self, signed: SignedPassport) -> None:
         await self.database.run(lambda connection: trust.keep_passport(connection, signed))
+        return signed
 
     async def publish_roster(self, roster: Roster) -> None:
         """Follow a roster, keep it, enforce it, and tell every neighbour."""
@@ -235,32 +248,19 @@ class Station:
             if link.peer is not None and self.trust.is_revoked(link.peer.node_id):
                 link.session.drop("its passport was withdrawn")
 
-    # ------------------------------------------------------------------ what the paths tell us
-
-    def session_opened(self, session: Session) -> None:
-        """Introduce ourselves where we called."""
-        link = self._links.opened(session, self.clock.monotonic_ms())
-        if session.is_outgoing:
-            self._introducer.greet(link)
-
-    def session_closed(self, session: Session, reason: str) -> None:
-        """Forget it; what was under way is sent again on the next one."""
-        link = self._links.closed(session)
-        if link is not None and link.peer is not None:
-            _log.info("link closed", peer=link.peer.name, path=session.facts.name, reason=reason)
-        self.sender.wake()
+    # ------------------------------------------------------------------ what lies on this machine
 
     @contextlib.contextmanager
     def local_session(self, session: Session) -> Iterator[None]:
         """A session with something on this machine, such as a stick, that needs no introduction."""
-        self.session_opened(session)
+        self._switchboard.session_opened(session)
         link = self._links.of(session)
         assert link is not None
         link.peer = self.passport
         try:
             yield
         finally:
-            self.session_closed(session, "done")
+            self._switchboard.session_closed(session, "done")
 
     def take_local(self, session: Session, parcel: bytes) -> None:
         """Verify and queue a parcel of a local session.
@@ -272,129 +272,22 @@ class Station:
         assert link is not None
         self.receiver.take(link, parcel)
 
+    def receive_local(self, session: Session, parcel: bytes) -> None:
+        """Sort any parcel of a local session; a refusal is counted and logged."""
+        self._switchboard.session_received(session, parcel)
+
     async def settled(self) -> None:
         """Return when every receipt that has arrived is settled."""
         await self._settler.drained()
 
     def passport_wire_of(self, node_id: NodeId) -> bytes | None:
         """A node's signed passport, to show to others; our own included."""
-        return self._own_passport_wire if node_id == self.identity.node_id else self.trust.wire_of(node_id)
+        return self._introducer.passport_wire_of(node_id)
 
-    def session_received(self, session: Session, parcel: bytes) -> None:
-        """Sort a parcel: note, receipt or envelope. A refusal is counted, logged and answered; it never goes further."""
-        link = self._links.of(session)
-        if link is None:
-            return
-        link.heard(self.clock.monotonic_ms())
-        try:
-            if hop.is_note(parcel):
-                self._note_arrived(link, hop.decode(parcel))
-            elif link.peer is None:
-                self._ask_who(link)
-            else:
-                self._take(link, parcel)
-        except SenderError as error:
-            self.counters.refused(error.reason)
-            peer = link.peer.name if link.peer else "not introduced"
-            _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=session.facts.name)
 
-    def _take(self, link: Link, parcel: bytes) -> None:
-        try:
-            self.receiver.take(link, parcel)
-        except SenderError as error:
-            if error.reason == "unknown_sender" and not receipt.is_receipt(parcel):
-                link.note(hop.Unknown(envelope.parse(parcel).header.origin))
-            raise
-
-    def _ask_who(self, link: Link) -> None:
-        now_ms = self.clock.monotonic_ms()
-        if now_ms - link.asked_who_ms > 500:
-            link.asked_who_ms = now_ms
-            link.note(hop.Who())
-        self.counters.refused("not_introduced")
-
-    def _note_arrived(self, link: Link, note: hop.Note) -> None:
-        match note:
-            case hop.Ping():
-                link.note(hop.Pong(note.sent_ms) if link.peer or link.session.is_outgoing else hop.Who())
-            case hop.Pong():
-                link.measured(max(0.0, self.clock.monotonic_ms() - note.sent_ms))
-            case hop.Who():
-                self._introducer.greet(link)
-            case hop.Hello():
-                self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
-            case hop.Welcome():
-                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
-            case hop.Proved():
-                self._introduced(link, self._introducer.proved_arrived(link, note), self.trust.roster_number)
-            case hop.Passports():
-                for wire in note.passports:
-                    self._learn(self.trust.admit(wire))
-            case hop.RosterNote():
-                roster = Roster(statement=note.statement, signature=note.signature)
-                statement = self.trust.follow(roster)
-                if statement is not None:
-                    self._attend(self._spread(roster, statement), "roster_not_kept")
-            case _ if link.peer is not None:
-                self._custody_note_arrived(link, link.peer, note)
-            case _:
-                self.counters.refused("not_introduced")
-
-    def _custody_note_arrived(self, link: Link, peer: Passport, note: hop.Note) -> None:
-        match note:
-            case hop.Stored():
-                self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
-            case hop.Refused():
-                self.counters.count(f"sent_but_refused_{note.reason[:40]}")
-                _log.warning(
-                    "refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail
-                )
-            case hop.Unknown():
-                link.shown.discard(NodeId(note.origin))
-                self._show_passport(link, NodeId(note.origin))
-                self.sender.ask_again(peer.node_id, NodeId(note.origin))
-            case _:
-                self.counters.refused("unexpected_note")
-
-    def _introduced(self, link: Link, signed: SignedPassport | None, roster_number: int) -> None:
-        """Start working with a neighbour; None: it has not proved itself yet."""
-        if self.trust.roster is not None and roster_number < self.trust.roster_number:
-            link.note(hop.RosterNote(self.trust.roster.statement, self.trust.roster.signature))
-        if signed is None:
-            return
-        self._learn(signed)
-        link.note(hop.Ping(self.clock.monotonic_ms()))
-        _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
-        self.sender.link_opened(signed.passport.node_id, link.session.facts.name)
-        self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
-
-    async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
-        """What this neighbour may have missed while it was away."""
-        wires = await self.database.run(lambda connection: self.spool.receipts_to(connection, node_id))
-        for wire in wires:
-            link.send(wire, Lane.URGENT)
-        for state in await self.database.run(lambda connection: self.ledger.streams(connection, node_id)):
-            self.receiver.send_receipt(state)
-
-    def _learn(self, signed: SignedPassport) -> None:
-        self._attend(self._keep_passport(signed), "passport_not_kept")
-
-    def _attend(self, work: Coroutine[Any, Any, None], failure: str) -> None:
-        """Do something beside the parcels. What a full disk prevents is counted and comes up again; it stops nothing."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except HeardError as error:
-                self.counters.refused(failure)
-                _log.error(failure.replace("_", " "), error=str(error))
-
-        self._crew.start(guarded(), failure)
-
-    def _show_passport(self, link: Link, origin: NodeId) -> None:
-        """Show an origin's passport to a neighbour once a session, before its first envelope."""
-        if origin in link.shown:
-            return
-        wire = self.passport_wire_of(origin)
-        if wire is not None and link.note(hop.Passports((wire,))):
-            link.shown.add(origin)
+def tariff_of(config: PathConfig) -> Tariff:
+    """What a ``[[path]]`` says about money."""
+    return Tariff(
+        cost_per_mb=config.cost_per_mb, day_bytes=config.budget.day_bytes, month_bytes=config.budget.month_bytes,
+        day_money=config.budget.day_money, month_money=config.budget.month_money,
+    )  # fmt: skip

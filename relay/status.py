@@ -2,7 +2,7 @@
 
 import msgspec
 
-from relay.kinds.heartbeat import PathHealth
+from relay.path_health import PathReport
 
 
 class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     oldest_waiting_s: int
     spool_bytes: int
     forgone: tuple[tuple[int, int], ...]
-    paths: tuple[PathHealth, ...]
+    paths: tuple[PathReport, ...]
     neighbours: tuple[str, ...]
     counters: dict[str, int]
     left_without_receipt: dict[str, int]

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from relay import hop
+from relay.budget import Purse
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
@@ -21,6 +21,7 @@ from relay.spool import Spool
 
 _log = structlog.get_logger("relay.upkeep")
 EXPIRE_EVERY_S: Final = 30.0
+SPENDING_LOOK_EVERY_S: Final = 1.0
 
 
 async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> None:
@@ -34,7 +35,7 @@ async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> Non
             if link.session.is_outgoing and link.peer is None:
                 introducer.greet(link)
             elif link.peer is not None:
-                link.note(hop.Ping(now_ms))
+                link.ping(now_ms)
 
 
 async def heed_interfaces(dials: Sequence[Path], links: Links, clock: Clock, counters: Counters) -> None:
@@ -75,3 +76,25 @@ async def expire(database: Database, spool: Spool, sender: Sender, counters: Cou
         except HeardError as error:  # a full disk: the next round tries again
             counters.refused("not_expired")
             _log.error("not expired", error=str(error))
+
+
+async def write_spending(database: Database, purse: Purse, clock: Clock, counters: Counters) -> None:
+    """Keep the disk's account of metered paths ahead of what is spent; the exact figure when the station stops."""
+    if purse.is_empty:
+        return
+
+    async def write(*, is_final: bool) -> None:
+        snapshot, boot_id = purse.snapshot(clock.monotonic_ms(), is_final=is_final), clock.boot_id
+        try:
+            await database.run(lambda connection: snapshot.write(connection, boot_id))
+        except HeardError as error:  # a full disk: alerts have the room, and the next round tries again
+            counters.refused("spending_not_written")
+            _log.error("spending not written", error=str(error))
+
+    try:
+        while True:
+            await asyncio.sleep(SPENDING_LOOK_EVERY_S)
+            if purse.is_write_due(clock.monotonic_ms()):
+                await write(is_final=False)
+    finally:
+        await asyncio.shield(write(is_final=True))

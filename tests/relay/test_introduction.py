@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay import hop
+from relay.budget import Purse
 from relay.clock import SimulatedClock
 from relay.errors import BadSignature
 from relay.identity import AuthorityKeys, Identity
@@ -39,7 +40,7 @@ class Side:
 
     def __init__(self, house: House, name: str, *, is_outgoing: bool, identity: Identity | None = None) -> None:
         authority = AuthorityKeys(signing_key=house.authority.signing_key, sealing_key=house.authority.sealing_key)
-        self.links = Links()
+        self.links = Links(purse=Purse({}), clock=SimulatedClock())
         self.wire = Wire(is_outgoing)
         self.link: Link = self.links.opened(self.wire, 0)
         self.speaks = Introducer(

@@ -50,7 +50,7 @@ async def test_alert_goes_up_and_its_receipt_comes_back(house: House, way: Carri
         assert [a.envelope.id for a in inbox.arrivals] == [spooled.envelope.id]
         health = node.path_health()[0]
         assert health.is_up
-        assert health.bytes_sent > 200
+        assert health.bytes_up > 200
 
 
 async def test_acknowledgement_comes_down(house: House, way: Carrier) -> None:

@@ -1,0 +1,181 @@
+"""Sorts what comes in from the neighbours: notes, receipts, envelopes; and says what is answered at once.
+
+It is what the paths call (``PathEvents``). It owns no envelope: those go to ``receiver``, receipts to ``settler``, and who is
+who to ``introduction``. A refusal is counted, logged and answered here, and goes no further.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from relay import envelope, hop, receipt, trust
+from relay.clock import Clock
+from relay.counters import Counters
+from relay.crew import Crew
+from relay.database import Database
+from relay.errors import HeardError, SenderError
+from relay.ids import EnvelopeId, NodeId
+from relay.introduction import Introducer
+from relay.kinds.roster import Roster, RosterStatement
+from relay.ledger import Ledger
+from relay.links import Link, Links
+from relay.passport import Passport, SignedPassport
+from relay.path import Lane, Session
+from relay.receiver import Receiver
+from relay.sender import Sender
+from relay.settler import Settler
+from relay.spool import Spool
+from relay.trust import TrustBook
+
+_log = structlog.get_logger("relay.switchboard")
+
+
+class Switchboard:
+    """One for a station. All methods run on the event loop."""
+
+    def __init__(
+        self, *, links: Links, introducer: Introducer, trust_book: TrustBook, database: Database, spool: Spool,
+        ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters,
+        members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
+    ) -> None:  # fmt: skip
+        self._links = links
+        self._introducer = introducer
+        self._trust = trust_book
+        self._database = database
+        self._spool = spool
+        self._ledger = ledger
+        self._sender = sender
+        self._settler = settler
+        self._receiver = receiver
+        self._clock = clock
+        self._counters = counters
+        self._crew = members
+        self._spread = spread
+
+    def session_opened(self, session: Session) -> None:
+        """Introduce ourselves where we called."""
+        link = self._links.opened(session, self._clock.monotonic_ms())
+        if session.is_outgoing:
+            self._introducer.greet(link)
+
+    def session_closed(self, session: Session, reason: str) -> None:
+        """Forget it; what was under way is sent again on the next one."""
+        link = self._links.closed(session)
+        if link is not None and link.peer is not None:
+            _log.info("link closed", peer=link.peer.name, path=session.facts.name, reason=reason)
+        self._sender.wake()
+
+    def session_received(self, session: Session, parcel: bytes) -> None:
+        """Sort a parcel: note, receipt or envelope. A refusal is counted, logged and answered; it never goes further."""
+        link = self._links.of(session)
+        if link is None:
+            return
+        link.heard(len(parcel), self._clock.monotonic_ms())
+        try:
+            if hop.is_note(parcel):
+                self._note_arrived(link, hop.decode(parcel))
+            elif link.peer is None:
+                self._ask_who(link)
+            else:
+                self._take(link, parcel)
+        except SenderError as error:
+            self._counters.refused(error.reason)
+            peer = link.peer.name if link.peer else "not introduced"
+            _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=session.facts.name)
+
+    def _take(self, link: Link, parcel: bytes) -> None:
+        try:
+            self._receiver.take(link, parcel)
+        except SenderError as error:
+            if error.reason == "unknown_sender" and not receipt.is_receipt(parcel):
+                link.note(hop.Unknown(envelope.parse(parcel).header.origin))
+            raise
+
+    def _ask_who(self, link: Link) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - link.asked_who_ms > 500:
+            link.asked_who_ms = now_ms
+            link.note(hop.Who())
+        self._counters.refused("not_introduced")
+
+    def _note_arrived(self, link: Link, note: hop.Note) -> None:
+        match note:
+            case hop.Ping():
+                link.note(hop.Pong(note.sent_ms) if link.peer or link.session.is_outgoing else hop.Who())
+            case hop.Pong():
+                link.meter.answered(note.sent_ms, self._clock.monotonic_ms())
+            case hop.Who():
+                self._introducer.greet(link)
+            case hop.Hello():
+                self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
+            case hop.Welcome():
+                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
+            case hop.Proved():
+                self._introduced(link, self._introducer.proved_arrived(link, note), self._trust.roster_number)
+            case hop.Passports():
+                for wire in note.passports:
+                    self._learn(self._trust.admit(wire))
+            case hop.RosterNote():
+                roster = Roster(statement=note.statement, signature=note.signature)
+                statement = self._trust.follow(roster)
+                if statement is not None:
+                    self._attend(self._spread(roster, statement), "roster_not_kept")
+            case _ if link.peer is not None:
+                self._custody_note_arrived(link, link.peer, note)
+            case _:
+                self._counters.refused("not_introduced")
+
+    def _custody_note_arrived(self, link: Link, peer: Passport, note: hop.Note) -> None:
+        match note:
+            case hop.Stored():
+                self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
+            case hop.Refused():
+                self._counters.count(f"sent_but_refused_{note.reason[:40]}")
+                _log.warning(
+                    "refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail
+                )
+            case hop.Unknown():
+                link.shown.discard(NodeId(note.origin))
+                self._introducer.show_passport(link, NodeId(note.origin))
+                self._sender.ask_again(peer.node_id, NodeId(note.origin))
+            case _:
+                self._counters.refused("unexpected_note")
+
+    def _introduced(self, link: Link, signed: SignedPassport | None, roster_number: int) -> None:
+        """Start working with a neighbour; None: it has not proved itself yet."""
+        if self._trust.roster is not None and roster_number < self._trust.roster_number:
+            link.note(hop.RosterNote(self._trust.roster.statement, self._trust.roster.signature))
+        if signed is None:
+            return
+        self._learn(signed)
+        link.ping(self._clock.monotonic_ms())
+        _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
+        self._sender.link_opened(signed.passport.node_id, link.session.facts.name)
+        self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
+
+    async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
+        """What this neighbour may have missed while it was away."""
+        wires = await self._database.run(lambda connection: self._spool.receipts_to(connection, node_id))
+        for wire in wires:
+            link.send(wire, Lane.URGENT)
+        for state in await self._database.run(lambda connection: self._ledger.streams(connection, node_id)):
+            self._receiver.send_receipt(state)
+
+    def _learn(self, signed: SignedPassport) -> None:
+        self._attend(self._keep(signed), "passport_not_kept")
+
+    async def _keep(self, signed: SignedPassport) -> None:
+        await self._database.run(lambda connection: trust.keep_passport(connection, signed))
+
+    def _attend(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+        """Do something beside the parcels. What a full disk prevents is counted and comes up again; it stops nothing."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except HeardError as error:
+                self._counters.refused(failure)
+                _log.error(failure.replace("_", " "), error=str(error))
+
+        self._crew.start(guarded(), failure)
