@@ -24,8 +24,7 @@ CREATE TABLE spending (                     -- what each metered path has cost i
   path            TEXT    NOT NULL,
   period          TEXT    NOT NULL CHECK (period IN ('day', 'month')),
   began_age_ms    INTEGER NOT NULL,         -- of the spending clock
-  bytes           INTEGER NOT NULL,         -- both directions, a lease included
-  money_millionth INTEGER NOT NULL,
+  bytes           INTEGER NOT NULL,         -- both directions, a lease included; money is these times the tariff
   PRIMARY KEY (path, period)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE spending_clock (               -- how long this machine has been counting, over all boots
@@ -39,7 +38,7 @@ CREATE TABLE spending_clock (               -- how long this machine has been co
 
 PERIODS_MS: Final[Mapping[str, int]] = {"day": 86_400_000, "month": 30 * 86_400_000}
 _WRITE_AT_LEAST_EVERY_MS: Final = 600_000
-_MILLION: Final = 1_000_000
+_MB: Final = 1_000_000
 _LEASE_BYTES: Final = 64 * 1024
 _LEASE_SHARE: Final = 20
 """A lease is at most a twentieth of the path's smallest budget."""
@@ -62,13 +61,13 @@ class Tariff:
                  ("day", "money", self.day_money), ("month", "money", self.month_money)]  # fmt: skip
         return [item for item in found if item[2] > 0]
 
-    def money_millionth(self, size_bytes: int) -> int:
-        """What so many bytes cost, rounded up."""
-        return -int(-(size_bytes * self.cost_per_mb * _MILLION) // 1_000_000)
+    def amount(self, size_bytes: int, unit: str) -> float:
+        """So many bytes in a budget's unit."""
+        return float(size_bytes) if unit == "bytes" else size_bytes * self.cost_per_mb / _MB
 
     def lease_bytes(self) -> int:
         """How far the disk's figure may be ahead."""
-        in_bytes = [limit if unit == "bytes" else limit / self.cost_per_mb * 1e6
+        in_bytes = [limit if unit == "bytes" else limit / self.cost_per_mb * _MB
                     for _, unit, limit in self.limits() if unit == "bytes" or self.cost_per_mb > 0]  # fmt: skip
         return int(min([_LEASE_BYTES, *(limit / _LEASE_SHARE for limit in in_bytes)]))
 
@@ -77,10 +76,6 @@ class Tariff:
 class _Period:
     began_age_ms: int
     bytes: int = 0
-    money_millionth: int = 0
-
-    def used(self, unit: str) -> float:
-        return float(self.bytes) if unit == "bytes" else self.money_millionth / _MILLION
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,10 +108,10 @@ class Purse:
         if row is not None:
             self._age_at_start_ms = row[2] + (max(0, now_ms - row[1]) if row[0] == boot_id else 0)
         self._started_ms = self._written_ms = now_ms
-        for path, period, began_age_ms, size_bytes, money in connection.execute("SELECT * FROM spending"):
+        for path, period, began_age_ms, size_bytes in connection.execute("SELECT * FROM spending"):
             account = self._accounts.get(path)
             if account is not None:
-                account.periods[period] = _Period(began_age_ms=began_age_ms, bytes=size_bytes, money_millionth=money)
+                account.periods[period] = _Period(began_age_ms=began_age_ms, bytes=size_bytes)
                 if period == "month":
                     account.written_bytes = size_bytes
 
@@ -130,14 +125,11 @@ class Purse:
 
     def snapshot(self, now_ms: int, *, is_final: bool) -> "Snapshot":
         """What is to be written: with leases, or exactly when nothing more will be spent."""
-        rows: list[tuple[str, str, int, int, int]] = []
+        rows: list[tuple[str, str, int, int]] = []
         for path, account in self._accounts.items():
             lease_bytes = 0 if is_final else account.tariff.lease_bytes()
-            money = account.tariff.money_millionth(lease_bytes)
             for name, period in self._current(account, now_ms).items():
-                rows.append(
-                    (path, name, period.began_age_ms, period.bytes + lease_bytes, period.money_millionth + money)
-                )
+                rows.append((path, name, period.began_age_ms, period.bytes + lease_bytes))
             account.written_bytes = account.periods["month"].bytes + lease_bytes
         self._written_ms = now_ms
         return Snapshot(rows=tuple(rows), monotonic_ms=now_ms, age_ms=self._age_ms(now_ms))
@@ -149,10 +141,8 @@ class Purse:
         account = self._accounts.get(path)
         if account is None:
             return
-        whole_bytes = size_bytes + OVERHEAD_BYTES
         for period in self._current(account, now_ms).values():
-            period.bytes += whole_bytes
-            period.money_millionth += account.tariff.money_millionth(whole_bytes)
+            period.bytes += size_bytes + OVERHEAD_BYTES
 
     def left_bytes(self, path: str, now_ms: int) -> float:
         """How much anything but an alert may still send on a path now; infinite where there is no budget."""
@@ -161,16 +151,16 @@ class Purse:
             return float("inf")
         periods, left = self._current(account, now_ms), float("inf")
         for name, unit, limit in account.tariff.limits():
-            rest = limit - periods[name].used(unit)
+            allowed = limit
             if unit == "money":
-                rest = rest / account.tariff.cost_per_mb * 1e6 if account.tariff.cost_per_mb > 0 else float("inf")
-            left = min(left, rest)
+                allowed = limit / account.tariff.cost_per_mb * _MB if account.tariff.cost_per_mb > 0 else float("inf")
+            left = min(left, allowed - periods[name].bytes)
         return max(0.0, left)
 
     def spent(self, path: str, now_ms: int) -> float:
         """Money in this month."""
         account = self._accounts.get(path)
-        return 0.0 if account is None else self._current(account, now_ms)["month"].used("money")
+        return 0.0 if account is None else account.tariff.amount(self._current(account, now_ms)["month"].bytes, "money")
 
     def uses(self, path: str, now_ms: int) -> tuple[BudgetUse, ...]:
         """Every budget of a path."""
@@ -178,7 +168,7 @@ class Purse:
         if account is None:
             return ()
         periods = self._current(account, now_ms)
-        return tuple(BudgetUse(period=name, unit=unit, limit=limit, used=periods[name].used(unit))
+        return tuple(BudgetUse(period=name, unit=unit, limit=limit, used=account.tariff.amount(periods[name].bytes, unit))
                      for name, unit, limit in account.tariff.limits())  # fmt: skip
 
     def _age_ms(self, now_ms: int) -> int:
@@ -201,13 +191,13 @@ class Purse:
 class Snapshot:
     """What ``Purse.load`` reads again."""
 
-    rows: tuple[tuple[str, str, int, int, int], ...]
+    rows: tuple[tuple[str, str, int, int], ...]
     monotonic_ms: int
     age_ms: int
 
     def write(self, connection: sqlite3.Connection, boot_id: str) -> None:
         """Within a transaction of the caller's."""
-        connection.executemany("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, ?, ?)", self.rows)
+        connection.executemany("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, ?)", self.rows)
         connection.execute("INSERT OR REPLACE INTO spending_clock VALUES (1, ?, ?, ?)",
                            (boot_id, self.monotonic_ms, self.age_ms))  # fmt: skip
 
