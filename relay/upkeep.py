@@ -55,7 +55,7 @@ async def heed_interfaces(dials: Sequence[Path], links: Links, clock: Clock, cou
             if pinned_to == change.interface and change.what is What.DOWN:
                 link.session.drop(f"interface {change.interface} has lost its carrier")
             elif link.peer is not None:
-                link.note(hop.Ping(clock.monotonic_ms()))
+                link.ping(clock.monotonic_ms())
         for dial in dials if change.what is not What.DOWN else ():
             if not isinstance(dial, Redials) or dial.facts.name in open_paths:
                 continue
