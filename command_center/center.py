@@ -43,6 +43,7 @@ from command_center.services import Services
 from command_center.shelving import Shelves
 from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
 from command_center.timings import Timings
+from command_center.units.board import Board
 from command_center.viewings import Viewings
 from command_center.views import BodyOpener
 from command_center.watch import Watch
@@ -141,13 +142,16 @@ async def open_center(
         exports = ExportOffice(state, database=station.database, clock=clock, metrics=metrics,
                                kept_h=config.exports_kept_h)  # fmt: skip
         stack.push_async_callback(exports.close)
+        dispatch = Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
+                            after_commit=bell.ring)  # fmt: skip
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
             door=Door(database=station.database, readers=readers, clock=clock, passwords=passwords,
                       config=config.sessions, metrics=metrics),
-            dispatch=Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
-                              after_commit=bell.ring),
+            dispatch=dispatch,
+            board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
+                        announce=station.announce, after_commit=bell.ring),
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
             shelves=shelves, postman=postman, exports=exports, station_gauges=lambda: _gauges(station),
         )  # fmt: skip

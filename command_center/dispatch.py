@@ -12,10 +12,13 @@ from command_center.accounts import SignedIn
 from command_center.callbacks import answers
 from command_center.callbacks import store as callback_store
 from command_center.callbacks.answers import UnitState
-from command_center.errors import AccessDenied
+from command_center.errors import AccessDenied, NotPossible
 from command_center.facts import IncidentAct, Merger
 from command_center.fleet import Standing
 from command_center.incidents import Disposition, Incident, State
+from command_center.units import acts as unit_acts
+from command_center.units import rows as unit_rows
+from command_center.units.status import UnitStatus
 from relay.clock import Clock
 from relay.database import Database
 from relay.header import Kind
@@ -48,19 +51,24 @@ class Dispatch:
 
         def work(connection: sqlite3.Connection) -> list[Spooled]:
             now = self._clock.wall_ms()
-            spooled = self._acknowledge(connection, incident_id, version, person, now)
+            spooled = self.acknowledge_in(connection, incident_id, version, person, now)
             for part in self._parts(connection, incident_id):
                 if part.state is State.UNACKNOWLEDGED:
-                    spooled += self._acknowledge(connection, part.id, part.version, person, now)
+                    spooled += self.acknowledge_in(connection, part.id, part.version, person, now)
             return spooled
 
         spooled = await self._database.run(work)
         self._announce(spooled)
         self._after_commit()
 
-    def _acknowledge(
+    def acknowledge_in(
         self, connection: sqlite3.Connection, incident_id: int, version: int, person: SignedIn, now: int
     ) -> list[Spooled]:
+        """The same inside somebody's transaction, without its parts.
+
+        Raises:
+            NotFound, LostRace: see ``incidents.acknowledge``.
+        """
         alert_ids = incident_store.alert_ids(connection, incident_id)
         act = IncidentAct(incident=incident_id, version=version, by=person.username, role=person.role.value,
                           alert_ids=tuple(alert_ids))  # fmt: skip
@@ -75,31 +83,48 @@ class Dispatch:
         return [part for part in parts if part.state is not State.CLOSED]
 
     async def close(
-        self, incident_id: int, version: int, person: SignedIn, disposition: Disposition, note: str
-    ) -> None:
-        """An incident is over, with everything that is part of it.
+        self, incident_id: int, version: int, person: SignedIn, disposition: Disposition, note: str,
+        *, release_units: bool = False,
+    ) -> None:  # fmt: skip
+        """An incident is over, with everything that is part of it; its cameras are told.
 
         Raises:
             NotFound, LostRace: see ``incidents.close``; nothing was changed.
+            NotPossible: units are still at work there, and ``release_units`` does not say that they are clear.
         """
 
         def work(connection: sqlite3.Connection) -> list[Spooled]:
             now = self._clock.wall_ms()
             spooled: list[Spooled] = []
+            self._clear_units(connection, incident_id, person, is_meant=release_units, now=now)
             wanted = [(incident_id, version)]
             for part in self._parts(connection, incident_id):
                 if part.state is State.UNACKNOWLEDGED:  # an alert that came since: it is seen together with the rest
-                    spooled += self._acknowledge(connection, part.id, part.version, person, now)
+                    spooled += self.acknowledge_in(connection, part.id, part.version, person, now)
                 wanted.append((part.id, incident_store.load(connection, part.id).version))
             for number, seen in wanted:
                 act = IncidentAct(incident=number, version=seen, by=person.username, role=person.role.value,
                                   disposition=disposition.value, note=note)  # fmt: skip
                 incident_acts.apply_close(connection, act, now)
                 self._journal(connection, "incident-closed", act, now)
-            return spooled
+            return spooled + self.tell_camera(connection, incident_id, AnswerState.CLOSED, person.role.value, now)
 
         self._announce(await self._database.run(work))
         self._after_commit()
+
+    @staticmethod
+    def _clear_units(
+        connection: sqlite3.Connection, incident_id: int, person: SignedIn, *, is_meant: bool, now: int
+    ) -> None:
+        at_work = unit_acts.open_assignments(connection, incident_id)
+        if at_work and not is_meant:
+            names = ", ".join(f"{unit.name} ({unit.status.words})" for unit in at_work)
+            raise NotPossible(
+                f"{names} still at incident {incident_id}: clear them first, or close it with release_units"
+            )
+        for unit in at_work:
+            unit_acts.set_status(connection, unit.name, UnitStatus.CLEAR, version=unit.version, source="close", now=now,
+                                 by=f"user:{person.username}", note=f"incident {incident_id} was closed")  # fmt: skip
 
     async def merge(self, incident_id: int, version: int, into: int, person: SignedIn) -> None:
         """People say that an incident is part of another.
@@ -191,6 +216,12 @@ class Dispatch:
         def work(connection: sqlite3.Connection) -> list[Spooled]:
             now = self._clock.wall_ms()
             link = answers.link_of(connection, token, now)
+            unit = unit_rows.find(connection, link.receiver)
+            if unit is not None and unit.incident == link.incident.id:
+                if unit.status is state.status:
+                    return []  # said twice is said once
+                unit_acts.set_status(connection, unit.name, state.status, version=None, by=f"unit:{unit.name}", note=note,
+                                     source="unable" if state is UnitState.UNABLE else "link", now=now)  # fmt: skip
             answers.answer(connection, link, state, note, now)
             if state.for_camera is None:
                 return []
@@ -199,6 +230,16 @@ class Dispatch:
 
         self._announce(await self._database.run(work))
         self._after_commit()
+
+    def tell_camera(
+        self, connection: sqlite3.Connection, incident_id: int, state: AnswerState, role: str, now: int
+    ) -> list[Spooled]:
+        """Tell the nodes of an incident, and of its parts, how far people have got; inside a transaction."""
+        spooled: list[Spooled] = []
+        for number in (incident_id, *incident_acts.merged_in(connection, incident_id)):
+            alert_ids = incident_store.alert_ids(connection, number)
+            spooled += self._put(connection, incident_store.load(connection, number), alert_ids, role, now, state)
+        return spooled
 
     def _put(
         self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int,

@@ -174,6 +174,16 @@ def close(incident: Incident, *, version: int, by: str, at_ms: int, disposition:
                    disposition=disposition)  # fmt: skip
 
 
+def dispatched(incident: Incident, *, version: int) -> Incident:
+    """A unit is sent there.
+
+    Raises:
+        LostRace: somebody acted since ``version``, or nobody has it in hand.
+    """
+    _require(incident, version, {State.ACKNOWLEDGED}, "send a unit to")
+    return replace(incident, version=version + 1)
+
+
 def expire_acknowledgement(incident: Incident) -> Incident:
     """Somebody took it in hand and nothing followed: it waits for a person again.
 

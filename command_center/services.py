@@ -14,6 +14,7 @@ from command_center.evidence.export_office import ExportOffice
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.shelving import Shelves
+from command_center.units.board import Board
 from command_center.viewings import Viewings
 from relay.clock import Clock
 from relay.database import Database
@@ -34,6 +35,7 @@ class Services:
     issuer: Issuer
     door: Door
     dispatch: Dispatch
+    board: Board
     shelves: Shelves
     postman: Postman
     feed: EventFeed

@@ -21,6 +21,7 @@ from command_center.config import CenterConfig
 from command_center.enrollments import VALIDITY_MS, Issuer
 from command_center.errors import AlreadyInitialized, NotInitialized
 from command_center.facts import Remark
+from command_center.units import schema as unit_schema
 from relay import ledger, passport
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
 from relay.database import Database
@@ -35,6 +36,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "views": view_schema.SCHEMA,
     "accounts": accounts.SCHEMA,
     "callbacks": callback_store.SCHEMA,
+    "units": unit_schema.SCHEMA,
     "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}

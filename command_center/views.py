@@ -26,6 +26,8 @@ from command_center.facts import decode as decode_fact
 from command_center.fleet import Standing
 from command_center.incident_store import Placed
 from command_center.journal import Entry
+from command_center.units import appliers as unit_appliers
+from command_center.units import schema as unit_schema
 from relay import envelope as envelopes
 from relay import passport as passports
 from relay.envelope import Envelope
@@ -117,14 +119,14 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
-        "shelf": "id",
+        "shelf": "id", **unit_schema.TABLES,
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
         self._opener = opener
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
-        self.rebuilt.executescript("".join(view_schema.SCHEMA) + fleet.SCHEMA[0])
+        self.rebuilt.executescript("".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA)))
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Yields one line for each thing that does not follow; the first wrong entry first."""
@@ -265,4 +267,5 @@ _APPLIERS: Final[dict[str, Callable[[sqlite3.Connection, Entry], None]]] = {
     "object-stored": apply_object,
     "node-admitted": apply_node,
     "node-standing": apply_node,
+    **unit_appliers.APPLIERS,
 }

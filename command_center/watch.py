@@ -66,7 +66,8 @@ class Watch:
         ).fetchall()
         taken: list[_Row] = connection.execute(
             "SELECT id, version, precedence, level FROM incident WHERE state = 'acknowledged' AND precedence <= 1 AND "
-            "merged_into IS NULL AND is_quarantined = 0 ORDER BY id LIMIT ?",
+            "merged_into IS NULL AND is_quarantined = 0 AND NOT EXISTS (SELECT 1 FROM unit WHERE unit.incident = incident.id) "
+            "ORDER BY id LIMIT ?",
             (_AT_ONCE * 20,),
         ).fetchall()
         since: dict[tuple[int, str, int], int] = {}

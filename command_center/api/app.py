@@ -18,11 +18,14 @@ from command_center.api import (
     incidents,
     journal,
     nodes,
+    places,
     quality,
+    responses,
     session,
     shelves,
     snapshots,
     unit_page,
+    units,
 )
 from command_center.api.hardening import Hardening
 from command_center.api.read_only import auditors_only_look
@@ -66,6 +69,9 @@ def create_app(services: Services) -> FastAPI:
         unit_page,
         exports,
         audit,
+        units,
+        responses,
+        places,
     ):
         app.include_router(noun.router)
     app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")

@@ -61,12 +61,12 @@ async def acknowledge(incident_id: int, body: Acknowledge, person: Dispatcher, p
     return await _as_it_is(parts, incident_id)
 
 
-@router.post("/{incident_id}/close", response_model=Incident,
-             responses={403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Conflict}})  # fmt: skip
+@router.post("/{incident_id}/close", response_model=Incident, responses=_ACT_ANSWERS)
 async def close(incident_id: int, body: Close, person: Dispatcher, parts: Parts) -> Response:
     """It is over."""
     try:
-        await parts.dispatch.close(incident_id, body.version, person, Disposition(body.disposition), body.note[:1000])
+        await parts.dispatch.close(incident_id, body.version, person, Disposition(body.disposition), body.note[:1000],
+                                   release_units=body.release_units)  # fmt: skip
     except LostRace as error:
         return await _conflict(parts, incident_id, error)
     return await _as_it_is(parts, incident_id)

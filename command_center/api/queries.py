@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from command_center import facts, fleet, journal, shelving
+from command_center.api import unit_moments, unit_queries
 from command_center.api.shapes import (
     Alert,
     Camera,
@@ -16,6 +17,7 @@ from command_center.api.shapes import (
     Node,
     NodeName,
     NodePath,
+    Responding,
     ShelfList,
     ShelfRow,
     UnitWord,
@@ -34,7 +36,8 @@ _INCIDENT: Final = """
 SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site,
   (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1) AS first_alert,
   (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms,
-  (SELECT group_concat(p.id) FROM incident p WHERE p.merged_into = i.id) AS parts
+  (SELECT group_concat(p.id) FROM incident p WHERE p.merged_into = i.id) AS parts,
+  (SELECT group_concat(u.name || ' ' || u.status) FROM unit u WHERE u.incident = i.id) AS responding
 FROM incident i LEFT JOIN node n ON n.id = i.node
 """
 _ALERT: Final = """
@@ -135,6 +138,8 @@ def _incident(connection: sqlite3.Connection, row: sqlite3.Row) -> Incident:
         disposition=row["disposition"], note=row["note"], quarantined=bool(row["is_quarantined"]),
         level=row["level"], quiet=row["quiet"], returned=row["retracted_count"] >= row["alert_count"],
         merged_into=row["merged_into"], parts=sorted(int(part) for part in (row["parts"] or "").split(",") if part),
+        responding=[Responding(unit=word.split()[0], status=word.split()[1])
+                    for word in sorted((row["responding"] or "").split(",")) if word],
         hops=_hops(first[0] if first else None, row["to_node_ms"]),
     )  # fmt: skip
 
@@ -188,8 +193,10 @@ def _moment(entry: Entry) -> Moment:
         elif entry.kind in {"incident-notified-again", "acknowledgement-expired", "incident-annunciated"}:
             detail = facts.decode(entry.payload, IncidentStep).reason
         elif entry.kind == "unit-answered":
-            said = facts.decode(entry.payload, UnitAnswer)
-            detail = ": ".join(part for part in (said.state.replace("_", " "), said.note) if part)
+            word = facts.decode(entry.payload, UnitAnswer)
+            detail = ": ".join(part for part in (word.state.replace("_", " "), word.note) if part)
+        elif (said := unit_moments.words(entry)) is not None:
+            detail = said
         elif entry.kind in {"callback-delivered", "callback-dead"}:
             told = facts.decode(entry.payload, Remark)
             detail = f"{told.what} to {told.detail}"
@@ -246,5 +253,10 @@ def render(connection: sqlite3.Connection, event: Event, clock: Clock) -> str | 
             return None
     if event.kind == "shelves":
         return ShelfList(shelves=shelves(connection)).model_dump_json()
+    if event.kind == "unit":
+        unit = unit_queries.unit_if_there(connection, event.subject)
+        return None if unit is None else unit.model_dump_json()
+    if event.kind == "places":
+        return unit_queries.places(connection).model_dump_json()
     found = next(nodes(connection, clock, bytes.fromhex(event.subject)), None)
     return None if found is None else found.model_dump_json()

@@ -42,6 +42,13 @@ class Hops(Shape):
     acknowledged_to_node_ms: float | None
 
 
+class Responding(Shape):
+    """A unit that is assigned to an incident, and how far it is."""
+
+    unit: str
+    status: str
+
+
 class Incident(Shape):
     """One row of the queue. ``hops`` are those of its first alert."""
 
@@ -79,6 +86,8 @@ class Incident(Shape):
     merged_into: int | None
     parts: list[int]
     """Incidents that people merged into this one."""
+    responding: list[Responding]
+    """Units that are assigned to it now."""
     hops: Hops
 
 
@@ -220,6 +229,8 @@ class Close(Shape):
         "false_alarm", "handled", "gone_on_arrival", "building_secure", "duplicate", "cancelled", "test"
     ]
     note: str = ""
+    release_units: bool = False
+    """Units that are still at work there are clear; without it they stand in the way."""
 
 
 class Merge(Shape):

@@ -13,6 +13,7 @@ from command_center import event_feed, facts, incident_store, journal
 from command_center.errors import NotFound, NotPossible
 from command_center.facts import UnitAnswer
 from command_center.incidents import Incident, State
+from command_center.units.status import UnitStatus
 from relay.kinds.acknowledgement import AnswerState
 
 
@@ -24,6 +25,11 @@ class UnitState(enum.Enum):
     ON_SCENE = "on_scene"
     CLEAR = "clear"
     UNABLE = "unable"
+
+    @property
+    def status(self) -> UnitStatus:
+        """Its step on the board; who is unable is out of service until somebody says otherwise."""
+        return UnitStatus.OUT_OF_SERVICE if self is UnitState.UNABLE else UnitStatus(self.value)
 
     @property
     def for_camera(self) -> AnswerState | None:

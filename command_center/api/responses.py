@@ -1,0 +1,83 @@
+"""``/api/v1/incidents/…``: who goes there, who should, and what people wrote down."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from command_center.api import queries, unit_queries
+from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.shapes import Problem
+from command_center.api.unit_shapes import (
+    Assign,
+    Assigned,
+    NoteList,
+    NoteNew,
+    Recommendations,
+    Release,
+    UnitConflict,
+)
+from command_center.api.unit_shapes import Response as IncidentResponse
+from command_center.api.units import conflict
+from command_center.errors import LostRace
+from command_center.services import Services
+
+_ANSWERS: dict[int | str, dict[str, object]] = {
+    403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": UnitConflict}, 422: {"model": Problem},
+}  # fmt: skip
+router = APIRouter(prefix="/api/v1/incidents/{incident_id}", tags=["dispatch"], responses={401: {"model": Problem}})
+
+
+@router.get("/response", responses={404: {"model": Problem}})
+async def response(incident_id: int, _: Person, parts: Parts) -> IncidentResponse:
+    """Everything that people do about it."""
+    return await parts.readers.run(lambda c: unit_queries.response(c, incident_id))
+
+
+@router.get("/recommendations", responses={404: {"model": Problem}})
+async def recommendations(
+    incident_id: int, _: Person, parts: Parts, wanted: Annotated[list[str] | None, Query(max_length=16)] = None
+) -> Recommendations:
+    """Who should go, with the reasons; ``wanted`` are capabilities."""
+    now = parts.clock.wall_ms()
+    return await parts.readers.run(lambda c: unit_queries.recommendations(c, incident_id, wanted or [], now))
+
+
+@router.post("/units", response_model=Assigned, responses=_ANSWERS)
+async def assign(incident_id: int, body: Assign, person: Dispatcher, parts: Parts) -> Response:
+    """Send a unit; one that is at another incident is taken away from there. The camera is told."""
+    try:
+        await parts.board.assign(body.unit, body.unit_version, incident_id, body.version, body.note, person)
+    except LostRace as error:
+        return await conflict(parts, error, body.unit, incident_id)
+    return await _both(parts, incident_id, body.unit)
+
+
+@router.post("/units/{unit}/release", response_model=Assigned, responses=_ANSWERS)
+async def release(incident_id: int, unit: str, body: Release, person: Dispatcher, parts: Parts) -> Response:
+    """Take a unit off: it is available again."""
+    try:
+        await parts.board.release(unit, body.unit_version, incident_id, body.reason, person)
+    except LostRace as error:
+        return await conflict(parts, error, unit, incident_id)
+    return await _both(parts, incident_id, unit)
+
+
+@router.get("/notes", responses={404: {"model": Problem}})
+async def notes(incident_id: int, _: Person, parts: Parts) -> NoteList:
+    """What people wrote down about it."""
+    return await parts.readers.run(lambda c: NoteList(notes=unit_queries.response(c, incident_id).notes))
+
+
+@router.post("/notes", status_code=201, responses=_ANSWERS)
+async def write_note(incident_id: int, body: NoteNew, person: Dispatcher, parts: Parts) -> NoteList:
+    """Add a note. Notes are never changed or taken away."""
+    await parts.board.write_note(incident_id, body.text, body.key, person)
+    return await parts.readers.run(lambda c: NoteList(notes=unit_queries.notes(c, incident_id)))
+
+
+async def _both(parts: Services, incident_id: int, unit: str) -> Response:
+    found = await parts.readers.run(
+        lambda c: Assigned(incident=queries.incident(c, incident_id), unit=unit_queries.unit(c, unit))
+    )
+    return Response(found.model_dump_json(), media_type="application/json")
