@@ -31,6 +31,18 @@ class Introducer:
         self._trust = trust
         self._links = links
 
+    def begin(self, link: Link) -> bool:
+        """A session is open: say hello where we called; True where none is needed, and the other end is a neighbour at once.
+
+        Raises:
+            UnknownSender, Revoked: the neighbour that the carrier names may not be spoken to.
+        """
+        if link.known is not None:
+            self._links.introduce(link, self._trust.passport_of(link.known.peer_id))
+        elif link.session.is_outgoing:
+            self.greet(link)
+        return link.known is not None
+
     def greet(self, link: Link) -> None:
         """Say hello on a session that we made."""
         link.note(hop.Hello(self._own_passport, self._trust.roster_number, self._challenge(link)))

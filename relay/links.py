@@ -5,17 +5,19 @@ decides nothing about envelopes. Called by ``station`` on the event loop.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from relay import hop
 from relay.budget import Purse, share_left
 from relay.clock import Clock
+from relay.counters import Counters
 from relay.errors import NotForUs
-from relay.ids import AUTHORITY, NodeId
+from relay.header import Kind
+from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
-from relay.path import Lane, PathFacts, Session
+from relay.path import KnownSession, Lane, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
 from relay.scheduler import LinkId, LinkView
 
@@ -23,6 +25,10 @@ UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
 """Without a word for this long a link is dead; pings go every ``PING_EVERY_MS``."""
 PING_EVERY_MS: Final = 2_000
+TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
+"""What a tiny path carries beside receipts, small notes and a rare heartbeat."""
+_STORED_BYTES: Final = 34
+"""One id in a note."""
 
 
 def _costs_nothing(size_bytes: int) -> None:
@@ -35,6 +41,7 @@ class Link:
 
     id: LinkId
     session: Session
+    counters: Counters = field(default_factory=Counters)
     peer: Passport | None = None
     """None until its hello or welcome was accepted."""
     meter: PathMeter = field(default_factory=PathMeter)
@@ -49,9 +56,32 @@ class Link:
     challenge: bytes = b""
     """What the other end must sign; empty once it has."""
     asked_who_ms: int = -(1 << 60)
+    last_heartbeat_ms: int = -(1 << 60)
+
+    @property
+    def known(self) -> KnownSession | None:
+        """The session, where its other end is known without a hello."""
+        return self.session if isinstance(self.session, KnownSession) else None
+
+    def takes(self, kind: int, size_bytes: int, now_ms: int) -> bool:
+        """Whether an envelope may go on it: small enough, and on a tiny path only what is worth it."""
+        facts = self.session.facts
+        if size_bytes > facts.mtu_bytes:
+            return False
+        if facts.is_tiny and kind == Kind.HEARTBEAT:
+            return now_ms - self.last_heartbeat_ms >= facts.heartbeat_every_s * 1000
+        return not facts.is_tiny or kind in TINY_KINDS
+
+    def note_sent(self, kind: int, now_ms: int) -> None:
+        """Remember when the last heartbeat went."""
+        if kind == Kind.HEARTBEAT:
+            self.last_heartbeat_ms = now_ms
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
-        """Hand a parcel to the carrier; False if it takes none now."""
+        """Hand a parcel to the carrier; False if it takes none now, or never one of this size."""
+        if len(parcel) > self.session.facts.mtu_bytes:
+            self.counters.count("over_mtu")
+            return False
         is_taken = self.session.send(parcel, lane)
         if is_taken:
             self.meter.sent(len(parcel))
@@ -61,6 +91,12 @@ class Link:
     def note(self, note: hop.Note) -> bool:
         """Send a note on the urgent lane."""
         return self.send(hop.encode(note), Lane.URGENT)
+
+    def note_stored(self, ids: Sequence[EnvelopeId]) -> None:
+        """Say that these are durable here, in as many notes as it takes."""
+        at_once = max(1, min(512, (self.session.facts.mtu_bytes - 16) // _STORED_BYTES))
+        for at in range(0, len(ids), at_once):
+            self.note(hop.Stored(ids=tuple(ids[at : at + at_once])))
 
     def heard(self, size_bytes: int, now_ms: int) -> None:
         """A parcel came from it."""
@@ -77,7 +113,8 @@ class Link:
 class Links:
     """All sessions, and the routes learned from what they carried."""
 
-    def __init__(self, *, purse: Purse, clock: Clock) -> None:
+    def __init__(self, *, purse: Purse, clock: Clock, counters: Counters | None = None) -> None:
+        self._counters = counters or Counters()
         self._purse = purse
         self._clock = clock
         self._meters: dict[str, PathMeter] = {}
@@ -91,7 +128,9 @@ class Links:
 
     def opened(self, session: Session, now_ms: int) -> Link:
         """A new session, not yet introduced."""
-        link = self._links[session] = Link(id=LinkId(self._next_id), session=session, last_heard_ms=now_ms)
+        link = self._links[session] = Link(
+            id=LinkId(self._next_id), session=session, last_heard_ms=now_ms, counters=self._counters
+        )  # fmt: skip
         self._next_id += 1
         if session.is_outgoing:
             link.meter = self._meter_of(session.facts.name)
@@ -147,17 +186,35 @@ class Links:
         direct = [link for link in ready if link.peer and link.peer.node_id in {destination, route}]
         return direct or upwards
 
-    def view(self, link: Link) -> LinkView:
-        """What the scheduler needs to know of an introduced link."""
+    def back_to(self, origin: NodeId, *, is_urgent: bool, came_by: Collection[LinkId] = ()) -> list[Link]:
+        """The links on which an origin is told that its envelopes are stored: every one that leads there.
+
+        A tiny one only for what came by it, or is urgent; and if it costs money, where no free one is there.
+        """
+        links = self.towards(origin)
+        has_free = any(not link.session.facts.is_metered for link in links)
+        return [
+            link for link in links
+            if not (facts := link.session.facts).is_tiny or link.id in came_by
+            or (is_urgent and not (facts.is_metered and has_free))
+        ]  # fmt: skip
+
+    def view(self, link: Link, beside: Sequence[Link] = ()) -> LinkView:
+        """What the scheduler needs to know of an introduced link; ``beside`` are all that lead to the same place.
+
+        A detour counts as a way that costs while a straight one is there.
+        """
         assert link.peer is not None
         facts, meter = link.session.facts, link.meter
+        unmeasured_ms = facts.expected_rtt_ms or UNKNOWN_RTT_MS
+        has_straight = any(not other.session.facts.is_detour for other in beside)
         budget_left = float("inf")
         if facts.is_metered and link.session.is_outgoing:
             budget_left = self._purse.left_bytes(facts.name, self._clock.monotonic_ms())
         return LinkView(
-            id=link.id, peer=link.peer.node_id, path=facts.name, rtt_ms=meter.rtt_ms or UNKNOWN_RTT_MS,
-            rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else UNKNOWN_RTT_MS / 2,
-            is_metered=facts.is_metered, cost_per_mb=facts.cost_per_mb, budget_left_bytes=budget_left,
+            id=link.id, peer=link.peer.node_id, path=facts.name, rtt_ms=meter.rtt_ms or unmeasured_ms,
+            rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else unmeasured_ms / 2,
+            is_metered=facts.is_metered or (facts.is_detour and has_straight), cost_per_mb=facts.cost_per_mb, budget_left_bytes=budget_left,
         )  # fmt: skip
 
     def health_of(self, paths: Sequence[PathFacts], now_ms: int) -> tuple[PathReport, ...]:
@@ -176,5 +233,6 @@ class Links:
         )  # fmt: skip
 
     def silent(self, now_ms: int) -> list[Link]:
-        """Links without a word for too long."""
-        return [link for link in self._links.values() if now_ms - link.last_heard_ms > IDLE_DEADLINE_MS]
+        """Links without a word for too long; on tiny ones nobody speaks without need."""
+        return [link for link in self._links.values()
+                if now_ms - link.last_heard_ms > IDLE_DEADLINE_MS and not link.session.facts.is_tiny]  # fmt: skip

@@ -7,8 +7,9 @@ them in both directions. It promises nothing about delivery: ``send`` returning 
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from relay.ids import NodeId
 from relay.marking import STANDARD, Marking
 
 
@@ -33,6 +34,15 @@ class PathFacts:
     marking: Marking = STANDARD
     interface: str = ""
     """The network interface that it is pinned to; empty: whatever the routing table says."""
+    is_tiny: bool = False
+    """A parcel costs seconds or cents: no hello and no pings, and only alerts, what answers them, and a rare heartbeat."""
+    is_detour: bool = False
+    """Leads through a machine that is no better placed than we are: for alerts that the straight ways leave unanswered, and for
+    everything where there is no straight way."""
+    expected_rtt_ms: float = 0.0
+    """Until one is measured; 0: unknown."""
+    heartbeat_every_s: int = 0
+    """On a tiny path."""
 
 
 class Session(Protocol):
@@ -55,6 +65,18 @@ class Session(Protocol):
 
     def drop(self, reason: str) -> None:
         """End this session; an outgoing path makes a new one after its back-off."""
+
+
+@runtime_checkable
+class KnownSession(Protocol):
+    """A session, on a tiny path, whose other end is configured and proves itself with every parcel: it needs no hello."""
+
+    @property
+    def peer_id(self) -> NodeId:
+        """The neighbour at the other end."""
+
+    def withdraw(self, parcel: bytes) -> None:
+        """It has its answer by another way: don't send it any more, if it still waits."""
 
 
 class PathEvents(Protocol):

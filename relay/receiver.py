@@ -7,7 +7,7 @@ counted under its name and answered with it; it never stops the loop.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,11 +21,12 @@ from relay.database import Database
 from relay.envelope import Envelope
 from relay.errors import HeardError, NotForUs, OperatorError
 from relay.identity import Identity
-from relay.ids import AUTHORITY, NodeId
+from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
 from relay.path import Lane
+from relay.scheduler import LinkId
 from relay.spool import Carried, Spool, Spooled
 from relay.trust import TrustBook
 
@@ -62,14 +63,22 @@ class Inbox(Protocol):
 
 
 @dataclass(slots=True)
+class _News:
+    """What one transaction heard of one series."""
+
+    came_by: set[LinkId] = field(default_factory=set)
+    is_urgent: bool = False
+
+
+@dataclass(slots=True)
 class _Outcome:
     """What one transaction did, for the steps after it."""
 
     arrivals: list[Arrival] = field(default_factory=list)
-    streams: list[StreamState] = field(default_factory=list)
-    held: list[tuple[Link, bytes]] = field(default_factory=list)
+    streams: list[tuple[StreamState, _News]] = field(default_factory=list)
+    held: list[tuple[Link, EnvelopeId]] = field(default_factory=list)
     heard: list[tuple[Link, bytes]] = field(default_factory=list)
-    carried: list[Spooled] = field(default_factory=list)
+    carried: list[tuple[Spooled, NodeId]] = field(default_factory=list)
     full: list[tuple[Link, Envelope, OperatorError]] = field(default_factory=list)
 
 
@@ -78,7 +87,7 @@ class Receiver:
 
     def __init__(
         self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
-        links: Links, inbox: Inbox, clock: Clock, counters: Counters, on_carried: Callable[[Iterable[Spooled]], None],
+        links: Links, inbox: Inbox, clock: Clock, counters: Counters, on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
         on_receipt: Callable[[receipt.Receipt], None],
     ) -> None:  # fmt: skip
         self._identity = identity
@@ -178,13 +187,15 @@ class Receiver:
 
     def _store(self, connection: sqlite3.Connection, group: list[tuple[Arrival, Link]]) -> _Outcome:
         outcome = _Outcome()
-        streams: dict[tuple[NodeId, int], None] = {}
+        streams: dict[tuple[NodeId, int], _News] = {}
         for arrival, link in group:
             envelope = arrival.envelope
             if not self.is_for_us(envelope):
                 self._carry(connection, envelope, link, outcome)
                 continue
-            streams[envelope.header.origin, envelope.header.series] = None
+            news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
+            news.came_by.add(link.id)
+            news.is_urgent |= envelope.header.precedence.is_alert
             novelty = self._ledger.note(connection, envelope)
             if novelty == Novelty.DUPLICATE:
                 self._counters.count("duplicates_arrived")
@@ -193,7 +204,7 @@ class Receiver:
         if outcome.arrivals:
             self._inbox.accept(connection, outcome.arrivals)
             self._ledger.extend(connection, [arrival.envelope for arrival in outcome.arrivals])
-        outcome.streams = [self._ledger.state(connection, origin, series) for origin, series in streams]
+        outcome.streams = [(self._ledger.state(connection, *key), news) for key, news in streams.items()]
         return outcome
 
     def _carry(self, connection: sqlite3.Connection, envelope: Envelope, link: Link, outcome: _Outcome) -> None:
@@ -207,36 +218,37 @@ class Receiver:
             return
         outcome.held.append((link, envelope.id))
         if became == Carried.NEW:
-            outcome.carried.append(Spooled(envelope=envelope, number=number))
+            assert link.peer is not None
+            outcome.carried.append((Spooled(envelope=envelope, number=number), link.peer.node_id))
 
     def _after_commit(self, outcome: _Outcome) -> None:
         self._counters.count("envelopes_stored", len(outcome.arrivals))
         self._counters.count("envelopes_carried", len(outcome.carried))
         if outcome.arrivals:
             self._inbox.committed(outcome.arrivals)
-        for state in outcome.streams:
-            self.send_receipt(state)
+        for state, news in outcome.streams:
+            self.send_receipt(state, is_urgent=news.is_urgent, came_by=news.came_by)
         for link, wire in outcome.heard:
             link.send(wire, Lane.URGENT)
-        by_link: dict[int, tuple[Link, list[bytes]]] = {}
+        by_link: dict[int, tuple[Link, list[EnvelopeId]]] = {}
         for link, identifier in outcome.held:
             by_link.setdefault(link.id, (link, []))[1].append(identifier)
         for link, ids in by_link.values():
-            link.note(hop.Stored(ids=tuple(ids)))
+            link.note_stored(ids)
         for link, envelope, error in outcome.full:
             self._counters.refused("spool_full")
-            link.note(hop.Refused(id=envelope.id, reason="spool_full", detail=str(error)[:300]))
+            link.note(hop.Refused(id=envelope.id, reason="spool_full", detail=str(error)[: 40 if link.known else 300]))
         if outcome.carried:
             self._on_carried(outcome.carried)
 
-    def send_receipt(self, state: StreamState) -> None:
+    def send_receipt(self, state: StreamState, *, is_urgent: bool = False, came_by: Collection[LinkId] = ()) -> None:
         """Sign what is stored of a series and send it on every link that leads back. It is cumulative: any may be lost."""
         issued = receipt.issue(
             state.settled(), signer=self._identity.node_id, signing=self._identity.signing,
             stored_at_s=self._clock.wall_ms() // 1000, origin=state.origin, series=state.series,
         )  # fmt: skip
         self._counters.count("receipts_issued")
-        for link in self._links.towards(state.origin):
+        for link in self._links.back_to(state.origin, is_urgent=is_urgent, came_by=came_by):
             link.send(issued.wire, Lane.URGENT)
 
 

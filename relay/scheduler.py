@@ -81,7 +81,8 @@ class Attempt:
         """When it may be sent there again."""
         if self.is_held_there:
             return self.sent_ms + min(policy.most_recheck_ms, policy.first_recheck_ms << min(self.count - 1, 10))
-        return self.sent_ms + min(policy.most_retry_ms, _retry_ms(rtt_ms, policy) << min(self.count - 1, 10))
+        first_ms = _retry_ms(rtt_ms, policy)
+        return self.sent_ms + min(max(policy.most_retry_ms, first_ms), first_ms << min(self.count - 1, 10))
 
 
 def _retry_ms(rtt_ms: float, policy: SendPolicy) -> int:

@@ -74,6 +74,8 @@ class Sender:
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
         self._parked: dict[int, _Parked] = {}
+        self._came_by: dict[int, NodeId] = {}
+        """Who handed over what waits in the window or parked: it is never handed back."""
         self._recheck_ms = 0
         """Nothing parked is due before."""
         self._cursors = dict.fromkeys(Precedence, 0)
@@ -97,6 +99,14 @@ class Sender:
                         wire=item.envelope.wire)
             )  # fmt: skip
         self._wake.set()
+
+    def offer_carried(self, carried: Iterable[tuple[Spooled, NodeId]]) -> None:
+        """The same for what neighbours handed over, each with its neighbour."""
+        carried = list(carried)
+        self.offer(spooled for spooled, _ in carried)
+        for spooled, via in carried:
+            if spooled.number in self._window and via != spooled.envelope.header.origin:
+                self._came_by[spooled.number] = via
 
     def wake(self) -> None:
         """Something changed: look again."""
@@ -140,6 +150,10 @@ class Sender:
             item = self._window.pop(number, None)
             if item is not None:
                 self._numbers.pop(item.waiting.id, None)
+                for link in self._links:
+                    if link.known is not None:
+                        link.known.withdraw(item.waiting.wire)
+            self._came_by.pop(number, None)
             self._parked.pop(number, None)
         self._wake.set()
 
@@ -164,7 +178,7 @@ class Sender:
 
     def _send_what_is_due(self) -> float:
         now_ms = self._clock.monotonic_ms()
-        self._aim()
+        self._aim(now_ms)
         ordered = sorted(self._window.values(), key=lambda item: (item.entry.precedence, item.entry.number))
         decided = plan([item.entry for item in ordered], now_ms, self._policy)
         is_busy: set[tuple[int, Lane]] = set()
@@ -172,13 +186,15 @@ class Sender:
         for number, link_id in decided.sends:
             item = self._window[number]
             link, lane = by_id[link_id], lane_of(item.entry.precedence)
-            if (link_id, lane) in is_busy:
-                continue
-            self._show_passport(link, item.waiting.origin)
+            if (link_id, lane) in is_busy or not link.takes(item.waiting.kind, len(item.waiting.wire), now_ms):
+                continue  # a rare heartbeat went on it in this very round
+            if link.known is None:  # on a tiny path only when it is asked for
+                self._show_passport(link, item.waiting.origin)
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
             note_sent(item.entry, self._links.view(link).way, now_ms)
+            link.note_sent(item.waiting.kind, now_ms)
             self._counters.count("envelopes_sent")
         for number, until_ms in decided.parked:
             item = self._window.pop(number)
@@ -189,16 +205,18 @@ class Sender:
             return _RETRY_BUSY_S
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
 
-    def _aim(self) -> None:
+    def _aim(self, now_ms: int) -> None:
         """Give each entry the links that lead to its destination now."""
         views: dict[NodeId, list[Link]] = {}
         for item in self._window.values():
             destination = item.waiting.destination
             if destination not in views:
                 views[destination] = self._links.towards(destination)
+            kind, size_bytes = item.waiting.kind, len(item.waiting.wire)
+            never_back_to = {item.waiting.origin, self._came_by.get(item.entry.number)}
             item.entry.links = [
-                self._links.view(link) for link in views[destination]
-                if link.peer is not None and link.peer.node_id != item.waiting.origin  # never back to where it is from
+                self._links.view(link, views[destination]) for link in views[destination]
+                if link.peer is not None and link.peer.node_id not in never_back_to and link.takes(kind, size_bytes, now_ms)
             ]  # fmt: skip
 
     def _forget_evicted(self) -> None:

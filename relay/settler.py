@@ -17,7 +17,7 @@ from relay.counters import Counters
 from relay.database import Database
 from relay.errors import HeardError, NotForUs
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
-from relay.links import Links
+from relay.links import TINY_KINDS, Links
 from relay.passport import Passport, Role
 from relay.path import Lane
 from relay.receipt import Receipt
@@ -129,7 +129,8 @@ class Settler:
             _log.error("receipt not kept", error=str(error))
             return
         if receipt.origin != self._own_id:  # pass it on, news or not: the last hop may have lost it
-            for link in self._links.towards(receipt.origin):
+            is_urgent = any(item.kind in TINY_KINDS for item in freed or ())
+            for link in self._links.back_to(receipt.origin, is_urgent=is_urgent):
                 if link.peer is not None and link.peer.node_id != receipt.signer:
                     link.send(receipt.wire, Lane.URGENT)
         if not freed:

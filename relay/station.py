@@ -72,7 +72,7 @@ class Station:
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
         self.spool = Spool(identity=identity, clock=clock, limits=limits)
         self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.metered})
-        self._links = Links(purse=self._purse, clock=clock)
+        self._links = Links(purse=self._purse, clock=clock, counters=self.counters)
         self._introducer = Introducer(
             identity=identity, own_passport=enrollment.passport, trust=self.trust, links=self._links
         )
@@ -84,7 +84,7 @@ class Station:
         self.receiver = Receiver(
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
-            on_carried=self.sender.offer, on_receipt=self._settler.arrived,
+            on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
         )  # fmt: skip
         self._switchboard = Switchboard(
             links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,

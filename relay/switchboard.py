@@ -56,8 +56,12 @@ class Switchboard:
     def session_opened(self, session: Session) -> None:
         """Introduce ourselves where we called."""
         link = self._links.opened(session, self._clock.monotonic_ms())
-        if session.is_outgoing:
-            self._introducer.greet(link)
+        try:
+            if self._introducer.begin(link) and link.peer is not None:
+                self._opened(link, link.peer)
+        except SenderError as error:
+            self._counters.refused(error.reason)
+            session.drop(str(error))
 
     def session_closed(self, session: Session, reason: str) -> None:
         """Forget it; what was under way is sent again on the next one."""
@@ -150,9 +154,12 @@ class Switchboard:
             return
         self._learn(signed)
         link.ping(self._clock.monotonic_ms())
-        _log.info("link open", peer=signed.passport.name, path=link.session.facts.name)
-        self._sender.link_opened(signed.passport.node_id, link.session.facts.name)
+        self._opened(link, signed.passport)
         self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
+
+    def _opened(self, link: Link, peer: Passport) -> None:
+        _log.info("link open", peer=peer.name, path=link.session.facts.name)
+        self._sender.link_opened(peer.node_id, link.session.facts.name)
 
     async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
         """What this neighbour may have missed while it was away."""

@@ -32,6 +32,8 @@ async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> Non
         for link in links.silent(now_ms):
             link.session.drop("no word for too long")
         for link in links:
+            if link.session.facts.is_tiny:
+                continue
             if link.session.is_outgoing and link.peer is None:
                 introducer.greet(link)
             elif link.peer is not None:
