@@ -6,7 +6,8 @@ Invariants:
 
 1. A clip is named in the transaction that spools the alert that it shows, so a kill never parts the two.
 2. A clip is HEARD when the centre's receipts cover each of its exhibits and every byte of it, and not before.
-3. A clip that is to be sent and not HEARD is evicted only when the quota forces it, and then counted apart.
+3. A clip that is to be sent and not HEARD is evicted only when the quota forces it, and then counted apart. One that shows an
+   alert on hold (``clip_orders``) is not evicted at all.
 4. A row of ``clip_chunk`` is a chunk whose receipt is not known yet; at most ``clip_sender.IN_FLIGHT`` of them exist.
 """
 
@@ -73,6 +74,24 @@ CREATE TABLE clip_chunk (                  -- bytes under way: in the spool, wit
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE clip_tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """,
+    """
+CREATE TABLE clip_hold (                   -- alerts whose clips must stay
+  alert_id       BLOB    PRIMARY KEY,
+  reason         TEXT    NOT NULL,
+  until_wall_ms  INTEGER NOT NULL,         -- 0: until it is released
+  at_wall_ms     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE clip_wanted (                 -- alerts whose clips a person asked for
+  alert_id       BLOB    PRIMARY KEY,
+  at_wall_ms     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE clip_word (                   -- answers that are not spooled yet
+  id             INTEGER PRIMARY KEY,
+  instruction_id BLOB    NOT NULL UNIQUE,
+  outcome        INTEGER NOT NULL,
+  detail         TEXT    NOT NULL
+) STRICT;
+""",
 )
 
 
@@ -118,6 +137,9 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS: Final = ", ".join("lower(hex(sha256))" if name == "sha256" else name for name in Clip.__struct_fields__)
 
 
+_HELD: Final = "EXISTS (SELECT 1 FROM clip_alert a JOIN clip_hold h ON h.alert_id = a.alert_id WHERE a.clip = clip.id)"
+
+
 def _clips(connection: sqlite3.Connection, where: str, *values: object) -> list[Clip]:
     rows = connection.execute(f"SELECT {_COLUMNS} FROM clip {where}", values)  # noqa: S608  only text from this file
     return [msgspec.convert(dict(zip(Clip.__struct_fields__, row, strict=True)) | {"sha256": row[12] or ""}, Clip)
@@ -135,15 +157,21 @@ def recording(connection: sqlite3.Connection, camera: str | None = None) -> list
 
 
 def next_to_send(connection: sqlite3.Connection) -> Clip | None:
-    """The oldest clip that waits and whose alert is spooled."""
-    found = _clips(connection, "WHERE state = 'waiting' AND EXISTS (SELECT 1 FROM clip_alert WHERE clip = clip.id) "
-                               "ORDER BY id LIMIT 1")  # fmt: skip
+    """The oldest clip that waits and whose alert is spooled; those that people asked for go first."""
+    found = _clips(connection, "WHERE state = 'waiting' AND EXISTS (SELECT 1 FROM clip_alert WHERE clip = clip.id) ORDER BY "
+                               "EXISTS (SELECT 1 FROM clip_alert a JOIN clip_wanted w ON w.alert_id = a.alert_id "
+                               "WHERE a.clip = clip.id) DESC, id LIMIT 1")  # fmt: skip
     return found[0] if found else None
 
 
 def get(connection: sqlite3.Connection, clip_id: int) -> Clip:
     """One clip by its number."""
     return _clips(connection, "WHERE id = ?", clip_id)[0]
+
+
+def showing(connection: sqlite3.Connection, alert_id: bytes) -> list[Clip]:
+    """Those that show an alert, the oldest first."""
+    return _clips(connection, "WHERE id IN (SELECT clip FROM clip_alert WHERE alert_id = ?) ORDER BY id", alert_id)
 
 
 def begin(connection: sqlite3.Connection, camera: str, file: str) -> int:
@@ -209,15 +237,24 @@ def total_bytes(connection: sqlite3.Connection) -> int:
 
 def too_old(connection: sqlite3.Connection, before_wall_ms: int) -> list[Clip]:
     """Those past their time that nobody waits for: the centre has them, or they are never sent."""
-    return _clips(connection, "WHERE state IN ('heard', 'kept', 'damaged') AND ended_wall_ms < ? ORDER BY id",
+    return _clips(connection, f"WHERE state IN ('heard', 'kept', 'damaged') AND ended_wall_ms < ? AND NOT {_HELD} ORDER BY id",
                   before_wall_ms)  # fmt: skip
 
 
 def first_to_go(connection: sqlite3.Connection) -> Clip | None:
     """What gives way for room: first what the centre has, then what is never sent, last what nobody else has yet."""
     order = "CASE state WHEN 'heard' THEN 0 WHEN 'kept' THEN 1 WHEN 'damaged' THEN 2 ELSE 3 END"
-    found = _clips(connection, f"WHERE state IN ('heard', 'kept', 'damaged', 'waiting') ORDER BY {order}, id LIMIT 1")
+    found = _clips(
+        connection,
+        f"WHERE state IN ('heard', 'kept', 'damaged', 'waiting') AND NOT {_HELD} ORDER BY {order}, id LIMIT 1",
+    )
     return found[0] if found else None
+
+
+def held_bytes(connection: sqlite3.Connection) -> int:
+    """What clips on hold take."""
+    query = f"SELECT COALESCE(SUM(size_bytes), 0) FROM clip WHERE state NOT IN ('evicted', 'empty') AND {_HELD}"  # noqa: S608
+    return int(connection.execute(query).fetchone()[0])
 
 
 def evict(connection: sqlite3.Connection, clip: Clip, why: str) -> None:

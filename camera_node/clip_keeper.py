@@ -20,13 +20,13 @@ from urllib.parse import quote
 
 import structlog
 
-from camera_node import clip_book
+from camera_node import clip_book, clip_orders
 from camera_node.clip_book import Clip, ClipState
 from camera_node.clip_segment import whole_segments
 from camera_node.config import CameraConfig, ClipConfig
 from camera_node.messages import ClipEnded, ClipReport, ClipSegment, Recording, RecordingOrder
 from relay import limits
-from relay.clock import Clock
+from relay.clock import Clock, ClockQuality
 from relay.counters import Counters
 from relay.database import Database
 from relay.errors import OperatorError
@@ -193,6 +193,7 @@ class ClipKeeper:
         file = self.file_of(clip)
         reported = await self._database.run(lambda connection: clip_book.segments(connection, clip.id))
         found, whole, written_wall_ms = await asyncio.to_thread(_close_file, file)
+        is_wanted = await self._database.run(lambda connection: clip_orders.is_wanted(connection, clip.id))
         by_place = {(offset, size): digest for offset, size, digest in found}
         is_damaged = any(by_place.get(place) != digest for place, digest in reported.items())
         if is_damaged:
@@ -200,7 +201,7 @@ class ClipKeeper:
         elif not found:
             state, why = ClipState.EMPTY, why or "nothing was recorded"
         else:
-            state = ClipState.WAITING if self._settings.is_sent == "always" else ClipState.KEPT
+            state = ClipState.WAITING if self._settings.is_sent == "always" or is_wanted else ClipState.KEPT
         now_ms = self._clock.wall_ms()
         await self._database.run(
             lambda connection: clip_book.end(connection, clip.id, state=state, why=why, sha256=whole, now_ms=now_ms,
@@ -217,18 +218,27 @@ class ClipKeeper:
     async def _keep_house(self) -> None:
         """Delete what is past its time; then, while there is too much, what is least needed here."""
         self._kept_house_ms = self._clock.monotonic_ms()
+        if self._clock.quality() is not ClockQuality.UNSET:
+            await self._database.run(lambda connection: clip_orders.end_holds(connection, self._clock.wall_ms()))
         oldest_ms = round(self._clock.wall_ms() - self._settings.keep_days * _DAY_MS)
         for clip in await self._database.run(lambda connection: clip_book.too_old(connection, oldest_ms)):
             await self._evict(clip, f"older than {self._settings.keep_days:g} days")
         while why := await self._too_much():
             victim = await self._database.run(clip_book.first_to_go)
             if victim is None:
+                await self._say_what_is_held(why)
                 return
             if victim.state is ClipState.WAITING:
                 _log.error(
                     "a clip that nobody else has is deleted for room", camera=victim.camera, clip=victim.file, why=why
                 )
             await self._evict(victim, why)
+
+    async def _say_what_is_held(self, why: str) -> None:
+        held_bytes = await self._database.run(clip_book.held_bytes)
+        if held_bytes:
+            self._counters.count("clip_room_on_hold")
+            _log.error("clips on hold take the room: nothing else can go", held_bytes=held_bytes, why=why)
 
     async def _too_much(self) -> str:
         total_bytes = await self._database.run(clip_book.total_bytes)

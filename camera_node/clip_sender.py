@@ -22,7 +22,7 @@ from typing import Final
 
 import structlog
 
-from camera_node import clip_book
+from camera_node import clip_book, clip_orders
 from camera_node.clip_book import Clip, ClipState
 from camera_node.clip_keeper import ClipKeeper
 from relay import limits
@@ -30,6 +30,7 @@ from relay.errors import HeardError
 from relay.header import Kind
 from relay.ids import AUTHORITY
 from relay.kinds import body
+from relay.kinds.answer import Answer as AnswerBody
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit, ExhibitItem
 from relay.precedence import Precedence
@@ -71,6 +72,10 @@ class ClipSender:
         if answer.level is AnswerLevel.HEARD and answer.kind in {Kind.CHUNK, Kind.EXHIBIT}:
             self._receipts.set()
 
+    def look_again(self) -> None:
+        """Something may have changed: an order came in."""
+        self._receipts.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -97,6 +102,8 @@ class ClipSender:
 
     async def _step(self) -> bool:
         """Put the next portion; whether there may be more to do at once."""
+        answers = await self._station.database.run(self._answer)
+        self._station.announce(answers)
         turn = await self._station.database.run(self._look)
         if turn is None:
             return False
@@ -115,6 +122,17 @@ class ClipSender:
         spooled = await self._station.database.run(lambda connection: self._put(connection, turn, contents))
         self._station.announce(spooled)
         return len(turn.pieces) == _PORTION
+
+    def _answer(self, connection: sqlite3.Connection) -> list[Spooled]:
+        """Spool the answers to orders: the order's transaction wrote them, this one makes them envelopes."""
+        spooled: list[Spooled] = []
+        for number, word in clip_orders.waiting_words(connection):
+            said = body.encode(AnswerBody(word=word))
+            spooled.append(
+                self._station.spool.put(connection, self._station.draft_up(Kind.ANSWER, Precedence.PRIORITY, said))
+            )
+            clip_orders.spooled(connection, number)
+        return spooled
 
     def _look(self, connection: sqlite3.Connection) -> _Turn | None:
         clip = clip_book.next_to_send(connection)

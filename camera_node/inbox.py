@@ -1,18 +1,21 @@
-"""What is addressed to this node: acknowledgements go into the answers; what can't be followed is kept and counted."""
+"""What is addressed to this node: acknowledgements, and orders about clips. What can't be followed is kept and counted."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
+from camera_node import clip_orders
 from camera_node.answered import AnswerBook
 from relay import envelope as envelopes
 from relay.clock import Clock
 from relay.errors import SenderError
 from relay.header import Kind
 from relay.identity import Identity
+from relay.ids import EnvelopeId
 from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement
+from relay.kinds.instruction import HoldClip, Instruction, Order, ReleaseClip, SendClip
 from relay.receiver import Arrival
 
 _log = structlog.get_logger("camera_node.inbox")
@@ -26,6 +29,8 @@ class NodeInbox:
         self._book = book
         self._clock = clock
         self.unread = 0
+        self.after_orders: Callable[[], None] = lambda: None
+        """Called on the event loop when instructions were taken in."""
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
         """On the database thread, within the transaction."""
@@ -45,15 +50,27 @@ class NodeInbox:
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """On the event loop, after the commit."""
         self._book.changed.set()
+        if any(arrival.envelope.header.kind is Kind.INSTRUCTION for arrival in arrivals):
+            self.after_orders()
         for arrival in arrivals:
             if arrival.envelope.header.kind is Kind.ACKNOWLEDGEMENT:
                 _log.info("acknowledged by a person", sender=arrival.passport.name, path=arrival.path)
 
     def _follow(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
         kind = arrival.envelope.header.kind
-        if kind is not Kind.ACKNOWLEDGEMENT:
+        if kind not in {Kind.ACKNOWLEDGEMENT, Kind.INSTRUCTION}:
             raise SenderError(f"this release of the camera node does not follow {kind.name.lower()}: update it")
         secret = self._identity.shared_secret(arrival.passport.sealing_key)
-        acknowledgement = body.decode(envelopes.open_body(arrival.envelope, secret), Acknowledgement)
+        said = envelopes.open_body(arrival.envelope, secret)
+        if kind is Kind.INSTRUCTION:
+            self._instructed(connection, arrival.envelope.id, body.decode(said, Instruction).order)
+            return
+        acknowledgement = body.decode(said, Acknowledgement)
         self._book.seen(connection, acknowledgement, monotonic_ms=arrival.received_monotonic_ms,
                         wall_ms=arrival.received_wall_ms)  # fmt: skip
+
+    def _instructed(self, connection: sqlite3.Connection, instruction_id: EnvelopeId, order: Order) -> None:
+        if not isinstance(order, SendClip | HoldClip | ReleaseClip):
+            raise SenderError(f"this release of the camera node does not follow {type(order).__name__}: update it")
+        clip_orders.follow(connection, instruction_id, order, self._clock.wall_ms())
+        _log.info("clip order", order=type(order).__name__, alert=order.alert_id.hex(), reason=order.reason)

@@ -190,6 +190,7 @@ async def open_node(
         node = Node(config=config, station=station, book=book, weights=weights, eye_module=eye_module)
         await node.clips.recover()
         station.on_answer(node.clip_sender.answered)
+        inbox.after_orders = node.clip_sender.look_again
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
         yield node
