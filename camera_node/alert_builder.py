@@ -15,7 +15,7 @@ import structlog
 
 from camera_node import clip_book
 from camera_node.answered import AnswerBook
-from camera_node.messages import Picture, Sighting
+from camera_node.messages import Picture, Sighting, TakenBack
 from relay import limits
 from relay.errors import OperatorError
 from relay.header import Kind
@@ -23,6 +23,7 @@ from relay.ids import EnvelopeId
 from relay.kinds import body, chunk
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.exhibit import Exhibit, ExhibitItem
+from relay.kinds.retraction import Ground, Retraction
 from relay.precedence import Precedence
 from relay.spool import Spooled
 from relay.station import Station
@@ -72,6 +73,7 @@ class AlertBuilder:
         self._model_sha256 = model_sha256
         self._on_unspooled = on_unspooled
         self._alert_ids: OrderedDict[tuple[str, int], EnvelopeId] = OrderedDict()
+        self._raised: OrderedDict[tuple[str, int], EnvelopeId] = OrderedDict()
         self._unspooled: deque[tuple[str, Sighting]] = deque()
 
     async def raise_alert(self, camera: str, sighting: Sighting) -> EnvelopeId | None:
@@ -103,10 +105,33 @@ class AlertBuilder:
             self._station.counters.count("pictures_not_spooled")
             _log.error("snapshot not spooled", camera=camera, alert=alert_id.hex(), why=str(error))
 
+    async def take_back(self, camera: str, word: TakenBack) -> None:
+        """Spool the retraction of an earlier sighting's alert."""
+        alert_id = self._raised.pop((camera, word.sighting), None)
+        if alert_id is None:
+            before = len(self._unspooled)
+            self._unspooled = deque(item for item in self._unspooled
+                                    if (item[0], item[1].number) != (camera, word.sighting))  # fmt: skip
+            self._station.counters.count(
+                "retractions_without_alert" if before == len(self._unspooled) else "alerts_withdrawn"
+            )
+            return
+        retraction = Retraction(alert_id=alert_id, ground=Ground(word.ground), note=word.note)
+        draft = self._station.draft_up(Kind.RETRACTION, Precedence.IMMEDIATE, body.encode(retraction))
+        try:
+            await self._station.put(draft)
+        except OperatorError as error:
+            self._station.counters.count("retractions_not_spooled")
+            _log.critical("retraction not spooled", camera=camera, alert=alert_id.hex(), why=str(error))
+            return
+        _log.warning("alert taken back", camera=camera, alert=alert_id.hex(), ground=retraction.ground.name.lower(),
+                     note=word.note)  # fmt: skip
+
     def forget_pictures(self, camera: str) -> None:
         """The camera's process ended: its numbers start anew."""
-        for key in [key for key in self._alert_ids if key[0] == camera]:
-            del self._alert_ids[key]
+        for known in (self._alert_ids, self._raised):
+            for key in [key for key in known if key[0] == camera]:
+                del known[key]
 
     async def retry(self) -> None:
         """Spool what there was no room for, as soon as there is; until cancelled."""
@@ -136,9 +161,10 @@ class AlertBuilder:
         spooled = await station.database.run(put)
         self._book.spooled(spooled.envelope.id)
         station.announce([spooled])
-        self._alert_ids[camera, sighting.number] = spooled.envelope.id
-        while len(self._alert_ids) > _REMEMBERED:
-            self._alert_ids.popitem(last=False)
+        for known in (self._alert_ids, self._raised):
+            known[camera, sighting.number] = spooled.envelope.id
+            while len(known) > _REMEMBERED:
+                known.popitem(last=False)
         _log.warning(
             "alert spooled", alert=spooled.envelope.id.hex(), camera=camera, label=sighting.label, zone=sighting.zone,
             precedence=Precedence(sighting.precedence).name, confidence=round(sighting.confidence, 2),

@@ -38,9 +38,12 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from camera_node.crop_check import LOOK_ALIKES
+from camera_node.motion_gate import MotionGateSettings
 from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
-from camera_node.rules.loitering import LoiteringSettings
+from camera_node.rules.line_crossing import LineCrossingSettings
+from camera_node.rules.zone_intrusion import ZoneIntrusionSettings
 from camera_node.source import parse_source
 from relay import limits
 from relay.config import HttpsDialOptions, MqttOptions, PathConfig, SpoolConfig, paths_from
@@ -78,6 +81,8 @@ class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     zone: tuple[ZoneConfig, ...] = ()
     rule: tuple[RuleSettings, ...] = (ClassOfInterestSettings(),)
     """Without any: every weapon is a FLASH alert."""
+    motion_gate: MotionGateSettings | None = None
+    """With a ``[camera.motion_gate]``, frames without any change are mostly left out. Without: every frame is looked at."""
     privacy_masks: Annotated[tuple[Polygon, ...], Meta(max_length=50)] = ()
     """Black in every picture that leaves the node. The detector sees through them. With any, no clips are kept: a clip
     that is not encoded again would show what they hide."""
@@ -109,6 +114,18 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """For each camera; 0: the processor's cores shared among the cameras."""
     labels: tuple[str, ...] = ()
     """Class names, for weights that carry none."""
+
+
+class SecondStageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[second_stage]``: one closer look at each weapon before it is told. Without it there is none."""
+
+    model: ModelConfig | None = None
+    """Its own weights, a detector or a classifier (``task: classify``). Without: [model]'s, on the crop alone."""
+    look_alikes: tuple[str, ...] = LOOK_ALIKES
+    """Classes that stop an alert if they clearly beat the weapon."""
+    least_confidence: Share = 0.35
+    margin: Share = 0.15
+    """By how much a look-alike must be surer than the weapon."""
 
 
 class HeartbeatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,6 +181,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state_dir: Path
     model: ModelConfig
     path: tuple[PathConfig, ...] = ()
+    second_stage: SecondStageConfig | None = None
     camera: Annotated[tuple[CameraConfig, ...], Meta(max_length=64)] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     fallback: FallbackConfig = FallbackConfig()
@@ -206,7 +224,9 @@ def _explain(message: str) -> str:
         return message.replace("`$.", "`").replace("Object", "the table")
     key, place = unknown.group(1), re.sub(r"\[[^\]]*\]", "", unknown.group(2) or "").strip(".")
     tables: dict[str, type[Struct]] = {
-        "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig, "model": ModelConfig, "path": PathConfig,
+        "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig,
+        "camera.motion_gate": MotionGateSettings, "model": ModelConfig, "second_stage": SecondStageConfig,
+        "second_stage.model": ModelConfig, "path": PathConfig,
         "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
         "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
         "spool": SpoolConfig,
@@ -224,13 +244,11 @@ def _explain(message: str) -> str:
 
 def _problem(config: NodeConfig) -> str:
     """The first thing that one field alone can't show; empty if there is none."""
-    given = [
-        name for name in ("registry_dir", "bundle_file", "weights_file") if getattr(config.model, name) is not None
-    ]
-    if len(given) != 1:
-        return f"[model] expected exactly one of registry_dir, bundle_file, weights_file, found {' and '.join(given) or 'none'}"
-    if given != ["weights_file"] and config.model.signers_file is None:
-        return f"[model] {given[0]} needs signers_file: whose models are trusted"
+    problem = _model_problem("model", config.model)
+    if not problem and config.second_stage is not None and config.second_stage.model is not None:
+        problem = _model_problem("second_stage.model", config.second_stage.model)
+    if problem:
+        return problem
     doubled = _doubled([camera.name for camera in config.camera])
     if doubled:
         return f"two cameras are called {doubled!r}: names must differ"
@@ -247,6 +265,15 @@ def _problem(config: NodeConfig) -> str:
                 f"{pre_roll_s + post_roll_s:g}, found {config.clip.longest_s:g}"
             )
     return next((problem for camera in config.camera if (problem := _camera_problem(camera))), "")
+
+
+def _model_problem(table: str, model: ModelConfig) -> str:
+    given = [name for name in ("registry_dir", "bundle_file", "weights_file") if getattr(model, name) is not None]
+    if len(given) != 1:
+        return f"[{table}] expected exactly one of registry_dir, bundle_file, weights_file, found {' and '.join(given) or 'none'}"
+    if given != ["weights_file"] and model.signers_file is None:
+        return f"[{table}] {given[0]} needs signers_file: whose models are trusted"
+    return ""
 
 
 def _camera_problem(camera: CameraConfig) -> str:
@@ -267,7 +294,12 @@ def _camera_problem(camera: CameraConfig) -> str:
             return (
                 f"camera {camera.name!r}: a rule names the zone {missing[0]!r}, known are {', '.join(names) or 'none'}"
             )
-        if not isinstance(rule, LoiteringSettings) and rule.hits > rule.window:
+        if isinstance(rule, LineCrossingSettings):
+            if rule.line[0] == rule.line[1]:
+                return f"camera {camera.name!r}: expected two different points for a line, found {rule.line[0]} twice"
+            if not 1 <= len(rule.name.encode()) <= limits.MAX_TAG_BYTES:
+                return f"camera {camera.name!r}: expected 1 to {limits.MAX_TAG_BYTES} bytes for a line's name, found {rule.name!r}"
+        if isinstance(rule, ClassOfInterestSettings | ZoneIntrusionSettings) and rule.hits > rule.window:
             return f"camera {camera.name!r}: expected hits ≤ window, found {rule.hits} of {rule.window}"
     try:
         parse_source(camera.source)

@@ -29,6 +29,10 @@ class Detector(Protocol):
     def labels(self) -> Sequence[str]:
         """Every label that it may give."""
 
+    @property
+    def provider(self) -> str:
+        """What it runs on, for people: ``CPU``, ``CUDA``, ``Tensorrt``."""
+
     def detect(self, frame: Frame) -> list[Detection]:
         """What is on this frame, boxes within it, best first."""
 

@@ -8,9 +8,10 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from camera_node.crop_check import ClassifierCropCheck, CropCheck, DetectorCropCheck, Scales
 from camera_node.detector import Detector
 from camera_node.errors import ModelRefused
-from camera_node.messages import ModelOrder
+from camera_node.messages import ModelOrder, SecondStageOrder
 
 MAX_WEIGHTS_BYTES: Final = 2 * 1024 * 1024 * 1024
 
@@ -32,6 +33,30 @@ def load(order: ModelOrder) -> Detector:
 
     return OnnxDetector(weights, name=order.name, least_confidence=order.least_confidence, threads=order.threads,
                         labels=order.labels)  # fmt: skip
+
+
+def load_crop_check(order: SecondStageOrder | None, first_stage: Detector) -> CropCheck | None:
+    """The second stage that the order describes; None: none is wanted.
+
+    Raises:
+        ModelRefused: its weights are missing, changed, or neither a detector nor a classifier.
+    """
+    if order is None:
+        return None
+    scales = Scales(look_alikes=order.look_alikes, least_confidence=order.least_confidence, margin=order.margin)
+    if order.model is None:
+        return DetectorCropCheck(first_stage, scales)
+    if order.model.detector == "onnx":
+        from camera_node import onnx_session
+        from camera_node.onnx_classifier import OnnxClassifier
+
+        weights = read_weights(Path(order.model.weights_file), order.model.sha256)
+        session = onnx_session.open_session(weights, order.model.name, 1)
+        if onnx_session.metadata(session).get("task") == "classify":
+            classifier = OnnxClassifier(weights, name=order.model.name, threads=order.model.threads,
+                                        labels=order.model.labels)  # fmt: skip
+            return ClassifierCropCheck(classifier, scales)
+    return DetectorCropCheck(load(order.model), scales)
 
 
 def read_weights(weights_file: Path, sha256: bytes) -> bytes:

@@ -3,6 +3,7 @@
 relay.errors.HeardError
 ├── StreamError            a camera gives no usable picture: we try again for ever, the code says why
 ├── ModelRefused           (OperatorError) the weights are missing, not verified, or not what they must be
+├── RulesDontFit           (OperatorError) the model knows none of the classes that a camera's rules act on
 ├── EyeLost                a camera's child process died or hangs: supervision starts it anew
 ├── CannotRecord           a camera's stream can't be kept as it is: no clip, and the node says why
 └── relay.errors.ConfigError …
@@ -55,6 +56,10 @@ class StreamError(NetworkError):
 
 class ModelRefused(OperatorError):
     """The weights are missing, not verified, or not what they must be."""
+
+
+class RulesDontFit(OperatorError):
+    """The model knows none of the classes that a camera's rules act on: it would look for ever and never tell."""
 
 
 class EyeLost(HeardError):

@@ -11,14 +11,17 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import psutil
 
 from camera_node import snapshot
 from camera_node.capture import Capture, CaptureState
-from camera_node.detector_catalog import load
-from camera_node.errors import StreamFault
+from camera_node.config import CameraConfig
+from camera_node.detector_catalog import load, load_crop_check
+from camera_node.errors import RulesDontFit, StreamFault
 from camera_node.frame import Frame
 from camera_node.messages import (
     LENGTH,
@@ -26,18 +29,24 @@ from camera_node.messages import (
     Assignment,
     ClipReport,
     Health,
+    Order,
     Picture,
     Refusal,
     Report,
     Sighting,
-    decode_assignment,
+    SuppressionsInForce,
+    TakenBack,
+    decode_order,
     frame_message,
 )
 from camera_node.picture_check import PictureCheck
 from camera_node.recorder import Recorder
+from camera_node.rules.catalog import labels_of
 from camera_node.rules.scene import Finding
+from camera_node.second_look import SecondLook
 from camera_node.sight import Sight
 from camera_node.source import parse_source
+from camera_node.suppression import Suppressions, look_of
 from camera_node.zone import Zone
 from relay import limits
 from relay.clock import Clock, SystemClock
@@ -61,7 +70,15 @@ class Eye:
         self._connection = connection
         self._clock = clock
         zones = [Zone(name=zone.name, polygon=zone.polygon) for zone in self._camera.zone]
-        self._sight = Sight(load(assignment.model), rules=self._camera.rule, zones=zones)
+        detector = load(assignment.model)
+        self._provider = detector.provider
+        require_fit(self._camera, detector.labels)
+        self._suppressions = Suppressions(assignment.suppressions)
+        second_look = SecondLook(
+            check=load_crop_check(assignment.second_stage, detector), suppressions=self._suppressions
+        )
+        self._sight = Sight(detector, rules=self._camera.rule, zones=zones, second_look=second_look,
+                            motion_gate=self._camera.motion_gate)  # fmt: skip
         self._check = PictureCheck(black_after_s=self._camera.black_after_s, frozen_after_s=self._camera.frozen_after_s)
         self._sending = threading.Lock()
         order = assignment.recording
@@ -92,6 +109,7 @@ class Eye:
             if state.reconnects != self._reconnects:
                 self._reconnects = state.reconnects
                 self._check.restart()
+                self._sight.restart()
                 self._picture_fault = None
             if frame is not None:
                 due_ms = max(due_ms + interval_ms, now_ms - interval_ms)
@@ -102,8 +120,13 @@ class Eye:
     def _look(self, frame: Frame) -> None:
         began_ms = self._clock.monotonic_ms()
         self._picture_fault = self._check.judge(frame.pixels, frame.captured_monotonic_ms)
-        for finding in self._sight.look(frame).findings:
+        look = self._sight.look(frame)
+        for finding in look.findings:
             self._report(finding, frame)
+        for contradiction in look.contradictions:
+            self._send(
+                TakenBack(sighting=contradiction.number, ground=int(contradiction.ground), note=contradiction.note)
+            )
         self._frames += 1
         self._busy_ms += self._clock.monotonic_ms() - began_ms
 
@@ -116,6 +139,7 @@ class Eye:
             track=finding.track, captured_monotonic_ms=frame.captured_monotonic_ms,
             captured_wall_ms=frame.captured_wall_ms, clip_time_ms=frame.clip_time_ms,
             clip=self._recorder.event(frame.captured_monotonic_ms) if self._recorder is not None else "",
+            look=look_of(frame.pixels, finding.box_xyxy) if finding.track else b"",
         ))  # fmt: skip
         taken = snapshot.take(frame, box=finding.box_xyxy, caption=f"{finding.label} {finding.confidence:.2f}",
                               masks=self._camera.privacy_masks)  # fmt: skip
@@ -138,6 +162,8 @@ class Eye:
             frames_per_s=min(1000.0, frames * 1000 / since_ms) if self._told_ms and since_ms else 0.0,
             last_frame_age_ms=0 if last_ms is None else max(0, now_ms - last_ms), reconnects=state.reconnects,
             inference_ms=self._busy_ms / frames if frames else 0.0, memory_bytes=process.memory_info().rss,
+            provider=self._provider, skipped=self._sight.skipped, stopped=dict(self._sight.second_look.stopped),
+            held_back=dict(self._suppressions.held_back),
         ))  # fmt: skip
         self._told_state, self._told_ms, self._told_frames, self._busy_ms = shown, now_ms, self._frames, 0
 
@@ -157,6 +183,11 @@ class Eye:
         if is_silent and state.fault is StreamFault.TIMEOUT and "no frame for" in state.detail:
             sys.exit(f"camera {self._camera.name}: the reader hangs in its device")
 
+    def follow(self, order: Order) -> None:
+        """A later word of the node's; on the thread that waits for it."""
+        if isinstance(order, SuppressionsInForce):
+            self._suppressions.replace(order.suppressions)
+
     def _send_of_clip(self, report: ClipReport) -> None:
         """On the recorder's and the capture's threads, which have nobody to raise to."""
         try:
@@ -169,16 +200,39 @@ class Eye:
             self._connection.sendall(frame_message(report))
 
 
+def require_fit(camera: CameraConfig, labels: Sequence[str]) -> None:
+    """Refuse a camera none of whose rules could ever find anything with this model.
+
+    Raises:
+        RulesDontFit: says which rule wants what, and what the model knows.
+    """
+    wanted = [labels_of(rule) for rule in camera.rule]
+    if any(not classes or set(classes) & set(labels) for classes in wanted):
+        return
+    named = ", ".join(sorted({label for classes in wanted for label in classes})[:12])
+    raise RulesDontFit(
+        f"camera {camera.name!r}: its rules act on {named}; the model knows {', '.join(labels[:12])}"
+        f"{'…' if len(labels) > 12 else ''}: set `labels` in its [[camera.rule]], or choose another model in [model]"
+    )
+
+
 def receive_assignment(connection: socket.socket) -> Assignment:
     """Wait for the first message.
 
     Raises:
-        EOFError: the node closed the connection.
+        EOFError: the node closed the connection, or said something else.
     """
+    order = _receive_order(connection)
+    if not isinstance(order, Assignment):
+        raise EOFError("expected the assignment first")  # noqa: TRY004  the caller ends, as on a closed connection
+    return order
+
+
+def _receive_order(connection: socket.socket) -> Order:
     (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
     if length > MAX_MESSAGE_BYTES:
-        raise EOFError(f"expected an assignment of at most {MAX_MESSAGE_BYTES} bytes, found {length}")
-    return decode_assignment(_receive(connection, length))
+        raise EOFError(f"expected an order of at most {MAX_MESSAGE_BYTES} bytes, found {length}")
+    return decode_order(_receive(connection, length))
 
 
 def _receive(connection: socket.socket, size_bytes: int) -> bytes:
@@ -191,16 +245,21 @@ def _receive(connection: socket.socket, size_bytes: int) -> bytes:
     return data
 
 
-def _die_with_parent(connection: socket.socket) -> None:
-    """Two ways, because each has a hole: the kernel's signal is Linux only, and the socket can be held open elsewhere."""
+def listen_to_node(connection: socket.socket, follow: Callable[[Order], None]) -> None:
+    """Follow the node's later orders, and end with it.
+
+    Two ways to end, because each has a hole: the kernel's signal is Linux only, and the socket can be held open elsewhere.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def wait_for_end() -> None:
-        while connection.recv(1):
-            pass
-        os._exit(0)
+    def wait() -> None:
+        try:
+            while True:
+                follow(_receive_order(connection))
+        except (OSError, EOFError, msgspec.DecodeError):
+            os._exit(0)
 
-    threading.Thread(target=wait_for_end, name="wait for the node's end", daemon=True).start()
+    threading.Thread(target=wait, name="wait for the node", daemon=True).start()
 
 
 def main() -> None:
@@ -210,11 +269,14 @@ def main() -> None:
     os.nice(5)  # the alert that is being spooled goes before the frame that is being looked at
     try:
         assignment = receive_assignment(connection)
-        _die_with_parent(connection)
         try:
-            Eye(assignment, connection, SystemClock()).run()
+            eye = Eye(assignment, connection, SystemClock())
+            listen_to_node(connection, eye.follow)
+            eye.run()
         except OperatorError as error:  # wrong weights, at once or on the first picture that they choke on
-            connection.sendall(frame_message(Refusal(message=str(error)[: limits.MAX_BODY_BYTES // 10])))
+            refusal = Refusal(message=str(error)[: limits.MAX_BODY_BYTES // 10],
+                              is_of_camera=isinstance(error, RulesDontFit))  # fmt: skip
+            connection.sendall(frame_message(refusal))
             sys.exit(REFUSED_EXIT_CODE)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the node ended; its reader threads need no farewell

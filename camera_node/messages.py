@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from camera_node.config import CameraConfig, DetectorName
+from camera_node.suppression import LOOK_BYTES, Suppression
 from relay import limits
 from relay.kinds.heartbeat import CameraState
 
@@ -37,6 +38,16 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
 
 
+class SecondStageOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """How a weapon is looked at once more before it becomes an alert."""
+
+    model: ModelOrder | None
+    """None: the first stage's own weights, on the crop at its full resolution."""
+    look_alikes: tuple[str, ...]
+    least_confidence: float
+    margin: float
+
+
 class RecordingOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how clips are recorded."""
 
@@ -60,6 +71,15 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     model: ModelOrder
     recording: RecordingOrder | None = None
     """None: no clips of this camera."""
+    second_stage: SecondStageOrder | None = None
+    """None: what the detector says is taken as it is."""
+    suppressions: tuple[Suppression, ...] = ()
+
+
+class SuppressionsInForce(msgspec.Struct, frozen=True, kw_only=True, tag="suppressions"):
+    """Node to eye, whenever they change: all that are in force on this camera now."""
+
+    suppressions: tuple[Suppression, ...]
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
@@ -81,6 +101,17 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
     """Place within the clip, when the camera is a file."""
     clip: Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Za-z-]{1,60}\.mp4)?$")] = ""
     """The clip that shows it; empty: none is recorded."""
+    look: Annotated[bytes, msgspec.Meta(max_length=LOOK_BYTES)] = b""
+    """What it looks like, in case a person calls it a false alarm and wants it suppressed; empty: nothing can be learned."""
+
+
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True, tag="taken-back"):
+    """Eye to node: later frames contradict an earlier sighting; its alert is to be retracted."""
+
+    sighting: Count
+    ground: Annotated[int, msgspec.Meta(ge=1, le=4)]
+    """``relay.kinds.retraction.Ground``."""
+    note: Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
@@ -108,6 +139,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     inference_ms: Annotated[float, msgspec.Meta(ge=0)]
     """Mean over the last interval, detection to rules."""
     memory_bytes: Count = 0
+    provider: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    """What the detector runs on."""
+    skipped: Count = 0
+    """Frames that the motion gate kept from the detector, since the eye's start."""
+    stopped: dict[str, Count] = {}
+    """Findings that the second look stopped since the eye's start, by stage."""
+    held_back: dict[str, Count] = {}
+    """How often each suppression hid something since the eye's start, by its id."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True, tag="recording"):
@@ -148,16 +187,19 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
     """Eye to node, last: it can't start, and trying again won't help."""
 
     message: Prose
+    is_of_camera: bool = False
+    """Only this camera is set up wrongly: the others are not stopped for it."""
 
 
 ClipReport = Recording | ClipSegment | ClipEnded
-Report = Sighting | Picture | Health | Refusal | ClipReport
+Report = Sighting | TakenBack | Picture | Health | Refusal | ClipReport
+Order = Assignment | SuppressionsInForce
 
 _report_decoder: Final = msgspec.msgpack.Decoder(Report)
-_assignment_decoder: Final = msgspec.msgpack.Decoder(Assignment)
+_order_decoder: Final = msgspec.msgpack.Decoder(Order)
 
 
-def frame_message(message: Assignment | Report) -> bytes:
+def frame_message(message: Order | Report) -> bytes:
     """Length and bytes of a message."""
     data = msgspec.msgpack.encode(message)
     return LENGTH.pack(len(data)) + data
@@ -173,10 +215,11 @@ def decode_report(data: bytes) -> Report:
     return report
 
 
-def decode_assignment(data: bytes) -> Assignment:
-    """An assignment's typed view.
+def decode_order(data: bytes) -> Order:
+    """An order's typed view.
 
     Raises:
-        msgspec.DecodeError: not an assignment.
+        msgspec.DecodeError: not an order.
     """
-    return _assignment_decoder.decode(data)
+    order: Order = _order_decoder.decode(data)
+    return order

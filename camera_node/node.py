@@ -18,11 +18,11 @@ from camera_node.answered import AlertAnswers, AnswerBook, read
 from camera_node.clip_keeper import ClipKeeper
 from camera_node.clip_report import ClipsReport, describe
 from camera_node.clip_sender import ClipSender
-from camera_node.config import NodeConfig
+from camera_node.config import ModelConfig, NodeConfig
 from camera_node.fallback import Fallback
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
-from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
 from relay.clock import Clock, SystemClock
@@ -74,9 +74,10 @@ class Node:
                                 counters=station.counters)  # fmt: skip
         self.clip_sender = ClipSender(station, self.clips)
         order = model_order(config, weights)
+        second_stage = second_stage_order(config)
         self.eyes = [
             Eye(camera, order, reports=self, clock=station.clock, module=eye_module,
-                recording=self.clips.order_for(camera))
+                recording=self.clips.order_for(camera), second_stage=second_stage)
             for camera in config.camera
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
@@ -90,6 +91,10 @@ class Node:
     async def sighted(self, camera: str, sighting: Sighting) -> None:
         """Raise an alert."""
         await self.builder.raise_alert(camera, sighting)
+
+    async def taken_back(self, camera: str, word: TakenBack) -> None:
+        """Retract it."""
+        await self.builder.take_back(camera, word)
 
     async def pictured(self, camera: str, picture: Picture) -> None:
         """Attach its picture."""
@@ -196,14 +201,31 @@ async def open_node(
         yield node
 
 
-def model_order(config: NodeConfig, weights: Weights) -> ModelOrder:
+def model_order(config: NodeConfig, weights: Weights, model: ModelConfig | None = None) -> ModelOrder:
     """What every eye is told to load."""
+    model = model or config.model
     cores = os.cpu_count() or 1
     return ModelOrder(
-        name=weights.name, weights_file=str(weights.file), sha256=weights.sha256, detector=config.model.detector,
-        least_confidence=config.model.least_confidence, labels=weights.labels,
-        threads=config.model.threads or max(1, cores // max(1, len(config.camera))),
+        name=weights.name, weights_file=str(weights.file), sha256=weights.sha256, detector=model.detector,
+        least_confidence=model.least_confidence, labels=weights.labels,
+        threads=model.threads or max(1, cores // max(1, len(config.camera))),
     )  # fmt: skip
+
+
+def second_stage_order(config: NodeConfig) -> SecondStageOrder | None:
+    """What every eye is told of the second stage.
+
+    Raises:
+        ModelRefused: its weights can't be vouched for.
+    """
+    wanted = config.second_stage
+    if wanted is None:
+        return None
+    model = None
+    if wanted.model is not None:
+        model = model_order(config, choose(wanted.model, state_dir=config.state_dir), wanted.model)
+    return SecondStageOrder(model=model, look_alikes=wanted.look_alikes, least_confidence=wanted.least_confidence,
+                            margin=wanted.margin)  # fmt: skip
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -4,14 +4,12 @@ Reads names, size and stride from the weights' own metadata; weights without nam
 classes are taken to be COCO's. The bytes are hashed and loaded from memory, so that what runs is what was verified.
 """
 
-import ast
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from camera_node import yolo_head
+from camera_node import onnx_session, yolo_head
 from camera_node.coco import COCO_LABELS
 from camera_node.detector import Detection
 from camera_node.errors import ModelRefused
@@ -19,12 +17,11 @@ from camera_node.frame import Frame
 from camera_node.letterbox import letterbox
 from camera_node.yolo_head import Head
 
-_MAX_METADATA_CHARS = 200_000
 _DEFAULT_SIZE_PX = 640
 
 
 class OnnxDetector:
-    """A Detector on ONNX Runtime's CPU provider."""
+    """A Detector on whichever of ONNX Runtime's providers is there."""
 
     def __init__(self, weights: bytes, *, name: str, least_confidence: float, threads: int,
                  labels: Sequence[str] = (), overlap: float = 0.6) -> None:  # fmt: skip
@@ -36,19 +33,20 @@ class OnnxDetector:
         self._name = name
         self._least_confidence = least_confidence
         self._overlap = overlap
-        self._session = _open(weights, name, threads)
+        self._session = onnx_session.open_session(weights, name, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in {3, "channels"}:
             shapes = [tuple(item.shape) for item in inputs]
             raise ModelRefused(f"{name}: expected one input of shape (1, 3, height, width), found {shapes}")
-        self._input_name = inputs[0].name
         self._input_type = np.float16 if inputs[0].type == "tensor(float16)" else np.float32
-        metadata = {str(key): str(value) for key, value in self._session.get_modelmeta().custom_metadata_map.items()}
-        self._height_px, self._width_px = _input_size(inputs[0].shape, metadata)
+        metadata = onnx_session.metadata(self._session)
+        self._height_px, self._width_px = onnx_session.input_size(
+            inputs[0].shape, metadata, default_px=_DEFAULT_SIZE_PX
+        )
         task = metadata.get("task", "detect")
         if task != "detect":
             raise ModelRefused(f"{name}: expected weights for the task detect, found {task}: export a detector")
-        given = tuple(labels) or _names(metadata, name)
+        given = tuple(labels) or onnx_session.names(metadata, name)
         self._output_name = outputs[0].name
         trial = self._infer(np.zeros((self._height_px, self._width_px, 3), np.uint8), scale=1.0)
         if trial.ndim != 2:
@@ -70,6 +68,11 @@ class OnnxDetector:
     def labels(self) -> Sequence[str]:
         """Every label that it may give."""
         return self._labels
+
+    @property
+    def provider(self) -> str:
+        """What it runs on: ``CPU``, ``CUDA``, ``Tensorrt``."""
+        return str(self._session.get_providers()[0]).removesuffix("ExecutionProvider")
 
     @property
     def head(self) -> Head:
@@ -104,60 +107,6 @@ class OnnxDetector:
         tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=self._input_type)
         if scale != 1.0:
             np.multiply(tensor, self._input_type(scale), out=tensor)
-        try:
-            output = self._session.run([self._output_name], {self._input_name: tensor})[0]
-        except Exception as error:
-            raise ModelRefused(f"{self._name}: the weights don't run: {_first_line(error)}") from error
+        output = onnx_session.run(self._session, tensor, self._name, self._output_name)
         result: NDArray[np.float32] = np.asarray(output, np.float32)[0]
         return result
-
-
-def _open(weights: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Spinning threads burn a core that other cameras need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelRefused(
-            f"{name}: expected YOLO weights in ONNX, found something else: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _literal(text: str) -> object:
-    if len(text) > _MAX_METADATA_CHARS:
-        return None
-    try:
-        value: object = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return value
-
-
-def _input_size(shape: Sequence[object], metadata: dict[str, str]) -> tuple[int, int]:
-    """(height, width); from the input itself, else the metadata, else 640."""
-    height, width = shape[2], shape[3]
-    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
-        return height, width
-    size = _literal(metadata.get("imgsz", ""))
-    if isinstance(size, list) and len(size) == 2 and all(isinstance(edge, int) and 32 <= edge <= 8192 for edge in size):
-        return size[0], size[1]
-    return _DEFAULT_SIZE_PX, _DEFAULT_SIZE_PX
-
-
-def _names(metadata: dict[str, str], name: str) -> tuple[str, ...]:
-    if "names" not in metadata:
-        return ()
-    value = _literal(metadata["names"])
-    if isinstance(value, list):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or sorted(value) != list(range(len(value))) or not value:
-        raise ModelRefused(f"{name}: the weights' own class names can't be read: name them in [model] labels")
-    return tuple(str(value[index]) for index in range(len(value)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from camera_node.config import CameraConfig, NodeConfig
-from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting, TakenBack
 from camera_node.node import model_order
 from camera_node.supervision import Eye
 from camera_node.weights import choose
@@ -133,6 +133,9 @@ class _Unheard:
 
     async def sighted(self, camera: str, sighting: Sighting) -> None:
         """Not raised."""
+
+    async def taken_back(self, camera: str, word: TakenBack) -> None:
+        """Not retracted."""
 
     async def pictured(self, camera: str, picture: Picture) -> None:
         """Not sent."""

@@ -1,15 +1,19 @@
-"""One camera's way from a frame to what must be told: detect, track, judge. No clock, no I/O of its own."""
+"""One camera's way from a frame to what must be told: the view, detect, track, judge, look again. No clock, no I/O of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from camera_node.contradiction import Contradiction, Contradictions
 from camera_node.detector import Box, Detection, Detector
 from camera_node.frame import Frame
+from camera_node.motion_gate import MotionGate, MotionGateSettings
 from camera_node.rules.catalog import RuleSettings, build
-from camera_node.rules.class_of_interest import kind_of
+from camera_node.rules.class_of_interest import WEAPON_LABELS, kind_of
 from camera_node.rules.scene import Finding, Scene
+from camera_node.second_look import SecondLook
 from camera_node.tracker import Track, Tracker
+from camera_node.view import View
 from camera_node.zone import Zone
 
 _SAME_THING: Final = 0.6
@@ -19,28 +23,70 @@ _SAME_THING: Final = 0.6
 class Look:
     """What one frame gave."""
 
-    detections: Sequence[Detection]
-    tracks: Sequence[Track]
-    findings: Sequence[Finding]
+    detections: Sequence[Detection] = ()
+    tracks: Sequence[Track] = ()
+    findings: Sequence[Finding] = ()
+    contradictions: Sequence[Contradiction] = ()
+    was_detected: bool = True
+    """False: nothing moved and nothing was followed, so the detector was not asked."""
 
 
 class Sight:
     """The state between frames."""
 
-    def __init__(self, detector: Detector, *, rules: Sequence[RuleSettings], zones: Sequence[Zone]) -> None:
+    def __init__(
+        self, detector: Detector, *, rules: Sequence[RuleSettings], zones: Sequence[Zone],
+        second_look: SecondLook | None = None, motion_gate: MotionGateSettings | None = None,
+    ) -> None:  # fmt: skip
         self._detector = detector
         self._tracker = Tracker(kind_of=kind_of)
-        self._rules = [build(settings, zones) for settings in rules]
+        self.second_look = second_look or SecondLook()
+        self._rules = [build(settings, zones, self.second_look) for settings in rules]
+        self._view = View()
+        self._gate = MotionGate(motion_gate) if motion_gate is not None else None
+        self._contradictions = Contradictions(self.second_look)
+        self._is_following = False
+        self._told = 0
+        self.held_off = 0
+        """Boxes left out because the whole picture had just changed."""
+
+    @property
+    def skipped(self) -> int:
+        """Frames that the motion gate kept from the detector."""
+        return self._gate.skipped if self._gate is not None else 0
+
+    def restart(self) -> None:
+        """The stream was opened anew."""
+        self._view.restart()
 
     def look(self, frame: Frame) -> Look:
-        """Process a frame; frames must come in the order of their capture times."""
-        detections = one_each(self._detector.detect(frame))
-        tracks = self._tracker.update(detections, frame.captured_monotonic_ms,
-                                      frame_size_px=(frame.width_px, frame.height_px))  # fmt: skip
-        scene = Scene(now_ms=frame.captured_monotonic_ms, width_px=frame.width_px, height_px=frame.height_px,
+        """Process a frame; frames must come in the order of their capture times.
+
+        Findings are numbered from 1 as they come out, and contradictions name them by that number.
+        """
+        now_ms = frame.captured_monotonic_ms
+        view = self._view.measure(frame.pixels, now_ms)
+        is_open = self._gate is None or self._gate.opens(view, now_ms, is_following=self._is_following)
+        detections = one_each(self._detector.detect(frame)) if is_open else []
+        if view.is_settling:
+            # Day to night makes things out of nothing; a weapon is looked at all the same, and its N of M must hold.
+            kept = [d for d in detections if d.label in WEAPON_LABELS]
+            self.held_off += len(detections) - len(kept)
+            detections = kept
+        tracks = self._tracker.update(detections, now_ms, frame_size_px=(frame.width_px, frame.height_px))
+        self._is_following = bool(tracks)
+        scene = Scene(now_ms=now_ms, width_px=frame.width_px, height_px=frame.height_px, view=view, pixels=frame.pixels,
                       tracks=[track for track in tracks if track.is_confirmed])  # fmt: skip
-        return Look(detections=detections, tracks=tracks,
-                    findings=[finding for rule in self._rules for finding in rule.look(scene)])  # fmt: skip
+        findings = [finding for rule in self._rules for finding in rule.look(scene)]
+        contradictions = self._contradictions.look(detections, scene)
+        for finding in findings:
+            self._told += 1
+            self._contradictions.told(self._told, finding, now_ms)
+        for contradiction in contradictions:
+            for rule in self._rules:
+                rule.forget(contradiction.track)
+        return Look(detections=detections, tracks=tracks, findings=findings, contradictions=contradictions,
+                    was_detected=is_open)  # fmt: skip
 
 
 def one_each(detections: Sequence[Detection]) -> list[Detection]:

@@ -32,10 +32,14 @@ from camera_node.messages import (
     Recording,
     RecordingOrder,
     Refusal,
+    SecondStageOrder,
     Sighting,
+    SuppressionsInForce,
+    TakenBack,
     decode_report,
     frame_message,
 )
+from camera_node.suppression import Suppression
 from relay.backoff import Backoff
 from relay.clock import Clock
 from relay.kinds.heartbeat import CameraHealth, CameraState
@@ -56,6 +60,9 @@ class Reports(Protocol):
     async def sighted(self, camera: str, sighting: Sighting) -> None:
         """Raise an alert."""
 
+    async def taken_back(self, camera: str, word: TakenBack) -> None:
+        """Retract the alert of an earlier sighting."""
+
     async def pictured(self, camera: str, picture: Picture) -> None:
         """The snapshot of an earlier sighting."""
 
@@ -74,10 +81,14 @@ class Eye:
 
     def __init__(self, camera: CameraConfig, model: ModelOrder, *, reports: Reports, clock: Clock,
                  backoff: Backoff | None = None, module: str = "camera_node.eye",
-                 recording: RecordingOrder | None = None) -> None:  # fmt: skip
+                 recording: RecordingOrder | None = None,
+                 second_stage: SecondStageOrder | None = None) -> None:  # fmt: skip
         self.camera = camera
         self._model = model
         self._recording = recording
+        self._second_stage = second_stage
+        self._suppressions: tuple[Suppression, ...] = ()
+        self._writer: asyncio.StreamWriter | None = None
         self._reports = reports
         self._clock = clock
         self._backoff = backoff or Backoff(least_s=0.5, most_s=15.0, stable_s=30.0)
@@ -94,6 +105,14 @@ class Eye:
     def last_health(self) -> Health | None:
         """The last word of the eye that runs now; None if it has not said any."""
         return self._health
+
+    def suppress(self, suppressions: tuple[Suppression, ...]) -> None:
+        """From now on, and after each restart, these are in force on this camera."""
+        if suppressions == self._suppressions:
+            return
+        self._suppressions = suppressions
+        if self._writer is not None:
+            self._writer.write(frame_message(SuppressionsInForce(suppressions=suppressions)))
 
     def camera_health(self) -> CameraHealth:
         """The camera's state as it is now: silence is a state of its own."""
@@ -149,14 +168,17 @@ class Eye:
             stack.pop_all()
             watch = asyncio.create_task(self._watch_silence(), name=f"silence of {self.camera.name}")
             try:
-                assignment = Assignment(camera=self.camera, model=self._model, recording=self._recording)
+                assignment = Assignment(camera=self.camera, model=self._model, recording=self._recording,
+                                        second_stage=self._second_stage, suppressions=self._suppressions)  # fmt: skip
                 writer.write(frame_message(assignment))
+                self._writer = writer
                 await self._listen(reader)
             except (asyncio.IncompleteReadError, ConnectionError):
                 code = await self._ended(process)
                 raise EyeLost(f"its process ended: {_manner(code)}") from None
             finally:
                 watch.cancel()
+                self._writer = None
                 writer.close()
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
@@ -183,11 +205,13 @@ class Eye:
                     self._notice()
                 case Sighting():
                     await self._reports.sighted(self.camera.name, report)
+                case TakenBack():
+                    await self._reports.taken_back(self.camera.name, report)
                 case Picture():
                     await self._reports.pictured(self.camera.name, report)
                 case Recording() | ClipSegment() | ClipEnded():
                     self._reports.recorded(self.camera.name, report)
-                case Refusal() if not self._has_worked:
+                case Refusal() if not self._has_worked and not report.is_of_camera:
                     raise ModelRefused(report.message)
                 case Refusal():
                     raise EyeLost(report.message)

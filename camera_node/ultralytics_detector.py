@@ -57,6 +57,11 @@ class UltralyticsDetector:
         """Every label that it may give."""
         return list(self._labels.values())
 
+    @property
+    def provider(self) -> str:
+        """What it runs on, as Ultralytics chose it."""
+        return f"Ultralytics {getattr(self._model, 'device', 'cpu')}"[:40]
+
     def detect(self, frame: Frame) -> list[Detection]:
         """What is on this frame."""
         results = self._model.predict(frame.pixels, conf=self._least_confidence, verbose=False, stream=False)

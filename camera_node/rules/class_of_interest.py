@@ -1,9 +1,9 @@
 """Something of a class that always matters, such as a weapon, was seen on N of M frames.
 
 Known false alarms: phones, wallets, umbrellas, tools and crisp packets in the hand (Kenwood, 2025); the guns of officers
-who answer the first alert (Antioch, 2025); pictures of weapons on screens and posters; toys. What is done about it here:
-N of M with misses as zeros, a gate on the median score, hold-off by track and place. What is not: looking at the crop a
-second time, learned suppressions; they come as rules of their own. Known misses: a weapon seen on fewer than N frames,
+who answer the first alert (Antioch, 2025); pictures of weapons on screens and posters; toys. What is done about it: N of M
+with misses as zeros, a gate on the median score, hold-off by track and place; before an alert the gate (a closer look at
+the crop, learned suppressions), after it ``contradiction``. Known misses: a weapon seen on fewer than N frames,
 or smaller than the detector's input resolves.
 """
 
@@ -14,7 +14,7 @@ import msgspec
 
 from camera_node.rules.confirmation import ConfirmationWindow
 from camera_node.rules.hold_off import HoldOff
-from camera_node.rules.scene import Finding, Scene
+from camera_node.rules.scene import OPEN_GATE, Finding, Gate, Scene
 from camera_node.tracker import Track
 from camera_node.zone import Point, Zone, foot_of, middle_of, zone_at
 from relay.kinds.alert import Rule as RuleCode
@@ -59,8 +59,9 @@ class ClassOfInterestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_
 class ClassOfInterest:
     """The rule for one camera."""
 
-    def __init__(self, settings: ClassOfInterestSettings, zones: Sequence[Zone]) -> None:
+    def __init__(self, settings: ClassOfInterestSettings, zones: Sequence[Zone], gate: Gate = OPEN_GATE) -> None:
         self._settings = settings
+        self._gate = gate
         self._zones = zones
         self._windows: dict[int, ConfirmationWindow] = {}
         self._hold_off = HoldOff(hold_off_s=settings.hold_off_s)
@@ -76,6 +77,10 @@ class ClassOfInterest:
                 self._hold_off.see(kind_of(track.label), track.number, places[track.number], scene.now_ms)
         return [finding for track in tracks if (finding := self._judge(track, places[track.number], scene)) is not None]
 
+    def forget(self, track: int) -> None:
+        """What was alerted of this track was taken back."""
+        self._hold_off.forget(track)
+
     def _judge(self, track: Track, place: Point, scene: Scene) -> Finding | None:
         settings = self._settings
         window = self._windows.get(track.number)
@@ -90,10 +95,15 @@ class ClassOfInterest:
         if settings.zones and zone not in settings.zones:
             return None
         precedence = Precedence[settings.labels[track.label]]
-        if not self._hold_off.admits(kind_of(track.label), track.label, track.number, place, precedence, scene.now_ms):
+        kind = kind_of(track.label)
+        if self._hold_off.holds(kind, track.label, track.number, place, precedence, scene.now_ms):
             return None
-        return Finding(rule=RuleCode.CLASS_OF_INTEREST, label=track.label, zone=zone, precedence=precedence,
-                       confidence=track.confidence, box_xyxy=scene.box(track), track=track.number)  # fmt: skip
+        finding = Finding(rule=RuleCode.CLASS_OF_INTEREST, label=track.label, zone=zone, precedence=precedence,
+                          confidence=track.confidence, box_xyxy=scene.box(track), track=track.number)  # fmt: skip
+        if not self._gate.admits(finding, scene):
+            return None
+        self._hold_off.remember(kind, track.label, track.number, place, precedence, scene.now_ms)
+        return finding
 
 
 def _stand(track: Track, scene: Scene) -> Point:

@@ -48,24 +48,32 @@ class HoldOff:
         self._records: list[_Record] = []
 
     def see(self, kind: str, track: int, place: Point, now_ms: int) -> None:
-        """This track is seen now. Called for every seen track of interest, before ``admits`` is asked for any."""
+        """This track is seen now. Called for every seen track of interest, before ``holds`` is asked for any."""
         for record in self._records:
             if record.track == track and record.kind == kind:
                 record.place, record.last_seen_ms = place, now_ms
 
-    def admits(self, kind: str, label: str, track: int, place: Point, precedence: Precedence, now_ms: int) -> bool:
-        """Whether this is to be alerted; if so, it is remembered."""
+    def holds(self, kind: str, label: str, track: int, place: Point, precedence: Precedence, now_ms: int) -> bool:
+        """Whether this was alerted already: the record of it follows this track. A rise in severity is not held."""
         self._records = [r for r in self._records if now_ms - r.last_seen_ms <= self._hold_off_ms]
         record = self._find(kind, label, track, place, now_ms)
         if record is None:
-            self._records.append(_Record(kind=kind, label=label, track=track, place=place, last_seen_ms=now_ms,
-                                         precedence=precedence))  # fmt: skip
-            return True
+            return False
         record.track, record.place, record.last_seen_ms = track, place, now_ms
-        if precedence < record.precedence:
-            record.precedence = precedence
-            return True
-        return False
+        return precedence >= record.precedence
+
+    def remember(self, kind: str, label: str, track: int, place: Point, precedence: Precedence, now_ms: int) -> None:
+        """It is alerted now. Called after ``holds`` said no, and whatever else could stop it."""
+        own = next((record for record in self._records if record.track == track and record.kind == kind), None)
+        if own is not None:
+            own.precedence = precedence
+            return
+        self._records.append(_Record(kind=kind, label=label, track=track, place=place, last_seen_ms=now_ms,
+                                     precedence=precedence))  # fmt: skip
+
+    def forget(self, track: int) -> None:
+        """The alert on this track was taken back: it holds nothing off any more."""
+        self._records = [record for record in self._records if record.track != track]
 
     def _find(self, kind: str, label: str, track: int, place: Point, now_ms: int) -> _Record | None:
         alike = [record for record in self._records if record.kind == kind]

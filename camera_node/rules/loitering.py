@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from camera_node.rules.class_of_interest import PrecedenceName, Share
-from camera_node.rules.scene import Finding, Scene
+from camera_node.rules.scene import OPEN_GATE, Finding, Gate, Scene
 from camera_node.tracker import Track
 from camera_node.zone import Point, Zone, foot_of
 from relay.kinds.alert import Rule as RuleCode
@@ -49,8 +49,9 @@ class _Stay:
 class Loitering:
     """The rule for one camera."""
 
-    def __init__(self, settings: LoiteringSettings, zones: Sequence[Zone]) -> None:
+    def __init__(self, settings: LoiteringSettings, zones: Sequence[Zone], gate: Gate = OPEN_GATE) -> None:
         self._settings = settings
+        self._gate = gate
         self._zones = [zone for zone in zones if zone.name in settings.zones]
         self._stays: list[_Stay] = []
 
@@ -70,15 +71,21 @@ class Loitering:
                     findings += self._stay_on(track, zone, foot, scene)
         return findings
 
+    def forget(self, track: int) -> None:
+        """What was alerted of this track was taken back."""
+        for stay in self._stays:
+            stay.is_alerted &= stay.track != track
+
     def _stay_on(self, track: Track, zone: Zone, foot: Point, scene: Scene) -> list[Finding]:
         stay = self._find(track, zone, foot, scene.now_ms)
         stay.track, stay.place, stay.last_within_ms = track.number, foot, scene.now_ms
         if stay.is_alerted or scene.now_ms - stay.since_ms < round(self._settings.dwell_s * 1000):
             return []
-        stay.is_alerted = True
-        return [Finding(rule=RuleCode.LOITERING, label=track.label, zone=zone.name,
-                        precedence=Precedence[self._settings.precedence], confidence=track.confidence,
-                        box_xyxy=scene.box(track), track=track.number)]  # fmt: skip
+        finding = Finding(rule=RuleCode.LOITERING, label=track.label, zone=zone.name,
+                          precedence=Precedence[self._settings.precedence], confidence=track.confidence,
+                          box_xyxy=scene.box(track), track=track.number)  # fmt: skip
+        stay.is_alerted = self._gate.admits(finding, scene)
+        return [finding] if stay.is_alerted else []
 
     def _find(self, track: Track, zone: Zone, foot: Point, now_ms: int) -> _Stay:
         for stay in self._stays:

@@ -13,7 +13,7 @@ import msgspec
 from camera_node.rules.class_of_interest import FrameCount, PrecedenceName, Share
 from camera_node.rules.confirmation import ConfirmationWindow
 from camera_node.rules.hold_off import HoldOff
-from camera_node.rules.scene import Finding, Scene
+from camera_node.rules.scene import OPEN_GATE, Finding, Gate, Scene
 from camera_node.tracker import Track
 from camera_node.zone import Zone, foot_of
 from relay.kinds.alert import Rule as RuleCode
@@ -37,8 +37,9 @@ class ZoneIntrusionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 class ZoneIntrusion:
     """The rule for one camera."""
 
-    def __init__(self, settings: ZoneIntrusionSettings, zones: Sequence[Zone]) -> None:
+    def __init__(self, settings: ZoneIntrusionSettings, zones: Sequence[Zone], gate: Gate = OPEN_GATE) -> None:
         self._settings = settings
+        self._gate = gate
         self._zones = [zone for zone in zones if zone.name in settings.zones]
         self._windows: dict[tuple[str, int], ConfirmationWindow] = {}
         self._hold_off = HoldOff(hold_off_s=settings.hold_off_s)
@@ -54,6 +55,10 @@ class ZoneIntrusion:
                     self._hold_off.see(zone.name, track.number, foot_of(scene.box(track)), scene.now_ms)
         return [finding for track in tracks for zone in self._zones
                 if (finding := self._judge(track, zone, scene)) is not None]  # fmt: skip
+
+    def forget(self, track: int) -> None:
+        """What was alerted of this track was taken back."""
+        self._hold_off.forget(track)
 
     def _judge(self, track: Track, zone: Zone, scene: Scene) -> Finding | None:
         settings = self._settings
@@ -71,7 +76,11 @@ class ZoneIntrusion:
         precedence = Precedence[settings.precedence]
         if not window.add(track.confidence if is_within else 0.0) or not is_within:
             return None
-        if not self._hold_off.admits(zone.name, track.label, track.number, foot, precedence, scene.now_ms):
+        if self._hold_off.holds(zone.name, track.label, track.number, foot, precedence, scene.now_ms):
             return None
-        return Finding(rule=RuleCode.ZONE_INTRUSION, label=track.label, zone=zone.name, precedence=precedence,
-                       confidence=track.confidence, box_xyxy=scene.box(track), track=track.number)  # fmt: skip
+        finding = Finding(rule=RuleCode.ZONE_INTRUSION, label=track.label, zone=zone.name, precedence=precedence,
+                          confidence=track.confidence, box_xyxy=scene.box(track), track=track.number)  # fmt: skip
+        if not self._gate.admits(finding, scene):
+            return None
+        self._hold_off.remember(zone.name, track.label, track.number, foot, precedence, scene.now_ms)
+        return finding

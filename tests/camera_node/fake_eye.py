@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from camera_node.eye import _die_with_parent, receive_assignment
+from camera_node.eye import listen_to_node, receive_assignment
 from camera_node.messages import Health, frame_message
 from relay.kinds.heartbeat import CameraState
 
@@ -16,7 +16,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     try:
         assignment = receive_assignment(connection)
-        _die_with_parent(connection)
+        listen_to_node(connection, lambda order: None)
         frames = 0
         while True:
             frames += 1

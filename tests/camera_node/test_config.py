@@ -111,3 +111,57 @@ def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="found no such file"):
         load(tmp_path / "none.toml")
+
+
+RULES = """
+state_dir = "state"
+[model]
+weights_file = "w.onnx"
+[second_stage]
+look_alikes = ["cell phone"]
+[[camera]]
+name = "gate"
+source = "clip.mp4"
+[camera.motion_gate]
+at_least_every_s = 0.5
+[[camera.zone]]
+name = "yard"
+polygon = [[0, 0], [1, 0], [1, 1]]
+[[camera.rule]]
+kind = "line_crossing"
+line = [[0.5, 0.1], [0.5, 0.9]]
+direction = "to_left"
+[[camera.rule]]
+kind = "crowd"
+least_count = 8
+zones = ["yard"]
+[[camera.rule]]
+kind = "abandoned_object"
+[[camera.rule]]
+kind = "tamper"
+"""
+
+
+def test_every_rule_can_be_configured(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(RULES)
+    config = load(file)
+    assert [type(rule).__name__ for rule in config.camera[0].rule] == [
+        "LineCrossingSettings", "CrowdSettings", "AbandonedObjectSettings", "TamperSettings"]  # fmt: skip
+    assert config.second_stage is not None
+    assert config.camera[0].motion_gate is not None
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("[[0.5, 0.1], [0.5, 0.9]]", "[[0.5, 0.1], [0.5, 0.1]]", "two different points"),
+    ('kind = "crowd"', 'kind = "mob"', "mob"),
+    ("least_count = 8", "least_count = 8\nhow_many = 9", "crowd: kind, least_count"),
+    ("at_least_every_s", "at_most_every_s", "known keys: least_motion, at_least_every_s"),
+    ('look_alikes = ["cell phone"]', '[second_stage.model]\nthreads = 1', r"\[second_stage.model\] expected exactly one"),
+    ("[1, 1]]", "[1, 1.5]]", "1.0"),
+])  # fmt: skip
+def test_wrong_rules_and_gates_are_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(RULES.replace(old, new))
+    with pytest.raises(ConfigError, match=said):
+        load(file)

@@ -126,7 +126,8 @@ def test_hold_off_never_admits_a_seen_track_twice(steps: list[tuple[int, bool]])
         place = (0.1 * number, 0.5 if is_near else 0.52)
         for seen in admitted:
             memory.see("weapon", seen, (0.1 * seen, 0.5), index * 100)
-        if memory.admits("weapon", "handgun", number, place, Precedence.FLASH, index * 100):
+        if not memory.holds("weapon", "handgun", number, place, Precedence.FLASH, index * 100):
+            memory.remember("weapon", "handgun", number, place, Precedence.FLASH, index * 100)
             assert number not in admitted
             admitted.add(number)
 

@@ -14,7 +14,7 @@ import pytest
 from camera_node import supervision
 from camera_node.config import CameraConfig, HeartbeatConfig, ModelConfig, NodeConfig
 from camera_node.errors import ModelRefused
-from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting
+from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting, TakenBack
 from camera_node.node import open_node
 from camera_node.supervision import Eye
 from relay.backoff import Backoff
@@ -36,6 +36,9 @@ class Listener:
         self.states: list[CameraState] = []
 
     async def sighted(self, camera: str, sighting: Sighting) -> None:
+        pass
+
+    async def taken_back(self, camera: str, word: TakenBack) -> None:
         pass
 
     async def pictured(self, camera: str, picture: Picture) -> None:
