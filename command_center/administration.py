@@ -6,11 +6,12 @@ from typing import Final
 
 import msgspec
 
-from command_center import accounts, enrollments, fleet, ingest, journal
-from command_center.accounts import UserRole
+from command_center import enrollments, fleet, ingest, journal
+from command_center.accounts import office as account_office
 from command_center.api import queries
 from command_center.callbacks import office as callback_office
 from command_center.commands import (
+    AccountCommand,
     CallbackCommand,
     Command,
     NodeApprove,
@@ -20,9 +21,6 @@ from command_center.commands import (
     Outcome,
     OwnCommand,
     Status,
-    UserAdd,
-    UserDisable,
-    UserList,
 )
 from command_center.enrollments import Issuer
 from command_center.errors import BadRequest
@@ -45,8 +43,10 @@ class Administration:
 
     def __init__(self, *, database: Database, issuer: Issuer, clock: Clock, url: str,
                  publish_roster: Callable[[Roster], Awaitable[None]], after_commit: Callable[[], None],
-                 running: Callable[[], Awaitable[dict[str, object]]]) -> None:  # fmt: skip
-        """``running`` gives figures of the running centre, nothing where none runs."""
+                 running: Callable[[], Awaitable[dict[str, object]]],
+                 after_accounts: Callable[[], Awaitable[None]]) -> None:  # fmt: skip
+        """``running`` gives figures of the running centre, nothing where none runs; ``after_accounts`` cuts what a change ended."""
+        self._after_accounts = after_accounts
         self._database = database
         self._issuer = issuer
         self._clock = clock
@@ -65,6 +65,11 @@ class Administration:
             outcome = await self._database.run(
                 lambda c: callback_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
             )
+        elif isinstance(command, AccountCommand):
+            outcome = await self._database.run(
+                lambda c: account_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
+            )
+            await self._after_accounts()
         else:
             outcome = await self._perform(command)
         self._after_commit()
@@ -72,15 +77,6 @@ class Administration:
 
     async def _perform(self, command: OwnCommand) -> Outcome:
         match command:
-            case UserAdd():
-                return await self._user_add(command)
-            case UserList():
-                return await self._user_list()
-            case UserDisable():
-                await self._database.run(
-                    lambda c: accounts.disable(c, name=command.name, at_ms=self._clock.wall_ms(), by=_ACTOR)
-                )
-                return Outcome(lines=(f"{command.name} can no longer sign in, and is signed out everywhere",))
             case NodeInvite():
                 return await self._node_invite(command)
             case NodeApprove():
@@ -91,19 +87,6 @@ class Administration:
                 return await self._node_standing(command)
             case Status() | EvidenceExport():
                 return await (self._status() if isinstance(command, Status) else self._note_export(command))
-
-    async def _user_add(self, command: UserAdd) -> Outcome:
-        await self._database.run(
-            lambda c: accounts.add(c, name=command.name, role=UserRole(command.role),
-                                   password_hash=command.password_hash, at_ms=self._clock.wall_ms(), by=_ACTOR)
-        )  # fmt: skip
-        return Outcome(lines=(f"{command.name} may sign in as {command.role}",))
-
-    async def _user_list(self) -> Outcome:
-        found = await self._database.run(accounts.accounts)
-        lines = [f"{a.name:<24} {a.role.value:<14} {'disabled' if a.is_disabled else ''}".rstrip() for a in found]
-        return Outcome(lines=tuple(lines or ["no users yet: command-center user add NAME --role dispatcher"]),
-                       data=_json([{"name": a.name, "role": a.role.value, "is_disabled": a.is_disabled} for a in found]))  # fmt: skip
 
     async def _node_invite(self, command: NodeInvite) -> Outcome:
         if not 0 < command.minutes <= 10_080:

@@ -23,6 +23,7 @@ from command_center import (
     web_server,
 )
 from command_center.accounts import Door, Passwords
+from command_center.accounts.oidc import Provider
 from command_center.administration import Administration
 from command_center.api import queries
 from command_center.api.app import create_app
@@ -60,6 +61,7 @@ _log = structlog.get_logger("command_center")
 _FLEET_WATCHED_EVERY_S: Final = 1.0
 _WATCHED_EVERY_S: Final = 0.5
 _HOUSEKEEPING_EVERY_S: Final = 60.0
+_SESSIONS_SWEPT_EVERY_S: Final = 1.0
 _CERTIFICATE_EVERY_S: Final = 3600.0
 
 
@@ -148,7 +150,8 @@ async def open_center(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
             door=Door(database=station.database, readers=readers, clock=clock, passwords=passwords,
-                      config=config.sessions, metrics=metrics),
+                      config=config.sessions, policy=config.accounts, identity=station.identity, metrics=metrics),
+            provider=Provider(config.oidc, base_url=url, clock=clock, state_dir=state.root_dir) if config.oidc.issuer else None,
             dispatch=dispatch,
             board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
                         announce=station.announce, after_commit=bell.ring),
@@ -158,7 +161,7 @@ async def open_center(
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
             database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=station.publish_roster,
-            after_commit=bell.ring, running=lambda: _running_figures(station, url),
+            after_commit=bell.ring, running=lambda: _running_figures(station, url), after_accounts=services.door.sweep,
         )  # fmt: skip
         station.on_answer(timings.answered)
         members = await stack.enter_async_context(crew())
@@ -183,6 +186,7 @@ def _start_work(
     every: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
         "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
         "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),
+        "sessions": (_SESSIONS_SWEPT_EVERY_S, services.door.sweep),
         "incident watch": (_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch)),
         "housekeeping": (_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services)),
     }
@@ -339,6 +343,7 @@ async def _keep_house(services: Services) -> None:
     def work(connection: sqlite3.Connection) -> None:
         event_feed.prune(connection, services.config.events_kept)
         enrollments.erase_old_secrets(connection, services.clock.wall_ms())
+        services.door.keep_house(connection)
 
     await services.database.run(work)
     await asyncio.to_thread(services.exports.keep_house)

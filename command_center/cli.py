@@ -1,24 +1,20 @@
 """``command-center``: the command line. The only place that prints and exits."""
 
 import asyncio
-import getpass
 import importlib
 import json
 import logging
-import secrets
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import structlog
 import typer
 
-from command_center import accounts, admin_door, check, web_server
-from command_center.accounts import Passwords
-from command_center.administration import Administration
+from command_center import check, web_server
 from command_center.callbacks import signing
 from command_center.center import open_center
 from command_center.commands import (
@@ -26,39 +22,29 @@ from command_center.commands import (
     CallbackDead,
     CallbackList,
     CallbackRemove,
-    Command,
     NodeApprove,
     NodeInvite,
     NodeList,
     NodeStanding,
-    Outcome,
     Status,
-    UserAdd,
-    UserDisable,
-    UserList,
 )
 from command_center.evidence.export import export
 from command_center.evidence.selection import selection_of
 from command_center.evidence.signatures import is_signature
 from command_center.evidence.verifier import main as verifying
+from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
+from command_center.user_cli import token, user
 from relay.clock import SystemClock
 from relay.errors import HeardError, OperatorError
-from relay.kinds.roster import Roster
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
-user = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 callback = typer.Typer(no_args_is_help=True, help="Field units and systems that are told.")
 app.add_typer(user, name="user")
+app.add_typer(token, name="token")
 app.add_typer(node, name="node")
 app.add_typer(callback, name="callback")
-
-State = Annotated[
-    Path, typer.Option("--state", envvar="HEARD_STATE", help="Folder that holds this centre.", show_default="./state")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
-_DEFAULT_STATE: Final = Path("state")
 
 
 def main() -> None:
@@ -72,43 +58,9 @@ def main() -> None:
         sys.exit(130)
 
 
-def _perform(state_dir: Path, command: Command) -> Outcome:
-    """Through the running centre's door, or on the database while nothing runs."""
-    state = StateDir(state_dir)
-    state.require_initialized()
-    return asyncio.run(_ask_or_do(state, command))
-
-
-async def _ask_or_do(state: StateDir, command: Command) -> Outcome:
-    answered = await admin_door.ask(state.admin_socket_file, command)
-    if answered is not None:
-        return answered
-
-    async def nothing(_: Roster | None = None) -> None:
-        """Nothing runs that could be told; the centre publishes the newest roster at its start."""
-
-    async def no_figures() -> dict[str, object]:
-        return {"running": False}
-
-    config = state.load_config()
-    database = state.open_database()
-    try:
-        office = Administration(
-            database=database, issuer=state.load_issuer(), clock=SystemClock(), url=config.url or f"http://{config.http}",
-            publish_roster=nothing, after_commit=lambda: None, running=no_figures,
-        )  # fmt: skip
-        return await office.perform(command)
-    finally:
-        database.close()
-
-
-def _show(outcome: Outcome, *, as_json: bool = False) -> None:
-    print(bytes(outcome.data).decode() if as_json else "\n".join(outcome.lines))
-
-
 @app.command()
 def init(
-    state: State = _DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
     name: Annotated[str, typer.Option(help="This centre's name.")] = "command-center",
     site: Annotated[str, typer.Option(help="Where it stands.")] = "headquarters",
     agency: Annotated[str, typer.Option(help="Who runs it.")] = "agency",
@@ -125,7 +77,7 @@ def init(
 
 @app.command()
 def run(
-    state: State = _DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
     http: Annotated[str | None, typer.Option(help="host:port; the configuration's if not given.")] = None,
     listen: Annotated[list[str] | None, typer.Option(help="Endpoint for nodes and relays; may be repeated.")] = None,
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
@@ -146,13 +98,13 @@ async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None
 
 
 @app.command()
-def status(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """How the centre is."""
-    _show(_perform(state, Status()), as_json=as_json)
+    show(perform(state, Status()), as_json=as_json)
 
 
 @app.command(name="check")
-def check_command(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+def check_command(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """Verify journal, checkpoints, views and pictures; names the first wrong entry."""
     report = check.run(StateDir(state))
     if as_json:
@@ -176,7 +128,7 @@ def check_command(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
 def export_command(
     to: Annotated[Path, typer.Option("--to", help="New ZIP file; nothing is ever overwritten.")],
     incident: Annotated[list[str] | None, typer.Argument(help="Incidents, as INC-2026-000007 or 7.")] = None,
-    state: State = _DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
     everything: Annotated[bool, typer.Option("--all", help="All incidents and the whole journal.")] = False,
     since: Annotated[
         str, typer.Option("--from", help="Incidents with an alert since then, e.g. 2026-11-20T23:00Z.")
@@ -203,59 +155,6 @@ def verify_command(
         raise typer.Exit(1)
 
 
-# ---------------------------------------------------------------------- user
-
-
-def _password(password_file: Path | None, *, generate: bool) -> str:
-    if generate:
-        password = "-".join(secrets.token_hex(2) for _ in range(5))
-        print(f"Password (shown only now): {password}")
-        return password
-    if password_file is not None:
-        try:
-            return password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise OperatorError(f"can't read the password from {password_file}: {error.strerror}") from error
-    if not sys.stdin.isatty():
-        raise OperatorError("expected a terminal to ask for the password: use --password-file or --generate")
-    password = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != password:
-        raise OperatorError("the two passwords differ: nothing was changed")
-    return password
-
-
-@user.command(name="add")
-def user_add(
-    name: str,
-    role: Annotated[Literal["dispatcher", "supervisor", "administrator", "auditor"], typer.Option()],
-    state: State = _DEFAULT_STATE,
-    password_file: Annotated[Path | None, typer.Option(help="Read the password from this file.")] = None,
-    generate: Annotated[bool, typer.Option("--generate", help="Make a password and print it once.")] = False,
-) -> None:
-    """Let somebody sign in."""
-    StateDir(state).require_initialized()
-    password = _password(password_file, generate=generate)
-    accounts.require_good_password(password)
-    passwords = Passwords()
-    try:
-        encoded = passwords.hash(password)
-    finally:
-        passwords.close()
-    _show(_perform(state, UserAdd(name=name, role=role, password_hash=encoded)))
-
-
-@user.command(name="list")
-def user_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
-    """Show the accounts."""
-    _show(_perform(state, UserList()), as_json=as_json)
-
-
-@user.command(name="disable")
-def user_disable(name: str, state: State = _DEFAULT_STATE) -> None:
-    """End an account and its sessions."""
-    _show(_perform(state, UserDisable(name=name)))
-
-
 # ---------------------------------------------------------------------- node
 
 
@@ -264,7 +163,7 @@ def node_invite(
     name: str,
     role: Annotated[Literal["camera", "relay"], typer.Option()],
     site: Annotated[str, typer.Option(help="Where it stands.")],
-    state: State = _DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
     minutes: Annotated[float, typer.Option(help="How long the code is good.")] = 10.0,
     approved: Annotated[bool, typer.Option("--approved", help="No approval needed when it asks.")] = False,
     url: Annotated[str, typer.Option(help="Where the machine reaches this centre.")] = "",
@@ -272,40 +171,40 @@ def node_invite(
 ) -> None:
     """Make a one-time enrolment code and print the command to run on the machine."""
     command = NodeInvite(name=name, role=role, site=site, minutes=minutes, is_preapproved=approved, url=url)
-    _show(_perform(state, command), as_json=as_json)
+    show(perform(state, command), as_json=as_json)
 
 
 @node.command(name="approve")
-def node_approve(name: str, state: State = _DEFAULT_STATE) -> None:
+def node_approve(name: str, state: State = DEFAULT_STATE) -> None:
     """Let a machine that asked come in."""
-    _show(_perform(state, NodeApprove(name=name)))
+    show(perform(state, NodeApprove(name=name)))
 
 
 @node.command(name="list")
-def node_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+def node_list(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """Show the fleet."""
-    _show(_perform(state, NodeList()), as_json=as_json)
+    show(perform(state, NodeList()), as_json=as_json)
 
 
 Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 
 
 @node.command(name="revoke")
-def node_revoke(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+def node_revoke(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """Withdraw a node's passport for good."""
-    _show(_perform(state, NodeStanding(name=name, standing="revoked", reason=reason)))
+    show(perform(state, NodeStanding(name=name, standing="revoked", reason=reason)))
 
 
 @node.command(name="quarantine")
-def node_quarantine(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+def node_quarantine(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """Keep a node's alerts, and annunciate none."""
-    _show(_perform(state, NodeStanding(name=name, standing="quarantined", reason=reason)))
+    show(perform(state, NodeStanding(name=name, standing="quarantined", reason=reason)))
 
 
 @node.command(name="reinstate")
-def node_reinstate(name: str, state: State = _DEFAULT_STATE, reason: Reason = "") -> None:
+def node_reinstate(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """End a quarantine."""
-    _show(_perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
+    show(perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
 
 
 # ---------------------------------------------------------------------- callback
@@ -315,7 +214,7 @@ def node_reinstate(name: str, state: State = _DEFAULT_STATE, reason: Reason = ""
 def callback_add(
     name: Annotated[str, typer.Argument(help="The unit or system.")],
     url: Annotated[str, typer.Argument(help="Where it takes signed webhooks.")],
-    state: State = _DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
     secret_file: Annotated[Path | None, typer.Option(help="Its whsec_… secret: sign with HMAC, too.")] = None,
     only_flash: Annotated[bool, typer.Option("--only-flash", help="Leave out what is less urgent.")] = False,
     inside: Annotated[
@@ -329,28 +228,28 @@ def callback_add(
             secret = signing.secret_of(secret_file.read_text(encoding="ascii"))
         except (OSError, ValueError) as error:
             raise OperatorError(f"can't use the secret in {secret_file}: {error}") from error
-    _show(_perform(state, CallbackAdd(name=name, url=url, secret=secret, only_flash=only_flash, may_be_inside=inside)))
+    show(perform(state, CallbackAdd(name=name, url=url, secret=secret, only_flash=only_flash, may_be_inside=inside)))
 
 
 @callback.command(name="list")
-def callback_list(state: State = _DEFAULT_STATE, as_json: Json = False) -> None:
+def callback_list(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     """Show who is told, and the key that they check with."""
-    _show(_perform(state, CallbackList()), as_json=as_json)
+    show(perform(state, CallbackList()), as_json=as_json)
 
 
 @callback.command(name="remove")
-def callback_remove(name: str, state: State = _DEFAULT_STATE) -> None:
+def callback_remove(name: str, state: State = DEFAULT_STATE) -> None:
     """Tell somebody no more."""
-    _show(_perform(state, CallbackRemove(name=name)))
+    show(perform(state, CallbackRemove(name=name)))
 
 
 @callback.command(name="dead")
 def callback_dead(
-    state: State = _DEFAULT_STATE, as_json: Json = False,
+    state: State = DEFAULT_STATE, as_json: Json = False,
     resend: Annotated[bool, typer.Option("--resend", help="Try all of them again.")] = False,
 ) -> None:  # fmt: skip
     """Show what could not be told."""
-    _show(_perform(state, CallbackDead(resend=resend)), as_json=as_json)
+    show(perform(state, CallbackDead(resend=resend)), as_json=as_json)
 
 
 # ---------------------------------------------------------------------- demo

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from command_center.config import RoleName
 from command_center.evidence.steps import EvidenceExport
 
 
@@ -11,8 +12,10 @@ class UserAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknow
     """Make an account. The password is hashed before it comes here."""
 
     name: str
-    role: Literal["dispatcher", "supervisor", "administrator", "auditor"]
+    role: RoleName
     password_hash: str
+    unit: str = ""
+    must_change: bool = False
 
 
 class UserList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -20,9 +23,62 @@ class UserList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
 
 
 class UserDisable(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """End an account and its sessions."""
+    """End an account, its sessions and its tokens."""
 
     name: str
+
+
+class UserEnable(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Let a disabled account in again."""
+
+    name: str
+
+
+class UserSetRole(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Change what somebody may do, and which unit they speak for."""
+
+    name: str
+    role: RoleName
+    unit: str = ""
+
+
+class UserSetPassword(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Replace a password; it was hashed before it came here."""
+
+    name: str
+    password_hash: str
+    must_change: bool
+
+
+class UserResetSecondFactor(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """For a lost phone."""
+
+    name: str
+
+
+class UserSignOut(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """End every session of an account."""
+
+    name: str
+
+
+class TokenAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Make an API token for a program."""
+
+    account: str
+    name: str
+    scopes: tuple[str, ...]
+    days: float = 90.0
+
+
+class TokenList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Show the API tokens."""
+
+
+class TokenRevoke(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """End an API token."""
+
+    id: str
 
 
 class NodeInvite(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -85,10 +141,21 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
 
 
 CallbackCommand = CallbackAdd | CallbackList | CallbackRemove | CallbackDead
-OwnCommand = (
-    UserAdd | UserList | UserDisable | NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
+AccountCommand = (
+    UserAdd
+    | UserList
+    | UserDisable
+    | UserEnable
+    | UserSetRole
+    | UserSetPassword
+    | UserResetSecondFactor
+    | UserSignOut
+    | TokenAdd
+    | TokenList
+    | TokenRevoke
 )
-Command = OwnCommand | CallbackCommand
+OwnCommand = NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
+Command = OwnCommand | CallbackCommand | AccountCommand
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

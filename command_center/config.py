@@ -43,6 +43,38 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     key_file: str = ""
 
 
+RoleName = Literal["dispatcher", "supervisor", "administrator", "auditor", "field_unit"]
+
+
+class AccountsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sign-in takes."""
+
+    second_factor_for: tuple[RoleName, ...] = ()
+    """Roles that must have an authenticator app: without one, a sign-in goes no further than setting it up."""
+
+
+class OidcConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An identity provider that people may sign in at (OpenID Connect). Without an issuer there is none."""
+
+    issuer: str = ""
+    """``https://…``, as its discovery document names it; plain HTTP on the loopback only."""
+    client_id: str = ""
+    client_secret_file: str = ""
+    """Mode 600; empty for a public client, which PKCE protects."""
+    label: str = "Single sign-on"
+    """What stands on the button."""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    name_claim: str = "preferred_username"
+    role_claim: str = "groups"
+    """The claim that roles follow from: a text, or a list of them."""
+    roles: dict[str, RoleName] = {}
+    """Value of that claim to role; the first line that matches counts. Whoever matches none is refused."""
+    unit_claim: str = ""
+    """The claim that names a field unit's unit."""
+    ca_file: str = ""
+    """The provider's certificate authority, where the system does not know it."""
+
+
 class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may set."""
 
@@ -59,12 +91,16 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     incidents: IncidentConfig = IncidentConfig()
     sessions: SessionConfig = SessionConfig()
     tls: TlsConfig = TlsConfig()
+    accounts: AccountsConfig = AccountsConfig()
+    oidc: OidcConfig = OidcConfig()
 
 
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "incidents": IncidentConfig,
     "sessions": SessionConfig,
     "tls": TlsConfig,
+    "accounts": AccountsConfig,
+    "oidc": OidcConfig,
 }
 
 
@@ -111,5 +147,6 @@ def default_text(name: str, http: str, url: str) -> str:
         + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
         + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
-        '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n'
+        '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'
+        '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n'
     )

@@ -69,6 +69,8 @@ class Subscription:
 
     queue: "asyncio.Queue[Message | None]" = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
     is_cut: bool = False
+    is_ended: bool = False
+    """By us, because its session or the center is over."""
 
     def offer(self, message: Message | None) -> bool:
         """Queue a message; False if the console does not keep up."""
@@ -78,6 +80,12 @@ class Subscription:
             self.is_cut = True
             return False
         return True
+
+    def end(self) -> None:
+        """End the stream now; what waits in the queue is worth less than that."""
+        while not self.offer(None):
+            self.queue.get_nowait()
+        self.is_ended = True
 
 
 class EventFeed:
@@ -116,9 +124,12 @@ class EventFeed:
         """End every stream, so that the server can stop."""
         self._is_closed = True
         for subscription in self._subscriptions:
-            if not subscription.offer(None):
-                subscription.queue.get_nowait()
-                subscription.offer(None)
+            subscription.end()
+
+    @property
+    def is_closed(self) -> bool:
+        """The center stops: streams end for that, and resume when it is back."""
+        return self._is_closed
 
     @property
     def consoles(self) -> int:
@@ -126,12 +137,15 @@ class EventFeed:
         return len(self._subscriptions)
 
     @asynccontextmanager
-    async def subscribe(self, after: int | None) -> AsyncIterator[AsyncIterator[Message | None]]:
+    async def subscribe(
+        self, after: int | None, subscription: Subscription | None = None
+    ) -> AsyncIterator[AsyncIterator[Message | None]]:
         """A stream of messages after an event id; after now where it is None. Yields None when nothing came for 5 s.
 
-        The first message is of kind ``reset`` where events after that id are no longer kept.
+        The first message is of kind ``reset`` where events after that id are no longer kept. Whoever must be able to end the
+        stream from outside brings the subscription.
         """
-        subscription = Subscription()
+        subscription = subscription or Subscription()
         self._subscriptions.add(subscription)  # before catching up: what comes meanwhile waits in the queue
         try:
             yield self._stream(subscription, after)
@@ -142,14 +156,14 @@ class EventFeed:
         upto, is_kept = await self._readers.run(lambda connection: _resume_point(connection, after))
         if not is_kept:
             yield Message(id=upto, kind="reset", data="{}")
-        while not self._is_closed:
+        while not self._is_closed and not subscription.is_ended:
             caught_up = await self._readers.run(lambda connection, since=upto: self._read(connection, since))  # type: ignore[misc]
             for message in caught_up:
                 yield message
                 upto = message.id
             if not caught_up:
                 break
-        while not self._is_closed and not subscription.is_cut:
+        while not self._is_closed and not subscription.is_cut and not subscription.is_ended:
             try:
                 async with asyncio.timeout(5):
                     item = await subscription.queue.get()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from command_center.accounts import Door
+from command_center.accounts.oidc import Provider
 from command_center.blobs import BlobStore
 from command_center.callbacks.postman import Postman
 from command_center.config import CenterConfig
@@ -34,6 +35,8 @@ class Services:
     journal_origin: str
     issuer: Issuer
     door: Door
+    provider: Provider | None
+    """Where people may sign in, too."""
     dispatch: Dispatch
     board: Board
     shelves: Shelves

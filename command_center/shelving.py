@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from command_center import event_feed, facts, incident_acts, journal
-from command_center.accounts import SignedIn, UserRole
+from command_center.accounts import Permission, SignedIn
 from command_center.errors import LostRace, NotFound, NotPossible
 from command_center.facts import Shelving
 from relay.clock import Clock
@@ -112,7 +112,7 @@ class Shelves:
                 raise LostRace(f"{shelf.agreed_by} has agreed to shelf {shelf_id} already")
             if shelf.by == person.username:
                 raise NotPossible("expected a second person, found the one who shelved it: ask a supervisor")
-            if person.role not in {UserRole.SUPERVISOR, UserRole.ADMINISTRATOR}:
+            if not person.may(Permission.FLASH_SHELVE_AGREE):
                 raise NotPossible(f"expected a supervisor or an administrator, found a {person.role.value}: ask one")
             fact = Shelving(shelf=shelf_id, by=person.username, role=person.role.value)
             self._journal(connection, "shelving-agreed", fact, self._clock.wall_ms())

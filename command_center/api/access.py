@@ -1,16 +1,22 @@
-"""Who is behind a request, and whether they may: used by every router as a dependency."""
+"""Who is behind a request, and whether they may: each route names one permission of ``accounts.permissions`` here.
+
+A browser comes with the session's cookie; what it changes must carry the session's CSRF token. A program comes with
+``Authorization: Bearer`` and an API token; no browser sends that by itself, so there is nothing to forge.
+"""
 
 import hmac
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from command_center.accounts import SignedIn, UserRole
+from command_center.accounts import Permission, SignedIn, Stage
 from command_center.errors import AccessDenied
 from command_center.services import Services
 
 COOKIE: Final = "heard_session"
+DEVICE_COOKIE: Final = "heard_device"
 CSRF_HEADER: Final = "X-Heard-CSRF"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def services(request: Request) -> Services:
@@ -27,62 +33,80 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "local"
 
 
-async def person(request: Request, parts: Parts) -> SignedIn:
-    """The signed-in person.
+def agent_of(request: Request) -> str:
+    """What the browser calls itself; for its owner, who looks for a session that is not theirs."""
+    return request.headers.get("User-Agent", "")[:200]
+
+
+async def anyone(request: Request, parts: Parts) -> SignedIn:
+    """Whoever has a session or a token, even one whose sign-in is not complete; CSRF is checked.
 
     Raises:
-        AccessDenied: nobody, or the session expired.
+        AccessDenied: nobody, or the session expired; or the session's token is missing from a change.
     """
-    found = await parts.door.who(request.cookies.get(COOKIE))
+    found = await _behind(request, parts)
     if found is None:
         raise AccessDenied("sign in first: there is no session, or it has expired")
+    if request.method not in _SAFE_METHODS and not found.token_name:
+        given = request.headers.get(CSRF_HEADER, "")
+        if not hmac.compare_digest(given.encode(), found.csrf.encode()):
+            await parts.door.deny("csrf", found.username, address_of(request), request.url.path)
+            raise AccessDenied(f"expected the session's token in {CSRF_HEADER}: reload the page", status=403)
     return found
 
 
-Person = Annotated[SignedIn, Depends(person)]
+async def _behind(request: Request, parts: Services) -> SignedIn | None:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.casefold() == "bearer":
+        return await parts.door.who_by_token(secret.strip(), address_of(request))
+    return await parts.door.who(request.cookies.get(COOKIE))
 
 
-async def changer(request: Request, parts: Parts, someone: Person) -> SignedIn:
-    """A signed-in person whose request changes something: it must carry the session's CSRF token.
-
-    Raises:
-        AccessDenied: the token is missing or wrong.
-    """
-    given = request.headers.get(CSRF_HEADER, "")
-    if not hmac.compare_digest(given.encode(), someone.csrf.encode()):
-        await parts.door.deny("csrf", someone.username, address_of(request), request.url.path)
-        raise AccessDenied(f"expected the session's token in {CSRF_HEADER}: reload the page", status=403)
-    return someone
+Anyone = Annotated[SignedIn, Depends(anyone)]
 
 
-Changer = Annotated[SignedIn, Depends(changer)]
-
-
-async def dispatcher(request: Request, parts: Parts, someone: Changer) -> SignedIn:
-    """Somebody who may act on incidents.
+class Needs:
+    """The dependency of a route: somebody with this permission. Each refusal is journalled.
 
     Raises:
-        AccessDenied: an auditor only looks.
+        AccessDenied: not signed in, the sign-in is not complete, or not this role or token.
     """
-    if not someone.role.may_act:
-        await parts.door.deny("act", someone.username, address_of(request), request.url.path)
-        raise AccessDenied(f"a {someone.role.value} may look, not act", status=403)
-    return someone
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request, parts: Parts, someone: Anyone) -> SignedIn:
+        """The person."""
+        if someone.may(self.permission):
+            return someone
+        if someone.stage is not Stage.FULL:
+            raise AccessDenied(f"this sign-in is not complete: its next step is {someone.stage.value}")
+        await parts.door.deny(self.permission.value, someone.username, address_of(request), request.url.path)
+        if someone.token_name and self.permission in someone.role.permissions:
+            raise AccessDenied(f"this token may not: it lacks the scope {self.permission.value}", status=403)
+        raise AccessDenied(f"a {someone.role.value} may not: it takes {self.permission.value}", status=403)
 
 
-Dispatcher = Annotated[SignedIn, Depends(dispatcher)]
+Own = Annotated[SignedIn, Depends(Needs(Permission.OWN_ACCOUNT))]
+Person = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_READ))]
+Dispatcher = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_ACT))]
+Shelver = Annotated[SignedIn, Depends(Needs(Permission.SOURCES_SHELVE))]
+PictureViewer = Annotated[SignedIn, Depends(Needs(Permission.PICTURES_SEE))]
+VideoWatcher = Annotated[SignedIn, Depends(Needs(Permission.VIDEO_WATCH))]
+FleetReader = Annotated[SignedIn, Depends(Needs(Permission.FLEET_READ))]
+QualityReader = Annotated[SignedIn, Depends(Needs(Permission.QUALITY_READ))]
+UnitReader = Annotated[SignedIn, Depends(Needs(Permission.UNITS_READ))]
+UnitDispatcher = Annotated[SignedIn, Depends(Needs(Permission.UNITS_DISPATCH))]
+FieldUnit = Annotated[SignedIn, Depends(Needs(Permission.UNIT_OWN))]
+Sharer = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_SHARE))]
+CallbackReader = Annotated[SignedIn, Depends(Needs(Permission.CALLBACKS_READ))]
+CallbackResender = Annotated[SignedIn, Depends(Needs(Permission.CALLBACKS_RESEND))]
+JournalReader = Annotated[SignedIn, Depends(Needs(Permission.JOURNAL_READ))]
+EvidenceExporter = Annotated[SignedIn, Depends(Needs(Permission.EVIDENCE_EXPORT))]
+EvidenceHolder = Annotated[SignedIn, Depends(Needs(Permission.EVIDENCE_HOLD))]
+AccountReader = Annotated[SignedIn, Depends(Needs(Permission.ACCOUNTS_READ))]
+AccountManager = Annotated[SignedIn, Depends(Needs(Permission.ACCOUNTS_MANAGE))]
 
-
-async def journal_reader(request: Request, parts: Parts, someone: Person) -> SignedIn:
-    """Somebody who may read the journal.
-
-    Raises:
-        AccessDenied: a dispatcher may not.
-    """
-    if someone.role is UserRole.DISPATCHER:
-        await parts.door.deny("journal", someone.username, address_of(request), request.url.path)
-        raise AccessDenied("the journal is open to supervisors, administrators and auditors", status=403)
-    return someone
-
-
-JournalReader = Annotated[SignedIn, Depends(journal_reader)]
+changer = anyone
+"""CSRF is checked for whoever changes anything, by every dependency above."""
+Changer = Anyone

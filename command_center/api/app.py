@@ -8,6 +8,8 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from command_center.api import (
+    account,
+    accounts,
     audit,
     callbacks,
     clips,
@@ -55,6 +57,8 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(OperatorError, _unavailable)
     for noun in (
         session,
+        account,
+        accounts,
         incidents,
         nodes,
         snapshots,

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from command_center.accounts import SignedIn
-from command_center.api.access import JournalReader, Parts, changer
+from command_center.api.access import CallbackReader, CallbackResender, Parts
 from command_center.api.shapes import CallbackDeliveries, CallbackDelivery, CallbackKey, CallbackReceiver, Problem
 from command_center.callbacks import store
 from command_center.callbacks.store import Delivery
@@ -22,7 +21,7 @@ async def key(parts: Parts) -> CallbackKey:
 
 
 @router.get("/receivers")
-async def receivers(_: JournalReader, parts: Parts) -> list[CallbackReceiver]:
+async def receivers(_: CallbackReader, parts: Parts) -> list[CallbackReceiver]:
     """Who is told. Secrets are never shown."""
     found = await parts.readers.run(store.receivers)
     return [CallbackReceiver(name=item.name, url=item.url, only_flash=item.only_flash, may_be_inside=item.may_be_inside,
@@ -31,7 +30,7 @@ async def receivers(_: JournalReader, parts: Parts) -> list[CallbackReceiver]:
 
 @router.get("/deliveries")
 async def deliveries(
-    _: JournalReader, parts: Parts, state: Literal["pending", "delivered", "dead"] | None = None,
+    _: CallbackReader, parts: Parts, state: Literal["pending", "delivered", "dead"] | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> CallbackDeliveries:  # fmt: skip
     """What was told, the latest first; ``state=dead`` are the dead letters."""
@@ -42,9 +41,7 @@ async def deliveries(
 @router.post(
     "/deliveries/{delivery_id}/resend", status_code=202, responses={404: {"model": Problem}, 422: {"model": Problem}}
 )
-async def resend(
-    delivery_id: str, person: JournalReader, _: Annotated[SignedIn, Depends(changer)], parts: Parts
-) -> CallbackDeliveries:
+async def resend(delivery_id: str, person: CallbackResender, parts: Parts) -> CallbackDeliveries:
     """Try a dead one again, now. Supervisors and administrators; an auditor only looks."""
     await parts.dispatch.resend_callback(delivery_id, person)
     return await deliveries(person, parts, None, 200)

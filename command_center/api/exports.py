@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from command_center import facts, journal
-from command_center.accounts import SignedIn, UserRole
-from command_center.api.access import Changer, JournalReader, Parts, address_of
+from command_center.accounts import UserRole
+from command_center.api.access import EvidenceExporter, Parts
 from command_center.api.evidence_shapes import ExportJob, ExportJobs, ExportOrder, Verification
 from command_center.api.shapes import Problem
 from command_center.errors import AccessDenied, BadRequest, NotPossible
@@ -30,23 +30,8 @@ _RESERVE_BYTES: Final = 256 << 20
 """What an upload leaves free on the disk."""
 
 
-async def evidence_taker(request: Request, parts: Parts, someone: Changer) -> SignedIn:
-    """Somebody who may export and verify.
-
-    Raises:
-        AccessDenied: a dispatcher may not.
-    """
-    if someone.role is UserRole.DISPATCHER:
-        await parts.door.deny("evidence", someone.username, address_of(request), request.url.path)
-        raise AccessDenied("evidence is open to supervisors, administrators and auditors", status=403)
-    return someone
-
-
-EvidenceTaker = Annotated[SignedIn, Depends(evidence_taker)]
-
-
 @router.post("/exports", status_code=202, responses={404: {"model": Problem}, 422: {"model": Problem}})
-async def order(body: ExportOrder, person: EvidenceTaker, parts: Parts) -> ExportJob:
+async def order(body: ExportOrder, person: EvidenceExporter, parts: Parts) -> ExportJob:
     """Begin an export; ask for it again until its state is done."""
     try:
         chosen = selection_of(
@@ -59,20 +44,20 @@ async def order(body: ExportOrder, person: EvidenceTaker, parts: Parts) -> Expor
 
 
 @router.get("/exports")
-async def jobs(_: JournalReader, parts: Parts) -> ExportJobs:
+async def jobs(_: EvidenceExporter, parts: Parts) -> ExportJobs:
     """Those on their way, and those that are kept."""
     return ExportJobs(exports=[_shape(view) for view in parts.exports.views()])
 
 
 @router.get("/exports/{identifier}", responses={404: {"model": Problem}})
-async def job(identifier: str, _: JournalReader, parts: Parts) -> ExportJob:
+async def job(identifier: str, _: EvidenceExporter, parts: Parts) -> ExportJob:
     """How far it is, or what came of it."""
     return _shape(parts.exports.view(identifier))
 
 
 @router.get("/exports/{identifier}/file", response_class=FileResponse,
             responses={404: {"model": Problem}, 206: {"description": "A range."}, 416: {"description": "No such range."}})  # fmt: skip
-async def file(identifier: str, person: JournalReader, parts: Parts) -> Response:
+async def file(identifier: str, person: EvidenceExporter, parts: Parts) -> Response:
     """The ZIP, whole or in ranges: a download that was cut off goes on where it was. Fetching it is journalled."""
     found = parts.exports.file_of(identifier)
     view = parts.exports.view(identifier)
@@ -82,7 +67,7 @@ async def file(identifier: str, person: JournalReader, parts: Parts) -> Response
 
 
 @router.delete("/exports/{identifier}", status_code=204, responses={404: {"model": Problem}})
-async def stop(identifier: str, person: EvidenceTaker, parts: Parts) -> Response:
+async def stop(identifier: str, person: EvidenceExporter, parts: Parts) -> Response:
     """Stop it, or delete the file of one that is done; the journal keeps what happened.
 
     An auditor's reach ends at what auditors ordered themselves.
@@ -97,7 +82,7 @@ async def stop(identifier: str, person: EvidenceTaker, parts: Parts) -> Response
 @router.post("/verifications", responses={422: {"model": Problem}}, openapi_extra={
     "requestBody": {"required": True, "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}})  # fmt: skip
 async def verify(
-    request: Request, person: EvidenceTaker, parts: Parts, name: Annotated[str, Query(max_length=200)] = "bag.zip",
+    request: Request, person: EvidenceExporter, parts: Parts, name: Annotated[str, Query(max_length=200)] = "bag.zip",
     authority: Annotated[str, Query(max_length=100)] = "",
 ) -> Verification:  # fmt: skip
     """Check a bag: the request's body is the ZIP as it was exported. Nothing of it is unpacked or kept; the outcome is journalled."""

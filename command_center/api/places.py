@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from command_center.api import unit_queries
-from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.access import Parts, UnitDispatcher, UnitReader
 from command_center.api.shapes import Problem
 from command_center.api.unit_shapes import PlaceAt, PlaceList
 from command_center.errors import BadRequest, NotPossible
@@ -14,13 +14,13 @@ router = APIRouter(prefix="/api/v1/places", tags=["places"], responses={401: {"m
 
 
 @router.get("")
-async def places(_: Person, parts: Parts) -> PlaceList:
+async def places(_: UnitReader, parts: Parts) -> PlaceList:
     """Everything that has coordinates."""
     return await parts.readers.run(unit_queries.places)
 
 
 @router.put("/{name:path}", responses=_ANSWERS)
-async def set_place(name: str, body: PlaceAt, person: Dispatcher, parts: Parts) -> PlaceList:
+async def set_place(name: str, body: PlaceAt, person: UnitDispatcher, parts: Parts) -> PlaceList:
     """``name`` is a site, a node, or node/camera; the most exact one counts."""
     try:
         await parts.board.set_place(name, Position(lat=body.lat, lon=body.lon), person)
@@ -30,7 +30,7 @@ async def set_place(name: str, body: PlaceAt, person: Dispatcher, parts: Parts) 
 
 
 @router.delete("/{name:path}", responses=_ANSWERS)
-async def forget_place(name: str, person: Dispatcher, parts: Parts) -> PlaceList:
+async def forget_place(name: str, person: UnitDispatcher, parts: Parts) -> PlaceList:
     """Nobody knows any more where it stands."""
     try:
         await parts.board.set_place(name, None, person)

@@ -4,7 +4,7 @@ import sqlite3
 
 from fastapi import APIRouter
 
-from command_center.api.access import Parts, Person
+from command_center.api.access import Parts, QualityReader
 from command_center.api.shapes import NodeName, Problem, QualityList, QualityRow
 from command_center.incidents import Disposition
 
@@ -21,7 +21,7 @@ GROUP BY i.node, i.camera, i.label, model, i.disposition
 
 
 @router.get("")
-async def quality(_: Person, parts: Parts) -> QualityList:
+async def quality(_: QualityReader, parts: Parts) -> QualityList:
     """Precision of each source, the least precise first. A merged incident counts as the one that it was merged into."""
     return QualityList(sources=await parts.readers.run(sources))
 

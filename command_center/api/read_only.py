@@ -1,7 +1,7 @@
 """An auditor only looks, by construction: every request that could change something is refused unless it stands in this list.
 
 The guard is a dependency of the whole application, so a router that somebody adds tomorrow is covered before it is written. What is
-listed changes nothing that an auditor is there to judge: it signs in and out, or leaves its own record in the journal.
+listed changes nothing that an auditor is there to judge: it signs in and out, is about the auditor's own account, or leaves its own record in the journal.
 """
 
 from typing import Final
@@ -15,6 +15,11 @@ from command_center.errors import AccessDenied
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 AUDITORS_MAY: Final = frozenset({
     ("POST", "/api/v1/session"), ("DELETE", "/api/v1/session"),
+    ("POST", "/api/v1/session/second-factor"), ("POST", "/api/v1/account/password"), ("POST", "/api/v1/account/second-factor"),
+    ("POST", "/api/v1/account/second-factor/confirm"), ("POST", "/api/v1/account/second-factor/remove"),
+    ("POST", "/api/v1/account/recovery-codes"), ("DELETE", "/api/v1/account/sessions"),
+    ("DELETE", "/api/v1/account/sessions/{session_id}"), ("POST", "/api/v1/account/tokens"),
+    ("DELETE", "/api/v1/account/tokens/{token_id}"),
     ("POST", "/api/v1/exports"), ("DELETE", "/api/v1/exports/{identifier}"), ("POST", "/api/v1/verifications"),
 })  # fmt: skip
 

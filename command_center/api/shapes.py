@@ -17,14 +17,6 @@ class Problem(Shape):
     detail: str
 
 
-class Session(Shape):
-    """Who is signed in."""
-
-    username: str
-    role: str
-    csrf: str
-
-
 class NodeName(Shape):
     """Which node, for people."""
 
@@ -206,13 +198,6 @@ class NodeList(Shape):
     """The fleet."""
 
     nodes: list[Node]
-
-
-class SignIn(Shape):
-    """What a person types."""
-
-    username: str
-    password: str
 
 
 class Acknowledge(Shape):

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from command_center.api import queries
-from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.access import Parts, Person, Shelver
 from command_center.api.shapes import Problem, ShelfList, ShelveSource
 from command_center.errors import NotPossible
 
@@ -18,7 +18,7 @@ async def shelves(_: Person, parts: Parts) -> ShelfList:
 
 
 @router.post("", status_code=201, responses=_ANSWERS)
-async def shelve(body: ShelveSource, person: Dispatcher, parts: Parts) -> ShelfList:
+async def shelve(body: ShelveSource, person: Shelver, parts: Parts) -> ShelfList:
     """Keep a source silent. FLASH is only when a second person agrees."""
     try:
         node = bytes.fromhex(body.node)
@@ -30,14 +30,14 @@ async def shelve(body: ShelveSource, person: Dispatcher, parts: Parts) -> ShelfL
 
 
 @router.post("/{shelf_id}/agree", responses=_ANSWERS)
-async def agree(shelf_id: int, person: Dispatcher, parts: Parts) -> ShelfList:
+async def agree(shelf_id: int, person: Shelver, parts: Parts) -> ShelfList:
     """The second person: FLASH falls silent, too."""
     await parts.shelves.agree(shelf_id, person)
     return ShelfList(shelves=await parts.readers.run(queries.shelves))
 
 
 @router.delete("/{shelf_id}", responses=_ANSWERS)
-async def unshelve(shelf_id: int, person: Dispatcher, parts: Parts) -> ShelfList:
+async def unshelve(shelf_id: int, person: Shelver, parts: Parts) -> ShelfList:
     """End it now; what waits is annunciated."""
     await parts.shelves.unshelve(shelf_id, person)
     return ShelfList(shelves=await parts.readers.run(queries.shelves))

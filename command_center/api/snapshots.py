@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, Response
 
-from command_center.api.access import Parts, Person
+from command_center.api.access import Parts, PictureViewer
 from command_center.api.shapes import Problem
 from command_center.errors import NotFound
 
@@ -16,7 +16,9 @@ _SHOWN: Final = frozenset({"image/jpeg", "image/png", "image/webp", "video/mp4"}
 
 
 @router.get("/{sha256}", response_class=FileResponse, responses={404: {"model": Problem}})
-async def snapshot(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], person: Person, parts: Parts) -> Response:
+async def snapshot(
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], person: PictureViewer, parts: Parts
+) -> Response:
     """One picture; looking at it is journalled."""
     digest = bytes.fromhex(sha256)
     row = await parts.readers.run(

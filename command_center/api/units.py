@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse, Response
 
 from command_center import event_feed
 from command_center.api import queries, unit_queries
-from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.access import Parts, UnitDispatcher, UnitReader
 from command_center.api.shapes import Problem
 from command_center.api.unit_shapes import Unit, UnitAt, UnitConflict, UnitList, UnitNew, UnitStep, UnitWasHeard
 from command_center.errors import BadRequest, LostRace, NotFound, NotPossible
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/units", tags=["units"], responses={401: {"mod
 
 
 @router.get("")
-async def board(_: Person, parts: Parts) -> UnitList:
+async def board(_: UnitReader, parts: Parts) -> UnitList:
     """Everybody, at one moment."""
     return await parts.readers.run(
         lambda c: UnitList(watermark=event_feed.watermark(c), units=unit_queries.units(c))
@@ -28,7 +28,7 @@ async def board(_: Person, parts: Parts) -> UnitList:
 
 
 @router.post("", status_code=201, response_model=Unit, responses=_ANSWERS)
-async def add(body: UnitNew, person: Dispatcher, parts: Parts) -> Response:
+async def add(body: UnitNew, person: UnitDispatcher, parts: Parts) -> Response:
     """Put a unit on the board, out of service; or change what a unit can do."""
     try:
         await parts.board.add(body.name, body.agency, body.capabilities, person)
@@ -38,20 +38,20 @@ async def add(body: UnitNew, person: Dispatcher, parts: Parts) -> Response:
 
 
 @router.get("/{name}", response_model=Unit, responses={404: {"model": Problem}})
-async def one(name: str, _: Person, parts: Parts) -> Unit:
+async def one(name: str, _: UnitReader, parts: Parts) -> Unit:
     """One row of the board."""
     return await parts.readers.run(lambda c: unit_queries.unit(c, name))
 
 
 @router.delete("/{name}", status_code=204, responses=_ANSWERS)
-async def retire(name: str, person: Dispatcher, parts: Parts) -> Response:
+async def retire(name: str, person: UnitDispatcher, parts: Parts) -> Response:
     """Take a unit off the board; its history stays."""
     await parts.board.retire(name, person)
     return Response(status_code=204)
 
 
 @router.post("/{name}/status", response_model=Unit, responses=_ANSWERS)
-async def set_status(name: str, body: UnitStep, person: Dispatcher, parts: Parts) -> Response:
+async def set_status(name: str, body: UnitStep, person: UnitDispatcher, parts: Parts) -> Response:
     """A dispatcher heard how far it is."""
     try:
         await parts.board.set_status(name, UnitStatus(body.status), body.version, body.note, person)
@@ -61,7 +61,7 @@ async def set_status(name: str, body: UnitStep, person: Dispatcher, parts: Parts
 
 
 @router.post("/{name}/position", response_model=Unit, responses=_ANSWERS)
-async def position(name: str, body: UnitAt, person: Dispatcher, parts: Parts) -> Response:
+async def position(name: str, body: UnitAt, person: UnitDispatcher, parts: Parts) -> Response:
     """Where it is. What is no news is counted and not kept."""
     await parts.board.position(name, Position(lat=body.lat, lon=body.lon), accuracy_m=body.accuracy_m, source="console",
                                measured_at_ms=body.measured_at_ms, by=f"user:{person.username}")  # fmt: skip
@@ -69,7 +69,7 @@ async def position(name: str, body: UnitAt, person: Dispatcher, parts: Parts) ->
 
 
 @router.post("/{name}/heard", response_model=Unit, responses=_ANSWERS)
-async def heard(name: str, body: UnitWasHeard, person: Dispatcher, parts: Parts) -> Response:
+async def heard(name: str, body: UnitWasHeard, person: UnitDispatcher, parts: Parts) -> Response:
     """Somebody heard it: its welfare timer begins anew."""
     await parts.board.heard(name, body.note, person)
     return await as_it_is(parts, name)

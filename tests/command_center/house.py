@@ -15,6 +15,7 @@ from command_center import accounts
 from command_center.accounts import Passwords, UserRole
 from command_center.api.app import create_app
 from command_center.center import Center, open_center
+from command_center.config import CenterConfig
 from command_center.state_dir import StateDir
 from relay import envelope as envelopes
 from relay import passport as passports
@@ -168,12 +169,16 @@ def as_fork(arrival: Arrival) -> Arrival:
 
 @contextlib.asynccontextmanager
 async def running_center(
-    root_dir: Path, *, listen: tuple[str, ...] = (), clock: SimulatedClock | None = None
+    root_dir: Path,
+    *,
+    listen: tuple[str, ...] = (),
+    clock: SimulatedClock | None = None,
+    config: CenterConfig | None = None,
 ) -> AsyncIterator[House]:
     """A centre with its HTTP on a free port; made if there is none yet."""
     clock = clock or SimulatedClock()
     state = StateDir(root_dir)
     if not state.config_file.exists():
         state.init(clock, name="center", site="hq", agency="agency", http="127.0.0.1:0", url="")
-    async with open_center(state, clock=clock, passwords=quick_passwords(), listen=listen) as center:
+    async with open_center(state, clock=clock, passwords=quick_passwords(), listen=listen, config=config) as center:
         yield House(state, center, clock)
