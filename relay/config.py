@@ -6,13 +6,20 @@ An unknown key is an error, because a misspelt one would otherwise silently mean
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
 from relay import limits
 from relay.errors import ConfigError
 from relay.marking import Marking
+from relay.path_options import (
+    RadioOptions,
+    ShortBurstDialOptions,
+    ShortBurstListenOptions,
+    SmsDialOptions,
+    SmsListenOptions,
+)
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=limits.MAX_NAME_BYTES)]
 
@@ -63,7 +70,8 @@ class BudgetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     month_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-Kind = Literal["zeromq", "https", "mqtt"]
+Kind = Literal["zeromq", "https", "mqtt", "serial_radio", "short_burst", "sms"]
+_METERED: Final = frozenset({"short_burst", "sms"})
 
 
 class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,12 +80,14 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt."""
+    """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt,
+    ``serial:///dev/ttyUSB0`` for a modem."""
     peer: Name
     """The neighbour's name, as in its passport."""
     interface: str = ""
     """Network interface to pin the path to; empty: whatever the routing table says."""
-    metered: bool = False
+    metered: bool | None = None
+    """Whether every byte costs. Unless said: yes for short_burst and sms, no for the others."""
     cost_per_mb: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Money for 1,000,000 bytes, in whatever unit the budget is written in."""
     budget: BudgetOptions = BudgetOptions()
@@ -86,6 +96,14 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     marking: Marking = Marking()
     https: HttpsDialOptions = HttpsDialOptions()
     mqtt: MqttOptions = MqttOptions()
+    serial_radio: RadioOptions = RadioOptions()
+    short_burst: ShortBurstDialOptions = ShortBurstDialOptions()
+    sms: SmsDialOptions = SmsDialOptions()
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether it costs by the byte."""
+        return self.kind in _METERED if self.metered is None else self.metered
 
 
 class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,10 +112,19 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name = "listen"
     kind: Kind = "zeromq"
     endpoint: str
-    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``."""
+    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
+    or a modem, ``serial:///dev/ttyUSB0``."""
     marking: Marking = Marking()
     https: HttpsListenOptions = HttpsListenOptions()
     mqtt: MqttOptions = MqttOptions()
+    serial_radio: RadioOptions = RadioOptions()
+    short_burst: ShortBurstListenOptions = ShortBurstListenOptions()
+    sms: SmsListenOptions = SmsListenOptions()
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether it costs by the byte."""
+        return self.kind in _METERED
 
 
 class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

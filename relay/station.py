@@ -71,7 +71,7 @@ class Station:
         self.trust = TrustBook(authority=self.authority, clock=clock)
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
         self.spool = Spool(identity=identity, clock=clock, limits=limits)
-        self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.metered})
+        self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.is_metered})
         self._links = Links(purse=self._purse, clock=clock, counters=self.counters)
         self._introducer = Introducer(
             identity=identity, own_passport=enrollment.passport, trust=self.trust, links=self._links
@@ -93,7 +93,10 @@ class Station:
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
-        self._listeners = [catalog.listen(item, identity=identity, counters=self.counters) for item in config.listen]
+        self._listeners = [
+            catalog.listen(item, identity=identity, counters=self.counters, peer_named=self.trust.named)
+            for item in config.listen
+        ]  # fmt: skip
         self._dials = [self._dial(item) for item in config.path]
 
     def _dial(self, item: PathConfig) -> Path:

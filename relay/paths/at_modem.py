@@ -127,17 +127,17 @@ class AtModem:
         assert self._port is not None
         return await asyncio.shield(self._port.lost)
 
-    async def ask(self, command: str, *, within_s: float = ANSWER_S) -> Reply:
+    async def ask(self, command: str, *, within_s: float | None = None) -> Reply:
         """Say a command and wait for its answer, which may be an error.
 
         Raises:
             PathDown: no answer in time, or the port is gone.
         """
-        async with self._deadline(command, within_s):
+        async with self._deadline(command, within_s or ANSWER_S):
             await self._say(command.encode("ascii") + b"\r")
             return await self._reply(command)
 
-    async def need(self, command: str, *, within_s: float = ANSWER_S) -> Reply:
+    async def need(self, command: str, *, within_s: float | None = None) -> Reply:
         """The same, where anything but OK means that the modem can't be used.
 
         Raises:
@@ -150,7 +150,7 @@ class AtModem:
 
     async def ask_with_text(self, command: str, text: bytes, *, within_s: float) -> Reply:
         """Say a command, wait for the ``>``, say the text. The answer may be an error instead of the ``>``."""
-        async with self._deadline(command, within_s):
+        async with self._deadline(command, within_s or ANSWER_S):
             await self._say(command.encode("ascii") + b"\r")
             while not self._reader.prompt():
                 line = self._reader.line()
@@ -165,7 +165,7 @@ class AtModem:
 
     async def ask_with_bytes(self, command: str, ready: str, data: bytes, *, within_s: float) -> Reply:
         """Say a command, wait for the line that invites the bytes, say them."""
-        async with self._deadline(command, within_s):
+        async with self._deadline(command, within_s or ANSWER_S):
             await self._say(command.encode("ascii") + b"\r")
             while (line := await self._next_line()) != ready:
                 if is_final(line):
@@ -180,7 +180,7 @@ class AtModem:
         Raises:
             PathDown: the modem says something else, or a length over the bound.
         """
-        async with self._deadline(command, within_s):
+        async with self._deadline(command, within_s or ANSWER_S):
             await self._say(command.encode("ascii") + b"\r")
             while (echo := self._reader.exactly(2)) is None:
                 await self._more()
@@ -234,8 +234,10 @@ class AtModem:
 
     async def listen(self) -> None:
         """Collect what the modem says unasked while no command is under way, for one wait."""
-        await self._more()
         self.collect()
+        if self.unasked.empty():
+            await self._more()
+            self.collect()
 
     def collect(self) -> None:
         """Sort the lines that lie there."""

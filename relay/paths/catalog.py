@@ -12,6 +12,8 @@ from relay.errors import ConfigError
 from relay.identity import Identity
 from relay.passport import Passport
 from relay.path import Path, PathFacts
+from relay.paths import tiny_catalog
+from relay.paths.tiny_neighbors import PeerNamed
 from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
 
 
@@ -35,7 +37,7 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
     """
-    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.metered,
+    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.is_metered,
                       cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction,
                       marking=config.marking, interface=config.interface)  # fmt: skip
     match config.kind:
@@ -58,10 +60,12 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
                 raise _needs_extra(config, error) from error
             return MqttDial(facts=facts, endpoint=config.endpoint, listener=peer.node_id, counters=counters,
                             options=config.mqtt, interface=config.interface)  # fmt: skip
+        case "serial_radio" | "short_burst" | "sms":
+            return tiny_catalog.dial(config, peer=peer, identity=identity, counters=counters)
 
 
-def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> Listener:
-    """The path that a ``[[listen]]`` describes.
+def listen(config: ListenConfig, *, identity: Identity, counters: Counters, peer_named: PeerNamed) -> Listener:
+    """The path that a ``[[listen]]`` describes; ``peer_named`` knows the passports of those who may come by a tiny carrier.
 
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
@@ -84,6 +88,8 @@ def listen(config: ListenConfig, *, identity: Identity, counters: Counters) -> L
                 raise _needs_extra(config, error) from error
             return MqttListen(facts=facts, endpoint=config.endpoint, node_id=identity.node_id, counters=counters,
                               options=config.mqtt)  # fmt: skip
+        case "serial_radio" | "short_burst" | "sms":
+            return tiny_catalog.listen(config, identity=identity, peer_named=peer_named, counters=counters)
 
 
 def _needs_extra(config: PathConfig | ListenConfig, error: ImportError) -> ConfigError:

@@ -9,7 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, MqttOptions, PathConfig
+from relay.path_options import ShortBurstListenOptions
 from tests.relay.mosquitto import Mosquitto
+from tests.relay.satellite import Gateway, SatelliteModem
+
+TINY_CARRIERS = ("short_burst",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,8 @@ class Carrier:
     listening: ListenConfig
     https: HttpsDialOptions = field(default_factory=HttpsDialOptions)
     host: str = "127.0.0.1"
+    is_tiny: bool = False
+    """Its parcels are few and small, and it can't tell that nobody listens."""
 
     def path_to(self, peer: str, endpoint: str) -> PathConfig:
         """A path to a station that listens at ``endpoint``."""
@@ -79,6 +85,34 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SatelliteCarrier(Carrier):
+    """A modem at the camera, the operator's gateway at the centre."""
+
+    modem: SatelliteModem
+    is_tiny: bool = True
+
+    def path_to(self, peer: str, endpoint: str) -> PathConfig:
+        parts = urlsplit(endpoint)
+        self.modem.gateway.deliver_to = ("127.0.0.1", parts.port or 0)
+        return PathConfig(name=f"to-{peer}", kind="short_burst", endpoint=f"serial://{self.modem.device}", peer=peer)
+
+    def again_at(self, endpoint: str) -> ListenConfig:
+        return ListenConfig(kind="short_burst", endpoint=endpoint, short_burst=self.listening.short_burst)
+
+
+@contextlib.asynccontextmanager
+async def tiny_carrier(name: str) -> AsyncIterator[Carrier]:
+    """One of ``TINY_CARRIERS``, whose one modem is ``gate-camera``'s."""
+    assert name == "short_burst"
+    imei = "300234010753370"
+    async with Gateway().running() as gateway, SatelliteModem(gateway, imei).plugged_in() as modem:
+        options = ShortBurstListenOptions(gateway=f"tcp://127.0.0.1:{gateway.port}", peers={"gate-camera": imei})
+        listening = ListenConfig(kind="short_burst", endpoint="tcp://127.0.0.1:0", short_burst=options)
+        assert isinstance(modem, SatelliteModem)
+        yield SatelliteCarrier(listening=listening, modem=modem)
+
+
 @contextlib.asynccontextmanager
 async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
     """One of ``CARRIERS``, ready to use."""
@@ -86,6 +120,9 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
         yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
     elif name == "http":
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
+    elif name in TINY_CARRIERS:
+        async with tiny_carrier(name) as tiny:
+            yield tiny
     elif name.startswith("mqtt"):
         async with Mosquitto(folder_dir).running() as broker:
             version = MqttOptions(version="3.1.1" if name == "mqtt-3.1.1" else "5")
@@ -103,4 +140,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = ("zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (*TINY_CARRIERS, "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")

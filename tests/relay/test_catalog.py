@@ -44,7 +44,7 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
             catalog.dial(path, peer=peer, identity=identity, counters=Counters())
             kinds.append(f"path {path.kind}")
         for listen in loaded.listen:
-            catalog.listen(listen, identity=identity, counters=Counters())
+            catalog.listen(listen, identity=identity, counters=Counters(), peer_named=lambda name: None)
             kinds.append(f"listen {listen.kind}")
     assert kinds == ["listen https", "path https", "listen mqtt", "path mqtt"]
 
@@ -69,4 +69,4 @@ def test_a_carrier_without_its_library_says_which_extra_it_needs(
         catalog.dial(path, peer=peer, identity=identity, counters=Counters())
     listen = ListenConfig(kind=path.kind, endpoint=path.endpoint)
     with pytest.raises(ConfigError, match=rf"{library} is missing"):
-        catalog.listen(listen, identity=identity, counters=Counters())
+        catalog.listen(listen, identity=identity, counters=Counters(), peer_named=lambda name: None)

@@ -80,6 +80,11 @@ async def test_chunks_of_the_largest_size_arrive_whole_and_alerts_pass_them(hous
         chunks = [node.draft_up(Kind.CHUNK, Precedence.BULK, bytes([number]) * 16_000) for number in range(40)]
         await node.put_all(chunks)
         alert = await node.put(an_alert(node))
+        if way.is_tiny:
+            await until(lambda: bool(inbox.arrivals), "the alert")
+            assert [a.envelope.id for a in inbox.arrivals] == [alert.envelope.id], "a tiny carrier took a chunk"
+            assert (await node.status()).backlog[Precedence.BULK] == 40
+            return
         await until(lambda: len(inbox.arrivals) == 41, "everything", timeout_s=30)
         order = [a.envelope.id for a in inbox.arrivals]
         assert order.index(alert.envelope.id) < 40, "the alert waited for every chunk"
@@ -93,10 +98,11 @@ async def test_what_was_spooled_while_nobody_listened_arrives_in_order(house: Ho
         for _ in range(20):
             await node.put(an_alert(node))
         await asyncio.sleep(0.3)
-        assert not node.path_health()[0].is_up
+        assert way.is_tiny or not node.path_health()[0].is_up
         async with house.station("center", listen=way.again_at(endpoint), inbox=inbox):
             await until(lambda: len(inbox.arrivals) == 20, "the backlog", timeout_s=40)
-    assert [a.envelope.header.sequence for a in inbox.arrivals] == list(range(1, 21))
+    order = [a.envelope.header.sequence for a in inbox.arrivals]
+    assert (sorted(order) if way.is_tiny else order) == list(range(1, 21))
 
 
 async def test_a_listener_that_restarts_is_found_again(house: House, way: Carrier) -> None:
@@ -107,7 +113,8 @@ async def test_a_listener_that_restarts_is_found_again(house: House, way: Carrie
         node = await node_context.__aenter__()
         await until(lambda: node.path_health()[0].is_up, "the path")
     try:
-        await until(lambda: not node.path_health()[0].is_up, "the loss to be noticed", timeout_s=30)
+        if not way.is_tiny:
+            await until(lambda: not node.path_health()[0].is_up, "the loss to be noticed", timeout_s=30)
         async with house.station("center", listen=way.again_at(endpoint), inbox=inbox):
             await node.put(an_alert(node))
             await until(lambda: len(inbox.arrivals) == 1, "the alert", timeout_s=40)
@@ -144,6 +151,8 @@ async def test_a_passport_without_its_keys_opens_nothing(house: House, way: Carr
         house.station("center", listen=way.listening, inbox=inbox) as center,
         thieves.station("thief", to=[way.path_to("center", center.listening_on[0])]) as station,
     ):
+        if way.is_tiny:
+            await station.put(an_alert(station))  # it says nothing before it has something to say
         await until(lambda: center.counters.refused_total + station.counters.refused_total > 0, "the refusal")
         assert "gate-camera" not in (await center.status()).neighbours
         await station.put(an_alert(station))

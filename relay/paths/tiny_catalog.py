@@ -1,0 +1,49 @@
+"""The part of ``catalog`` for tiny carriers: their facts, and their paths. No library is needed for any of them."""
+
+from relay.config import ListenConfig, PathConfig
+from relay.counters import Counters
+from relay.errors import ConfigError
+from relay.identity import Identity
+from relay.passport import Passport
+from relay.path import Path, PathFacts
+from relay.paths import short_burst
+from relay.paths.short_burst_gateway import ShortBurstListen
+from relay.paths.tiny_neighbors import PeerNamed
+
+
+def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Counters) -> Path:
+    """A ``[[path]]`` of kind serial_radio, short_burst or sms.
+
+    Raises:
+        ConfigError: its endpoint or options are not what its kind needs.
+    """
+    if config.interface:
+        raise ConfigError(f"path {config.name!r}: `interface` pins paths over IP; a modem is named by its `endpoint`")
+    assert config.kind == "short_burst"
+    facts = _facts(config, short_burst.UP_MTU, short_burst.EXPECTED_RTT_MS, config.short_burst.heartbeat_every_s)
+    return short_burst.ShortBurstDial(facts=facts, endpoint=config.endpoint, baud=config.short_burst.baud, identity=identity,
+                                      peer=peer, counters=counters)  # fmt: skip
+
+
+def listen(config: ListenConfig, *, identity: Identity, peer_named: PeerNamed, counters: Counters) -> ShortBurstListen:
+    """A ``[[listen]]`` of one of these kinds.
+
+    Raises:
+        ConfigError: its endpoint or options are not what its kind needs.
+    """
+    burst = config.short_burst
+    facts = _facts(config, short_burst.DOWN_MTU, short_burst.EXPECTED_RTT_MS, burst.heartbeat_every_s)
+    return ShortBurstListen(
+        facts=facts, endpoint=config.endpoint, gateway=burst.gateway, modems=burst.peers, is_confirmed=burst.is_confirmed,
+        identity=identity, peer_named=peer_named, counters=counters,
+    )  # fmt: skip
+
+
+def _facts(config: PathConfig | ListenConfig, mtu_bytes: int, rtt_ms: float, heartbeat_every_s: int) -> PathFacts:
+    money = (
+        (config.cost_per_mb, config.provider, config.jurisdiction) if isinstance(config, PathConfig) else (0.0, "", "")
+    )
+    return PathFacts(
+        name=config.name, mtu_bytes=mtu_bytes, is_metered=config.is_metered, cost_per_mb=money[0], provider=money[1],
+        jurisdiction=money[2], is_tiny=True, expected_rtt_ms=rtt_ms, heartbeat_every_s=heartbeat_every_s,
+    )  # fmt: skip
