@@ -139,7 +139,9 @@ class Provider:
             raise AccessDenied(f"the identity provider let nobody in: {refusal[:100] or 'it gave no code'}")
         discovery = await self._discovery()
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self._redirect_uri,
-                "code_verifier": under_way.verifier, "client_id": self.config.client_id}  # fmt: skip
+                "code_verifier": under_way.verifier}  # fmt: skip
+        if not self._secret:
+            form["client_id"] = self.config.client_id
         auth = httpx.BasicAuth(self.config.client_id, self._secret) if self._secret else None
         async with self._client() as client:
             try:
