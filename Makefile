@@ -4,12 +4,15 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXTRAS := node,center,https,mqtt,dev
 
-.PHONY: help setup demo test test-all check format bench docs clean
+.PHONY: help setup console demo test test-all check format bench docs clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready  ## make .venv with what a node, a centre and the tests need (no Node, no torch)
+setup: $(VENV)/.ready console  ## make .venv with what a node, a centre and the tests need (no Node, no torch), and build the console
+
+console: $(VENV)/.ready  ## build the console, if its program changed
+	@$(BIN)/python scripts/build_console.py || echo "the console is not built: everything else works, its tests will fail"
 
 $(VENV)/.ready: pyproject.toml constraints.txt scripts/make_venv.sh
 	./scripts/make_venv.sh $(VENV)

@@ -1,11 +1,7 @@
 """The application: routers, error answers, the console's pages. Made by ``create_app``; ``center`` serves it."""
 
-from pathlib import Path
-from typing import Final
-
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
 
 from command_center.api import (
     account,
@@ -13,6 +9,7 @@ from command_center.api import (
     audit,
     callbacks,
     clips,
+    console_files,
     enrollments,
     events,
     exports,
@@ -34,8 +31,6 @@ from command_center.api.read_only import auditors_only_look
 from command_center.errors import AccessDenied, ActionRefused, LostRace, NotFound, NotPossible
 from command_center.services import Services
 from relay.errors import OperatorError
-
-CONSOLE_DIR: Final = Path(__file__).parent.parent / "console" / "static"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -78,7 +73,7 @@ def create_app(services: Services) -> FastAPI:
         places,
     ):
         app.include_router(noun.router)
-    app.mount("/", StaticFiles(directory=CONSOLE_DIR, html=True, check_dir=False), name="console")
+    app.mount("/", console_files.ConsoleFiles(), name="console")
     return app
 
 

@@ -1,5 +1,6 @@
 """``/api/v1/incidents``: the queue, one incident, and what people do with it."""
 
+import sqlite3
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -26,20 +27,26 @@ from command_center.services import Services
 _ACT_ANSWERS: Final[dict[int | str, dict[str, object]]] = {
     403: {"model": Problem}, 404: {"model": Problem}, 409: {"model": Conflict}, 422: {"model": Problem},
 }  # fmt: skip
+_LARGEST: Final = (1 << 63) - 1
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses={401: {"model": Problem}})
 
 
-@router.get("")
+@router.get("", response_model=IncidentList, responses={422: {"model": Problem}})
 async def queue(
-    _: Person, parts: Parts, state: Literal["open", "all"] = "open", limit: Annotated[int, Query(ge=1, le=1000)] = 200
-) -> IncidentList:
-    """The queue at one moment."""
-    return await parts.readers.run(
-        lambda connection: IncidentList(
-            watermark=event_feed.watermark(connection),
-            incidents=queries.incidents(connection, only_open=state == "open", limit=limit),
-        )
-    )
+    _: Person, parts: Parts, state: Literal["open", "all"] = "open", limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    after: Annotated[str | None, Query(max_length=80, pattern=r"^-?\d{1,19}(\.-?\d{1,19}){0,3}$")] = None,
+) -> Response:  # fmt: skip
+    """A page of the queue, as it is now; ``next`` is what to give as ``after`` for the page behind it."""
+    begins = None if after is None else tuple(max(-_LARGEST, min(int(key), _LARGEST)) for key in after.split("."))
+
+    def read(connection: sqlite3.Connection) -> str:
+        watermark = event_feed.watermark(connection)
+        found, cursor, total = queries.incident_page(connection, only_open=state == "open", limit=limit, after=begins)
+        following = None if cursor is None else ".".join(map(str, cursor))
+        return IncidentList(watermark=watermark, incidents=found, next=following, total=total).model_dump_json()
+
+    # Made on the reader's thread and sent as it is: a page of a thousand must not hold up the event loop.
+    return Response(await parts.readers.run(read), media_type="application/json")
 
 
 @router.get("/{incident_id}", responses={404: {"model": Problem}})

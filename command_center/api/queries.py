@@ -23,7 +23,7 @@ from command_center.api.shapes import (
     UnitWord,
 )
 from command_center.callbacks import answers
-from command_center.errors import JournalDamaged, NotFound
+from command_center.errors import JournalDamaged, NotFound, NotPossible
 from command_center.event_feed import Event
 from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Remark, UnitAnswer
 from command_center.incident_store import number_of
@@ -32,14 +32,26 @@ from relay.clock import Clock, ClockQuality
 from relay.ledger import Ledger
 from relay.precedence import Precedence
 
-_INCIDENT: Final = """
+_SHOWN: Final = """
 SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site,
-  (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1) AS first_alert,
+  f.age_ms AS first_age_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
   (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms,
   (SELECT group_concat(p.id) FROM incident p WHERE p.merged_into = i.id) AS parts,
   (SELECT group_concat(u.name || ' ' || u.status) FROM unit u WHERE u.incident = i.id) AS responding
-FROM incident i LEFT JOIN node n ON n.id = i.node
 """
+_BESIDE: Final = """
+LEFT JOIN node n ON n.id = i.node
+LEFT JOIN alert f ON f.id = (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1)
+LEFT JOIN hop h ON h.alert_id = f.id
+"""
+_INCIDENT: Final = f"{_SHOWN} FROM incident i {_BESIDE}"
+_OPEN_ORDER: Final = (
+    "CASE WHEN state = 'acknowledged' THEN 2 ELSE is_quarantined OR quiet <> '' END",
+    "CASE WHEN state = 'acknowledged' THEN 0 ELSE precedence END",
+    "-first_alert_at_ms",
+    "-id",
+)
+"""The console's own order, so that its first page is what stands on top."""
 _ALERT: Final = """
 SELECT a.*, h.committed_monotonic_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
   (SELECT e.sha256 FROM exhibit_item e JOIN stored_object o ON o.sha256 = e.sha256
@@ -63,15 +75,35 @@ def _rows(connection: sqlite3.Connection, query: str, values: tuple[object, ...]
     return list(cursor.execute(query, values))
 
 
-def incidents(connection: sqlite3.Connection, *, only_open: bool, limit: int) -> list[Incident]:
-    """The queue: most urgent first, then the longest waiting; quarantined ones last. With closed ones, newest first."""
-    order = (
-        "WHERE i.state <> 'closed' AND i.merged_into IS NULL "
-        "ORDER BY i.is_quarantined, i.state = 'acknowledged', i.quiet <> '', i.precedence, i.id"
-        if only_open
-        else "ORDER BY i.id DESC"
+def incident_page(
+    connection: sqlite3.Connection, *, only_open: bool, limit: int, after: tuple[int, ...] | None
+) -> tuple[list[Incident], tuple[int, ...] | None, int]:
+    """A page of the queue, where the next one begins (None: nowhere), and how many incidents there are in all.
+
+    Open ones: most urgent first, then the newest; acknowledged ones last. With closed ones: the newest first. What changes
+    its place while somebody reads page after page is told by an event after the first page's watermark, so the pages and
+    the events together miss nothing.
+
+    Raises:
+        NotPossible: ``after`` is no cursor of this list.
+    """
+    keys = _OPEN_ORDER if only_open else ("-id",)
+    where = "state <> 'closed' AND merged_into IS NULL" if only_open else "1"
+    if after is not None and len(after) != len(keys):
+        raise NotPossible("expected the cursor that the page before gave: ask for the first page again")
+    named = ", ".join(f"{key} AS key{at}" for at, key in enumerate(keys))
+    order = ", ".join(f"key{at}" for at in range(len(keys)))
+    behind = "" if after is None else f"WHERE ({order}) > ({', '.join('?' * len(keys))})"
+    # Places first, then what is shown of these few: the other way round, all of it would be read for every page.
+    query = (  # what is put together here are constants; the values are bound
+        f"WITH place AS (SELECT * FROM (SELECT id AS number, {named} FROM incident WHERE {where}) {behind} ORDER BY {order} LIMIT ?) "  # noqa: S608
+        f"{_SHOWN}, place.* FROM place JOIN incident i ON i.id = place.number {_BESIDE} ORDER BY {order}"
     )
-    return [_incident(connection, row) for row in _rows(connection, f"{_INCIDENT} {order} LIMIT ?", (limit,))]
+    rows = _rows(connection, query, (*(after or ()), limit + 1))
+    total = connection.execute(f"SELECT COUNT(*) FROM incident WHERE {where}").fetchone()[0]  # noqa: S608  constants
+    goes_on = len(rows) > limit
+    cursor = tuple(int(rows[limit - 1][f"key{at}"]) for at in range(len(keys))) if goes_on else None
+    return [_incident(row) for row in rows[:limit]], cursor, total
 
 
 def incident(connection: sqlite3.Connection, incident_id: int) -> Incident:
@@ -80,7 +112,7 @@ def incident(connection: sqlite3.Connection, incident_id: int) -> Incident:
     Raises:
         NotFound: there is none with this id.
     """
-    return _incident(connection, _incident_row(connection, incident_id))
+    return _incident(_incident_row(connection, incident_id))
 
 
 def incident_detail(connection: sqlite3.Connection, incident_id: int) -> IncidentDetail:
@@ -90,7 +122,7 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
         NotFound: there is none with this id.
     """
     row = _incident_row(connection, incident_id)
-    shown = _incident(connection, row)
+    shown = _incident(row)
     whole = (incident_id, *shown.parts)
     alerts = [
         alert
@@ -123,8 +155,7 @@ def _incident_row(connection: sqlite3.Connection, incident_id: int) -> sqlite3.R
     return rows[0]
 
 
-def _incident(connection: sqlite3.Connection, row: sqlite3.Row) -> Incident:
-    first = _rows(connection, f"{_ALERT} WHERE a.id = ?", (row["first_alert"],))
+def _incident(row: sqlite3.Row) -> Incident:
     return Incident(
         id=row["id"], number=number_of(row["id"], row["first_alert_at_ms"]), version=row["version"], state=row["state"],
         label=row["label"], camera=row["camera"],
@@ -140,7 +171,7 @@ def _incident(connection: sqlite3.Connection, row: sqlite3.Row) -> Incident:
         merged_into=row["merged_into"], parts=sorted(int(part) for part in (row["parts"] or "").split(",") if part),
         responding=[Responding(unit=word.split()[0], status=word.split()[1])
                     for word in sorted((row["responding"] or "").split(",")) if word],
-        hops=_hops(first[0] if first else None, row["to_node_ms"]),
+        hops=_hops(row, "first_age_ms", row["to_node_ms"]),
     )  # fmt: skip
 
 
@@ -155,15 +186,15 @@ def _alert(row: sqlite3.Row, to_node_ms: int | None) -> Alert:
         received_monotonic_ms=row["received_monotonic_ms"], committed_monotonic_ms=row["committed_monotonic_ms"],
         via=row["via"].hex(), path=row["path"], snapshot_url=_snapshot_url(row["snapshot"]),
         retracted_at_ms=row["retracted_at_ms"], retraction=row["retraction"],
-        hops=_hops(row, to_node_ms),
+        hops=_hops(row, "age_ms", to_node_ms),
     )  # fmt: skip
 
 
-def _hops(alert: sqlite3.Row | None, to_node_ms: int | None) -> Hops:
-    receipt_ms = alert["stored_to_receipt_ms"] if alert else None
+def _hops(row: sqlite3.Row, age: str, to_node_ms: int | None) -> Hops:
+    receipt_ms = row["stored_to_receipt_ms"]
     return Hops(
-        sighting_to_spooled_ms=alert["age_ms"] if alert else None,
-        spooled_to_stored_ms=alert["spooled_to_stored_ms"] if alert else None,
+        sighting_to_spooled_ms=row[age],
+        spooled_to_stored_ms=row["spooled_to_stored_ms"],
         stored_to_receipt_ms=None if receipt_ms is None else round(receipt_ms, 3),
         acknowledged_to_node_ms=to_node_ms,
     )

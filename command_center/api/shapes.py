@@ -148,10 +148,14 @@ class IncidentDetail(Incident):
 
 
 class IncidentList(Shape):
-    """The queue at one moment; events after ``watermark`` continue from it."""
+    """A page of the queue; events after the first page's ``watermark`` continue from it."""
 
     watermark: int
     incidents: list[Incident]
+    next: str | None
+    """What to ask ``after`` for the next page; null: this was the last."""
+    total: int
+    """How many there are in all pages."""
 
 
 class Camera(Shape):

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-STATIC_DIR: Final = Path(__file__).parents[2] / "command_center" / "console" / "static"
+from command_center.console import WEB_DIR
+
 POLICY: Final = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
@@ -329,8 +330,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, *self.center.pictures[name])
 
     def _static(self, path: str) -> None:
-        file = STATIC_DIR / (path.lstrip("/") or "index.html")
-        if file.parent != STATIC_DIR or not file.is_file():
+        file = WEB_DIR / (path.lstrip("/") or "index.html")
+        if not file.resolve().is_relative_to(WEB_DIR) or not file.is_file():
             self._answer(HTTPStatus.NOT_FOUND, {"detail": "no such file"})
             return
         self._send(HTTPStatus.OK, mimetypes.guess_type(file.name)[0] or "", file.read_bytes())

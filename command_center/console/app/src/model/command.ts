@@ -1,0 +1,85 @@
+/**
+ * The command bar's language. A line that begins with a verb is a command; anything else is a filter for the queue.
+ *
+ * `s M21 en route`, `d M21`, `ack`, `close false alarm nobody there`, `note white van`, `go 12`, `open map`, `quay flash`.
+ */
+
+import type { Disposition } from "../wire/shapes";
+
+/** What a unit can be, as the unit board says it. */
+export const UNIT_STATES = ["available", "assigned", "accepted", "en_route", "on_scene", "clear", "out_of_service"] as const;
+export type UnitState = (typeof UNIT_STATES)[number];
+export const PAGES = ["incidents", "map", "units", "fleet", "handover", "audit"] as const;
+export type PageName = (typeof PAGES)[number];
+
+const DISPOSITIONS: readonly Disposition[] = ["false_alarm", "handled", "gone_on_arrival", "building_secure", "duplicate", "cancelled", "test"];
+/** Short words that people say on the radio. */
+const STATE_WORDS = new Map<string, UnitState>(Object.entries({
+  free: "available", avail: "available", available: "available", assigned: "assigned", accepted: "accepted", accept: "accepted",
+  enroute: "en_route", responding: "en_route", scene: "on_scene", onscene: "on_scene", arrived: "on_scene", clear: "clear",
+  oos: "out_of_service", outofservice: "out_of_service", off: "out_of_service",
+}));
+
+export type Command =
+  | { kind: "filter"; text: string }
+  | { kind: "unit-state"; unit: string; state: UnitState }
+  | { kind: "assign"; unit: string }
+  | { kind: "acknowledge" }
+  | { kind: "close"; disposition: Disposition; note: string }
+  | { kind: "note"; text: string }
+  | { kind: "go"; number: string }
+  | { kind: "open"; page: PageName }
+  | { kind: "incomplete"; expected: string };
+
+export function parseCommand(line: string): Command {
+  const text = line.trim().replace(/^\//, "").trim();
+  const [verb = "", ...rest] = text.split(/\s+/);
+  const said = rest.join(" ");
+  switch (verb.toLowerCase()) {
+    case "s":
+      return unitState(rest);
+    case "d":
+      return rest.length === 1 && rest[0] ? { kind: "assign", unit: rest[0] } : { kind: "incomplete", expected: "d UNIT: send a unit to the selected incident" };
+    case "ack":
+      return rest.length === 0 ? { kind: "acknowledge" } : { kind: "filter", text };
+    case "close":
+      return closing(rest);
+    case "note":
+      return said ? { kind: "note", text: said } : { kind: "incomplete", expected: "note TEXT: write into the selected incident's timeline" };
+    case "go":
+      return said ? { kind: "go", number: said } : { kind: "incomplete", expected: "go NUMBER: select an incident" };
+    case "open": {
+      const page = PAGES.find((name) => said !== "" && name.startsWith(said.toLowerCase()));
+      return page ? { kind: "open", page } : { kind: "incomplete", expected: `open ${PAGES.join(" | ")}` };
+    }
+    default:
+      return { kind: "filter", text };
+  }
+}
+
+function unitState([unit, ...rest]: string[]): Command {
+  const expected = "s UNIT STATE, such as s M21 en route; states: available, assigned, accepted, en route, on scene, clear, out of service";
+  const state = stateCalled(rest.join(" "));
+  return unit && state ? { kind: "unit-state", unit, state } : { kind: "incomplete", expected };
+}
+
+/** The state that a person means: by its words, a shorter word, or the beginning of either. */
+export function stateCalled(said: string): UnitState | null {
+  const squeezed = said.toLowerCase().replaceAll(/[\s_-]/g, "");
+  if (!squeezed) return null;
+  const known = STATE_WORDS.get(squeezed);
+  if (known) return known;
+  const begun = UNIT_STATES.filter((state) => state.replaceAll("_", "").startsWith(squeezed));
+  return begun.length === 1 ? (begun[0] ?? null) : null;
+}
+
+function closing(rest: string[]): Command {
+  const said = rest.join(" ").toLowerCase().replaceAll("-", " ");
+  for (const disposition of DISPOSITIONS) {
+    const name = disposition.replaceAll("_", " ");
+    if (said === name || said.startsWith(`${name} `)) {
+      return { kind: "close", disposition, note: rest.slice(name.split(" ").length).join(" ") };
+    }
+  }
+  return { kind: "incomplete", expected: `close ${DISPOSITIONS.map((name) => name.replaceAll("_", " ")).join(" | ")} [note]` };
+}

@@ -1,0 +1,135 @@
+/** The page as a whole: sign-in, or the bar, the banners and the page that was chosen. */
+
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+
+import { localTime, utcTime } from "../model/format";
+import { nextTheme, theme } from "../theme";
+import { goTo, page } from "../page";
+import { AlarmIndicator, SoundBanner, StaleMark, StreamBanner, StreamStateWord } from "./banners";
+import { focusCommandBar } from "./command_bar";
+import { useDesk } from "./desk_context";
+import { IncidentsPage } from "./incidents_page";
+import { useKeyboard, type Shortcut } from "./keyboard";
+import { KeysDialog, showKeys } from "./keys_dialog";
+import { pagesFor } from "./pages";
+import { SignIn } from "./sign_in";
+
+export function App(): JSX.Element | null {
+  const desk = useDesk();
+  const phase = desk.phase.value;
+  useEffect(() => {
+    document.body.dataset.view = phase;
+  });
+  if (phase === "loading") return null;
+  return phase === "sign-in" ? <SignIn /> : <Console />;
+}
+
+function useShortcuts(): Shortcut[] {
+  const desk = useDesk();
+  const onQueue = (act: () => void) => () => {
+    if (page.value === "incidents") act();
+  };
+  const shortcuts: Shortcut[] = [
+    { keys: ["j", "ArrowDown"], shown: "j ↓", does: "Next incident", act: onQueue(() => desk.move(1)) },
+    { keys: ["k", "ArrowUp"], shown: "k ↑", does: "Previous incident", act: onQueue(() => desk.move(-1)) },
+    { keys: ["a"], shown: "a", does: "Acknowledge the selected incident", act: onQueue(() => void desk.acts.acknowledge(desk.queue.selectedId)) },
+    { keys: ["c"], shown: "c", does: "Close it, with a disposition", act: onQueue(() => desk.toggleForm("close")) },
+    { keys: ["g"], shown: "g", does: "Merge it into another incident", act: onQueue(() => desk.toggleForm("merge")) },
+    { keys: ["s"], shown: "s", does: "Shelve its source for a while", act: onQueue(() => desk.toggleForm("shelve")) },
+    { keys: ["n"], shown: "n", does: "Bring in what is new and go to the first unacknowledged", act: () => {
+      goTo("incidents");
+      desk.goToNewest();
+    } },
+    { keys: ["/"], shown: "/", does: "Filter, or a command", act: () => {
+      goTo("incidents");
+      setTimeout(focusCommandBar);
+    } },
+    { keys: ["m"], shown: "m", does: "Mute or unmute alarms", act: () => desk.sound.toggleMute() },
+    { keys: ["?"], shown: "?", does: "This list", act: showKeys },
+  ];
+  useKeyboard(shortcuts, {
+    isActive: () => desk.phase.value === "console",
+    onEscape: () => {
+      if (desk.form.value !== null) desk.form.value = null;
+      else if (desk.queue.filter) desk.setFilter("");
+      else desk.isDetailOpen.value = false;
+    },
+    onDigit: (digit) => {
+      if (desk.form.value !== null) {
+        desk.choose(digit - 1);
+        return true;
+      }
+      const chosen = pagesFor(desk.session.value?.role ?? "")[digit - 1];
+      if (chosen) goTo(chosen.name);
+      return chosen !== undefined;
+    },
+  });
+  return shortcuts;
+}
+
+function Console(): JSX.Element {
+  const desk = useDesk();
+  const shortcuts = useShortcuts();
+  const pages = pagesFor(desk.session.value?.role ?? "");
+  const shown = pages.find((candidate) => candidate.name === page.value) ?? pages[0];
+  const isDetailOpen = desk.isDetailOpen.value;
+  useEffect(() => {
+    document.body.classList.toggle("detail-open", isDetailOpen);
+  });
+  return (
+    <div id="console" class="console">
+      <a class="skip-link" href="#queue" onClick={(event) => {
+        event.preventDefault();
+        document.getElementById("queue")?.focus();
+      }}>Skip to the queue</a>
+      <header class="bar">
+        <h1 class="brand"><img src="./icon.svg" alt="" width="22" height="22" />Heard</h1>
+        {pages.length > 1 && <nav class="pages" aria-label="Pages">
+          {pages.map(({ name, title }, at) => (
+            <a key={name} class="page-link" href={`#/${name}`} aria-current={shown?.name === name ? "page" : undefined} aria-keyshortcuts={String(at + 1)} onClick={(event) => {
+              event.preventDefault();
+              goTo(name);
+            }}>{title}<kbd>{at + 1}</kbd></a>
+          ))}
+        </nav>}
+        <Summary />
+        <StreamStateWord />
+        <AlarmIndicator />
+        <WallClock />
+        <button id="theme" type="button" class="button quiet theme" title="Colors: dark, light, or as the system" aria-label={`Colors: ${theme.value}. Change.`} onClick={nextTheme}>◐ {theme.value}</button>
+        <button id="help" type="button" class="button quiet help" aria-keyshortcuts="?" onClick={showKeys}>Keys <kbd>?</kbd></button>
+        <p class="who"><span id="who">{`${desk.session.value?.username ?? ""}, ${desk.session.value?.role ?? ""}`}</span><button id="sign-out" type="button" class="button quiet" onClick={() => void desk.signOut()}>Sign out</button></p>
+      </header>
+      <div id="banners" class="banners"><StreamBanner /><SoundBanner /></div>
+      {shown ? <shown.Page /> : <IncidentsPage />}
+      <StaleMark />
+      <KeysDialog shortcuts={shortcuts} />
+    </div>
+  );
+}
+
+/** How much waits for a person; the title of the tab says it, too. */
+function Summary(): JSX.Element {
+  const desk = useDesk();
+  void desk.revision.value;
+  const { waiting, flash, open } = desk.book.counts;
+  const loading = desk.loading.value;
+  const lead = waiting === 0 ? "Nothing unacknowledged" : `${waiting.toLocaleString()} unacknowledged${flash ? `, ${flash.toLocaleString()} FLASH` : ""}`;
+  const isLost = desk.streamState.value === "lost";
+  useEffect(() => {
+    document.title = `${isLost ? "NOT LIVE · " : ""}${waiting ? `(${waiting}${flash ? " FLASH" : ""}) ` : ""}Heard`;
+  });
+  return (
+    <p id="summary" class={`summary${flash > 0 ? " has-flash" : ""}`}>
+      {lead} · {open.toLocaleString()} open{loading ? `, of ${loading.total.toLocaleString()}: the rest is coming` : ""}
+    </p>
+  );
+}
+
+function WallClock(): JSX.Element {
+  const desk = useDesk();
+  void desk.second.value;
+  const now = desk.clock.now();
+  return <p id="wall-clock" class="wall-clock" title={utcTime(now)}>{localTime(now)}</p>;
+}

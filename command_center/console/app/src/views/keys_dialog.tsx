@@ -1,0 +1,37 @@
+/** The list of keys and of what the command bar understands. */
+
+import type { JSX } from "preact";
+
+import type { Shortcut } from "./keyboard";
+
+const COMMANDS: readonly (readonly [string, string])[] = [
+  ["quay flash", "Filter: incidents that have every word"],
+  ["ack", "Acknowledge the selected incident"],
+  ["close handled …", "Close it, with a note"],
+  ["go 12", "Select an incident by its number"],
+  ["open fleet", "Go to a page"],
+];
+
+export function KeysDialog({ shortcuts, commands = [] }: { shortcuts: readonly Shortcut[]; commands?: readonly (readonly [string, string])[] }): JSX.Element {
+  const rows: (readonly [string, string])[] = [...shortcuts.map(({ shown, does }) => [shown, does] as const), ["1 … 9", "Choose in the open form; else go to a page"], ["Esc", "Leave the form, the filter, the details"]];
+  return (
+    <dialog id="keys" class="keys" aria-labelledby="keys-title" onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}>
+      <div class="keys-content">
+        <h2 id="keys-title">Keys</h2>
+        <dl>
+          {rows.map(([shown, does]) => [
+            <dt key={shown}>{shown.split(" ").map((key) => (key === "…" ? key : <kbd key={key}>{key}</kbd>))}</dt>,
+            <dd key={does}>{does}</dd>,
+          ])}
+        </dl>
+        <h2>Command bar</h2>
+        <dl>{[...COMMANDS, ...commands].map(([line, does]) => [<dt key={line}><kbd>/</kbd> <code>{line}</code></dt>, <dd key={does}>{does}</dd>])}</dl>
+        <button type="button" class="button primary" onClick={(event) => event.currentTarget.closest("dialog")?.close()}>Done</button>
+      </div>
+    </dialog>
+  );
+}
+
+export function showKeys(): void {
+  (document.getElementById("keys") as HTMLDialogElement | null)?.showModal();
+}

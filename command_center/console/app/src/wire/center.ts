@@ -1,0 +1,150 @@
+/** The command center's HTTP API. One method a call; every failure is an ApiFailure that says what to do. */
+
+import type { ServerClock } from "../model/server_clock";
+import type { Disposition, FleetNode, Incident, IncidentPage, Session, Shelf, Shelving } from "./shapes";
+
+const DEADLINE_MS = 10_000;
+
+export class ApiFailure extends Error {
+  constructor(
+    message: string,
+    /** 0: the center could not be reached. */
+    readonly status: number,
+    readonly body?: unknown,
+  ) {
+    super(message);
+  }
+
+  /** Somebody else was first: the incident as it is now. */
+  get conflict(): Incident | undefined {
+    const body = this.body as { incident?: Incident } | null | undefined;
+    return this.status === 409 ? body?.incident : undefined;
+  }
+}
+
+export class Center {
+  #csrf = "";
+  readonly #root: string;
+  readonly #clock: ServerClock;
+  /** Called when the center says that nobody is signed in here. */
+  onSignedOut: () => void = () => {};
+
+  /** @param clock Told the center's time with every answer. */
+  constructor(clock: ServerClock, root = "/api/v1") {
+    this.#clock = clock;
+    this.#root = root;
+  }
+
+  async session(): Promise<Session> {
+    return this.#keep(await this.get("/session"));
+  }
+
+  async signIn(username: string, password: string, more: Record<string, string> = {}): Promise<Session> {
+    return this.#keep(await this.send("POST", "/session", { username, password, ...more }));
+  }
+
+  async signOut(): Promise<void> {
+    await this.send("DELETE", "/session");
+    this.#csrf = "";
+  }
+
+  incidents(state: "open" | "all", limit: number, after?: string): Promise<IncidentPage> {
+    return this.get(`/incidents?state=${state}&limit=${limit}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+  }
+
+  incident(id: number): Promise<Incident> {
+    return this.get(`/incidents/${id}`);
+  }
+
+  nodes(): Promise<{ nodes: FleetNode[] }> {
+    return this.get("/nodes");
+  }
+
+  acknowledge(id: number, version: number): Promise<Incident> {
+    return this.send("POST", `/incidents/${id}/acknowledge`, { version });
+  }
+
+  close(id: number, version: number, disposition: Disposition, note: string): Promise<Incident> {
+    return this.send("POST", `/incidents/${id}/close`, { version, disposition, note });
+  }
+
+  merge(id: number, version: number, into: number): Promise<Incident> {
+    return this.send("POST", `/incidents/${id}/merge`, { version, into });
+  }
+
+  unmerge(id: number, version: number): Promise<Incident> {
+    return this.send("POST", `/incidents/${id}/unmerge`, { version });
+  }
+
+  shelves(): Promise<{ shelves: Shelf[] }> {
+    return this.get("/shelves");
+  }
+
+  shelve(shelving: Shelving): Promise<unknown> {
+    return this.send("POST", "/shelves", shelving);
+  }
+
+  agreeToShelf(id: number): Promise<unknown> {
+    return this.send("POST", `/shelves/${id}/agree`, {});
+  }
+
+  endShelf(id: number): Promise<unknown> {
+    return this.send("DELETE", `/shelves/${id}`);
+  }
+
+  /** Opens the event stream after an event id; the caller reads the body. */
+  async events(after: number, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const response = await fetch(`${this.#root}/events?after=${after}`, {
+      headers: { Accept: "text/event-stream", "Last-Event-ID": String(after) }, cache: "no-store", signal,
+    });
+    this.#hearTime(response);
+    if (response.status === 401) this.onSignedOut();
+    if (!response.ok || !response.body) throw new ApiFailure(`the event stream answered ${response.status}`, response.status);
+    return response.body;
+  }
+
+  get<Answer>(path: string): Promise<Answer> {
+    return this.send("GET", path);
+  }
+
+  async send<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+    const headers: Record<string, string> = { Accept: "application/json" };
+    if (body) headers["Content-Type"] = "application/json";
+    if (method !== "GET" && this.#csrf) headers["X-Heard-CSRF"] = this.#csrf;
+    const request: RequestInit = { method, headers, cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS) };
+    if (body) request.body = JSON.stringify(body);
+    let response: Response;
+    try {
+      response = await fetch(this.#root + path, request);
+    } catch {
+      throw new ApiFailure("The command center could not be reached.", 0);
+    }
+    this.#hearTime(response);
+    const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
+    if (response.ok) return answer as Answer;
+    if (response.status === 401 && path !== "/session") this.onSignedOut();
+    throw new ApiFailure(refusal(answer) ?? `The command center answered ${response.status}.`, response.status, answer);
+  }
+
+  #keep(session: Session): Session {
+    this.#csrf = session.csrf;
+    return session;
+  }
+
+  #hearTime(response: Response): void {
+    this.#clock.heard(Date.parse(response.headers.get("Date") ?? ""));
+  }
+}
+
+/** The center's own words; a list of them where a field was wrong. */
+function refusal(answer: unknown): string | null {
+  const detail = (answer as { detail?: unknown } | null)?.detail;
+  if (typeof detail === "string") return detail;
+  if (Array.isArray(detail)) return detail.map((item: { msg?: string; loc?: string[] }) => `${item.loc?.at(-1) ?? ""}: ${item.msg ?? ""}`).join("; ");
+  return null;
+}
+
+/** What went wrong, for a person. */
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

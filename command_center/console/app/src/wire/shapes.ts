@@ -1,0 +1,162 @@
+/** The shapes of the command center's HTTP API as the console reads them. Times are milliseconds since 1970 UTC. */
+
+export type Precedence = "FLASH" | "IMMEDIATE" | "PRIORITY" | "ROUTINE" | "BULK";
+export type Disposition = "false_alarm" | "handled" | "gone_on_arrival" | "building_secure" | "duplicate" | "cancelled" | "test";
+export type Role = "dispatcher" | "supervisor" | "auditor" | "administrator" | string;
+
+export interface Session {
+  username: string;
+  role: Role;
+  csrf: string;
+}
+
+export interface NodeName {
+  id: string;
+  name: string;
+  site: string;
+}
+
+export interface Hops {
+  sighting_to_spooled_ms: number | null;
+  spooled_to_stored_ms: number | null;
+  stored_to_receipt_ms: number | null;
+  acknowledged_to_node_ms: number | null;
+}
+
+export interface Incident {
+  id: number;
+  number: string;
+  version: number;
+  state: "unacknowledged" | "acknowledged" | "closed";
+  label: string;
+  camera: string;
+  node: NodeName;
+  zone: string;
+  precedence: Precedence;
+  confidence: number;
+  rule: string;
+  alert_count: number;
+  first_alert_at_ms: number;
+  last_alert_at_ms: number;
+  sighted_at_ms: number | null;
+  clock_quality: string;
+  snapshot_url: string | null;
+  box_xyxy: number[];
+  acknowledged_by: string | null;
+  acknowledged_at_ms: number | null;
+  quarantined: boolean;
+  hops: Hops;
+  /** Notified again so far: 1 again, 2 second position, 3 supervisor. */
+  level?: number;
+  quiet?: "" | "shelved" | "flood";
+  returned?: boolean;
+  merged_into?: number | null;
+  parts?: number[];
+  disposition?: Disposition | null;
+  closed_by?: string | null;
+  closed_at_ms?: number | null;
+  note?: string;
+  /** Only where the whole incident was asked for. */
+  alerts?: AlertFacts[];
+  clips?: ClipFacts[];
+  timeline?: TimelineEntry[];
+  units?: UnitWord[];
+}
+
+export interface AlertFacts {
+  id?: string;
+  sequence?: number;
+  path?: string;
+  received_wall_ms?: number;
+  confidence?: number;
+  label?: string;
+  snapshot_url?: string | null;
+  box_xyxy?: number[];
+  hops?: Hops;
+}
+
+export interface ClipFacts {
+  sha256: string;
+  size_bytes: number;
+  begins_at_ms: number;
+  url: string | null;
+}
+
+export interface TimelineEntry {
+  at_ms: number;
+  what: string;
+  who: string;
+  detail: string;
+}
+
+export interface UnitWord {
+  unit: string;
+  state: string;
+  at_ms: number;
+}
+
+/** One page of the queue; events after `watermark` of the first page continue from it. */
+export interface IncidentPage {
+  watermark: number;
+  incidents: Incident[];
+  /** Where the next page begins; null or absent: this was the last. */
+  next?: string | null;
+  /** How many there are in all pages. */
+  total?: number;
+}
+
+export interface Shelving {
+  node: string;
+  camera: string;
+  label: string;
+  reason: string;
+  minutes: number;
+  covers_flash: boolean;
+}
+
+export interface Shelf {
+  id: number;
+  node: NodeName;
+  camera: string;
+  label: string;
+  reason: string;
+  by: string;
+  at_ms: number;
+  until_ms: number;
+  covers_flash: boolean;
+  agreed_by: string | null;
+}
+
+export interface CameraFacts {
+  camera: string;
+  state: string;
+  frames_per_s: number;
+  detail: string;
+}
+
+export interface PathFacts {
+  path: string;
+  is_up: boolean;
+  rtt_ms: number;
+}
+
+export interface FleetNode {
+  id: string;
+  name: string;
+  role: string;
+  site: string;
+  state: "waiting" | "live" | "late" | "silent" | "quarantined" | "revoked";
+  reason?: string;
+  last_heard_at_ms: number | null;
+  last_heard_age_ms: number | null;
+  interval_s: number;
+  gaps: [number, number][];
+  missing: number;
+  forgone: number;
+  backlog: number[];
+  oldest_waiting_s: number;
+  cameras: CameraFacts[];
+  paths: PathFacts[];
+  model: string;
+  release: string;
+}
