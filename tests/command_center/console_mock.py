@@ -292,6 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
         incident = self.center.incidents[number]
         if body["version"] != incident["version"]:
             self._answer(HTTPStatus.CONFLICT, {"detail": "somebody else was first", "incident": incident})
+        elif verb == "close" and incident["state"] != "acknowledged":
+            self._answer(HTTPStatus.CONFLICT, {"detail": "expected it acknowledged", "incident": incident})
         elif verb == "acknowledge":
             self._answer(HTTPStatus.OK, self.center.acknowledge(number, USERNAME))
         elif verb == "merge":

@@ -163,6 +163,16 @@ def test_one_key_acknowledges_and_another_closes(console: Page, center: MockCent
     assert center.incidents[1]["disposition"] == "false_alarm"
 
 
+def test_closing_what_nobody_has_acknowledged_acknowledges_it_first(console: Page, center: MockCenter) -> None:
+    center.add_incident()
+    expect(row(console, 1)).to_be_visible()
+    console.keyboard.press("c")
+    console.keyboard.press("1")
+    expect(row(console, 1)).to_have_count(0, timeout=7000)
+    assert center.incidents[1]["acknowledged_by"] == USERNAME
+    assert center.incidents[1]["disposition"] == "handled"
+
+
 def test_queue_does_not_move_while_a_person_works_in_it(console: Page, center: MockCenter) -> None:
     center.add_incident(precedence="IMMEDIATE")
     center.add_incident(precedence="IMMEDIATE")

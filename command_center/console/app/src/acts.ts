@@ -23,8 +23,9 @@ export class Acts {
   }
 
   async close(id: number | null, disposition: Disposition, note: string): Promise<void> {
+    await this.acknowledge(id); // whoever says what it was has seen it, and the center wants that said first
     const incident = this.#desk.book.get(id);
-    if (!incident || incident.state === "closed") return;
+    if (incident?.state !== "acknowledged") return;
     await this.carryOut(incident, "Closing…", "Not closed.", (version) => this.#desk.center.close(incident.id, version, disposition, note), (now) => now.state === incident.state);
   }
 
