@@ -43,7 +43,9 @@ async def queue(
         watermark = event_feed.watermark(connection)
         found, cursor, total = queries.incident_page(connection, only_open=state == "open", limit=limit, after=begins)
         following = None if cursor is None else ".".join(map(str, cursor))
-        return IncidentList(watermark=watermark, incidents=found, next=following, total=total).model_dump_json()
+        newest = connection.execute("SELECT COALESCE(MAX(id), 0) FROM incident").fetchone()[0]
+        listed = IncidentList(watermark=watermark, incidents=found, next=following, total=total, newest=newest)
+        return listed.model_dump_json()
 
     # Made on the reader's thread and sent as it is: a page of a thousand must not hold up the event loop.
     return Response(await parts.readers.run(read), media_type="application/json")

@@ -156,6 +156,8 @@ class IncidentList(Shape):
     """What to ask ``after`` for the next page; null: this was the last."""
     total: int
     """How many there are in all pages."""
+    newest: int
+    """The highest incident id at this moment: one above it came since."""
 
 
 class Camera(Shape):

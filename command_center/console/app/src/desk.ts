@@ -89,7 +89,7 @@ export class Desk {
       this.alarm.value = this.sound.state;
     };
     for (const name of ["pointermove", "pointerdown", "wheel", "keydown"]) document.addEventListener(name, () => { this.#touchedAt = performance.now(); }, { passive: true });
-    // After a reload the browser is mute until the first touch: any touch will do.
+    // After a reload the browser is mute until the first touch, whichever it is.
     for (const name of ["pointerdown", "keydown"]) {
       document.addEventListener(name, () => this.phase.value === "console" && this.sound.state === "blocked" && void this.sound.unlock(), { passive: true });
     }
@@ -162,8 +162,12 @@ export class Desk {
   }
 
   /** A page of the queue that arrived later than the stream began: what the stream told meanwhile is newer. */
-  takePage(incidents: readonly Incident[], loading: { have: number; total: number } | null): void {
-    for (const incident of incidents) this.book.take(incident);
+  takePage(incidents: readonly Incident[], newestAtFirst: number, loading: { have: number; total: number } | null): void {
+    for (const incident of incidents) {
+      // One that came since is news, and sounds, whichever way it gets here first.
+      if (incident.id > newestAtFirst) this.takeIncident(incident);
+      else this.book.take(incident);
+    }
     this.loading.value = loading;
     this.queue.refresh();
     this.#show();
@@ -237,8 +241,9 @@ export class Desk {
     if (id === null) return;
     this.#detailTimer = setTimeout(() => {
       void this.center.incident(id).then((whole) => {
-        if (!this.book.get(whole.id)) return;
-        this.book.take(whole);
+        const held = this.book.get(whole.id);
+        if (!held || this.book.take(whole) === "old") return;
+        hear(whole, held, this.sound); // it may know of a step that the stream has yet to tell
         this.queue.refresh();
         this.#show();
       }).catch(() => undefined); // a lost center is told by the stream

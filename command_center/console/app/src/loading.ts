@@ -23,7 +23,7 @@ export async function loadPages(desk: Desk, state: "open" | "all", first: Incide
     }
     ({ next } = page);
     have += page.incidents.length;
-    desk.takePage(page.incidents, next ? { have, total: Math.max(total, have) } : null);
+    desk.takePage(page.incidents, first.newest ?? Infinity, next ? { have, total: Math.max(total, have) } : null);
   }
   if (!stopped.aborted) desk.loading.value = null;
 }

@@ -103,6 +103,8 @@ export interface IncidentPage {
   next?: string | null;
   /** How many there are in all pages. */
   total?: number;
+  /** The highest id at that moment: what is above it came since. */
+  newest?: number;
 }
 
 export interface Shelving {
