@@ -175,6 +175,27 @@ class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+class VideoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Live video on demand, for whom the command center lets watch."""
+
+    is_on: bool = True
+    most_viewers: Annotated[int, Meta(ge=1, le=64)] = 8
+    """At once, of all cameras of this node; each costs processor time and uplink."""
+    most_viewers_of_camera: Annotated[int, Meta(ge=1, le=64)] = 4
+    longest_s: Annotated[int, Meta(ge=10, le=86_400)] = 3600
+    """A viewing ends after this; the person may begin another."""
+    main_kbps: Annotated[int, Meta(ge=100, le=20_000)] = 1500
+    """Where the camera's own stream can't be passed on: for masks, H.265, B-frames, key frames that are too far apart."""
+    sub_kbps: Annotated[int, Meta(ge=40, le=4000)] = 200
+    """The small stream, for thin lines."""
+    still_every_s: Annotated[float, Meta(ge=0.2, le=60)] = 1.0
+    """On lines that carry no video."""
+    addresses: tuple[str, ...] = ()
+    """Of this machine, that viewers are offered; empty: those of every interface."""
+    unreachable_cut_s: Seconds = 20.0
+    """With no path up for so long nobody could close a stream any more: the node does."""
+
+
 class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -186,6 +207,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     fallback: FallbackConfig = FallbackConfig()
     clip: ClipConfig = ClipConfig()
+    video: VideoConfig = VideoConfig()
     spool: SpoolConfig = SpoolConfig()
 
 
@@ -228,7 +250,7 @@ def _explain(message: str) -> str:
         "camera.motion_gate": MotionGateSettings, "model": ModelConfig, "second_stage": SecondStageConfig,
         "second_stage.model": ModelConfig, "path": PathConfig,
         "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
-        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
+        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig, "video": VideoConfig,
         "spool": SpoolConfig,
     }  # fmt: skip
     known = tables.get(place)

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -39,6 +40,7 @@ from camera_node.messages import (
     decode_order,
     frame_message,
 )
+from camera_node.packet_tap import PacketSinks, PacketTap
 from camera_node.picture_check import PictureCheck
 from camera_node.recorder import Recorder
 from camera_node.rules.catalog import labels_of
@@ -83,8 +85,10 @@ class Eye:
         self._sending = threading.Lock()
         order = assignment.recording
         self._recorder = Recorder(order, clock=clock, report=self._send_of_clip) if order is not None else None
+        self._tap = PacketTap(Path(assignment.tap_file)) if assignment.tap_file else None
+        sinks = [sink for sink in (self._recorder, self._tap) if sink is not None]
         self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
-                                lost_after_s=self._camera.lost_after_s, sink=self._recorder)  # fmt: skip
+                                lost_after_s=self._camera.lost_after_s, sink=PacketSinks(*sinks))  # fmt: skip
         self._picture_fault: StreamFault | None = None
         self._reconnects = 0
         self._sightings = 0
@@ -98,6 +102,8 @@ class Eye:
         """Look until the node closes the connection."""
         if self._recorder is not None:
             self._recorder.start()
+        if self._tap is not None:
+            self._tap.start()
         self._capture.start()
         interval_ms = 1000 / self._camera.frames_per_s
         due_ms = float(self._clock.monotonic_ms())

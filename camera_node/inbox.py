@@ -1,4 +1,4 @@
-"""What is addressed to this node: acknowledgements, and orders about clips. What can't be followed is kept and counted."""
+"""What is addressed to this node: acknowledgements, and instructions for who follows them. What can't be followed is kept."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from relay.identity import Identity
 from relay.ids import EnvelopeId
 from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement
-from relay.kinds.instruction import HoldClip, Instruction, Order, ReleaseClip, SendClip
+from relay.kinds.instruction import CloseStream, HoldClip, Instruction, OpenStream, Order, ReleaseClip, SendClip
 from relay.receiver import Arrival
 
 _log = structlog.get_logger("camera_node.inbox")
@@ -31,6 +31,9 @@ class NodeInbox:
         self.unread = 0
         self.after_orders: Callable[[], None] = lambda: None
         """Called on the event loop when instructions were taken in."""
+        self.on_stream: Callable[[OpenStream | CloseStream], None] = lambda _: None
+        """Called on the event loop, after the commit: live video is only worth opening now."""
+        self._streams: dict[EnvelopeId, OpenStream | CloseStream] = {}
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
         """On the database thread, within the transaction."""
@@ -55,6 +58,9 @@ class NodeInbox:
         for arrival in arrivals:
             if arrival.envelope.header.kind is Kind.ACKNOWLEDGEMENT:
                 _log.info("acknowledged by a person", sender=arrival.passport.name, path=arrival.path)
+            stream = self._streams.pop(arrival.envelope.id, None)
+            if stream is not None:
+                self.on_stream(stream)
 
     def _follow(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
         kind = arrival.envelope.header.kind
@@ -70,7 +76,11 @@ class NodeInbox:
                         wall_ms=arrival.received_wall_ms)  # fmt: skip
 
     def _instructed(self, connection: sqlite3.Connection, instruction_id: EnvelopeId, order: Order) -> None:
-        if not isinstance(order, SendClip | HoldClip | ReleaseClip):
-            raise SenderError(f"this release of the camera node does not follow {type(order).__name__}: update it")
-        clip_orders.follow(connection, instruction_id, order, self._clock.wall_ms())
-        _log.info("clip order", order=type(order).__name__, alert=order.alert_id.hex(), reason=order.reason)
+        match order:
+            case SendClip() | HoldClip() | ReleaseClip():
+                clip_orders.follow(connection, instruction_id, order, self._clock.wall_ms())
+                _log.info("clip order", order=type(order).__name__, alert=order.alert_id.hex(), reason=order.reason)
+            case OpenStream() | CloseStream():
+                self._streams[instruction_id] = order
+            case _:
+                raise SenderError(f"this release of the camera node does not follow {type(order).__name__}: update it")

@@ -74,6 +74,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     second_stage: SecondStageOrder | None = None
     """None: what the detector says is taken as it is."""
     suppressions: tuple[Suppression, ...] = ()
+    tap_file: str = ""
+    """Where its packets are lent to whoever shows them live; empty: nowhere."""
 
 
 class SuppressionsInForce(msgspec.Struct, frozen=True, kw_only=True, tag="suppressions"):

@@ -22,6 +22,7 @@ from camera_node.config import ModelConfig, NodeConfig
 from camera_node.fallback import Fallback
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
+from camera_node.live_window import LiveReport, LiveWindow
 from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
@@ -55,6 +56,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[AlertAnswers, ...]
     """The newest first."""
     clips: ClipsReport
+    live: LiveReport
 
 
 class Node:
@@ -73,11 +75,13 @@ class Node:
         self.clips = ClipKeeper(config.state_dir, config.clip, database=station.database, clock=station.clock,
                                 counters=station.counters)  # fmt: skip
         self.clip_sender = ClipSender(station, self.clips)
+        self.live = LiveWindow(station, config.video, config.camera, state_dir=config.state_dir)
         order = model_order(config, weights)
         second_stage = second_stage_order(config)
         self.eyes = [
             Eye(camera, order, reports=self, clock=station.clock, module=eye_module,
-                recording=self.clips.order_for(camera), second_stage=second_stage)
+                recording=self.clips.order_for(camera), second_stage=second_stage,
+                tap_file=self.live.tap_file_of(camera))
             for camera in config.camera
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
@@ -141,6 +145,7 @@ class Node:
                 members.start(self.heartbeat.run(), "heartbeat")
                 members.start(self.clips.run(), "clips")
                 members.start(self.clip_sender.run(), "clip sender")
+                members.start(self.live.run(), "live video")
                 for eye in self.eyes:
                     members.start(eye.run(), f"eye {eye.camera.name}")
                 await asyncio.Event().wait()
@@ -156,7 +161,7 @@ class Node:
             pid=os.getpid(), started_wall_ms=self._started_wall_ms, station=await self.station.status(),
             cameras=tuple(self.cameras()), eyes=tuple(eye.pid or 0 for eye in self.eyes), model=self.weights.name,
             model_sha256=self.weights.sha256.hex(), is_model_verified=self.weights.is_verified, alerts=tuple(answers),
-            clips=clips,
+            clips=clips, live=self.live.report(),
         )  # fmt: skip
 
 
@@ -196,6 +201,8 @@ async def open_node(
         await node.clips.recover()
         station.on_answer(node.clip_sender.answered)
         inbox.after_orders = node.clip_sender.look_again
+        station.on_answer(node.live.answered)
+        inbox.on_stream = node.live.order
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
         yield node

@@ -6,17 +6,16 @@ for ever. None of that touches the spool or the paths: they live in this process
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import struct
 import sys
-from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
+from camera_node.child_process import child_environment
 from camera_node.config import CameraConfig
 from camera_node.errors import EyeLost, ModelRefused
 from camera_node.messages import (
@@ -81,12 +80,13 @@ class Eye:
 
     def __init__(self, camera: CameraConfig, model: ModelOrder, *, reports: Reports, clock: Clock,
                  backoff: Backoff | None = None, module: str = "camera_node.eye",
-                 recording: RecordingOrder | None = None,
-                 second_stage: SecondStageOrder | None = None) -> None:  # fmt: skip
+                 recording: RecordingOrder | None = None, second_stage: SecondStageOrder | None = None,
+                 tap_file: str = "") -> None:  # fmt: skip
         self.camera = camera
         self._model = model
         self._recording = recording
         self._second_stage = second_stage
+        self._tap_file = tap_file
         self._suppressions: tuple[Suppression, ...] = ()
         self._writer: asyncio.StreamWriter | None = None
         self._reports = reports
@@ -161,7 +161,7 @@ class Eye:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", self._module, str(theirs.fileno()), pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL, env=_child_environment(),
+                    stdin=asyncio.subprocess.DEVNULL, env=child_environment(),
                 )  # fmt: skip
             self.pid = process.pid
             reader, writer = await asyncio.open_connection(sock=ours)
@@ -169,7 +169,8 @@ class Eye:
             watch = asyncio.create_task(self._watch_silence(), name=f"silence of {self.camera.name}")
             try:
                 assignment = Assignment(camera=self.camera, model=self._model, recording=self._recording,
-                                        second_stage=self._second_stage, suppressions=self._suppressions)  # fmt: skip
+                                        second_stage=self._second_stage, suppressions=self._suppressions,
+                                        tap_file=self._tap_file)  # fmt: skip
                 writer.write(frame_message(assignment))
                 self._writer = writer
                 await self._listen(reader)
@@ -250,12 +251,3 @@ def _manner(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _child_environment() -> dict[str, str]:
-    """Ours without anything that looks like a secret, and with the place that this package lies in."""
-    secret = ("SECRET", "TOKEN", "PASSWORD", "HEARD_")
-    kept = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in secret)}
-    here = str(Path(__file__).resolve().parents[1])
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, kept.get("PYTHONPATH", "")]))
-    return kept
