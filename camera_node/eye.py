@@ -207,13 +207,13 @@ class Eye:
 
 
 def require_fit(camera: CameraConfig, labels: Sequence[str]) -> None:
-    """Refuse a camera none of whose rules could ever find anything with this model.
+    """Refuse a camera none of whose rules could ever find anything with this model; one without rules is only watched.
 
     Raises:
         RulesDontFit: says which rule wants what, and what the model knows.
     """
     wanted = [labels_of(rule) for rule in camera.rule]
-    if any(not classes or set(classes) & set(labels) for classes in wanted):
+    if not wanted or any(not classes or set(classes) & set(labels) for classes in wanted):
         return
     named = ", ".join(sorted({label for classes in wanted for label in classes})[:12])
     raise RulesDontFit(
