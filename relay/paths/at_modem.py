@@ -108,6 +108,7 @@ class AtModem:
         self._is_unasked = is_unasked
         self._reader = LineReader()
         self._came = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._port: SerialPort | None = None
         self.unasked: asyncio.Queue[str] = asyncio.Queue(UNASKED_DEPTH)
 
@@ -199,6 +200,7 @@ class AtModem:
     def _received(self, data: bytes) -> None:
         self._reader.feed(data)
         self._came.set()
+        self._stirred.set()
 
     async def _say(self, data: bytes) -> None:
         """Say something new: whatever still lies there was not asked for."""
@@ -231,6 +233,11 @@ class AtModem:
     async def _more(self) -> None:
         self._came.clear()
         await self._came.wait()
+
+    async def stirred(self) -> None:
+        """Return when the modem has said anything since the last time, to whomever. For one task."""
+        await self._stirred.wait()
+        self._stirred.clear()
 
     async def listen(self) -> None:
         """Collect what the modem says unasked while no command is under way, for one wait."""

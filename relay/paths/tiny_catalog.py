@@ -6,7 +6,7 @@ from relay.errors import ConfigError
 from relay.identity import Identity
 from relay.passport import Passport
 from relay.path import Path, PathFacts
-from relay.paths import short_burst
+from relay.paths import short_burst, sms
 from relay.paths.short_burst_gateway import ShortBurstListen
 from relay.paths.tiny_neighbors import PeerNamed
 
@@ -19,18 +19,29 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
     """
     if config.interface:
         raise ConfigError(f"path {config.name!r}: `interface` pins paths over IP; a modem is named by its `endpoint`")
-    assert config.kind == "short_burst"
+    if config.kind == "sms":
+        facts = _facts(config, sms.MTU, sms.EXPECTED_RTT_MS, config.sms.heartbeat_every_s)
+        return sms.SmsDial(facts=facts, endpoint=config.endpoint, number=config.sms.number, baud=config.sms.baud,
+                           pin_file=config.sms.pin_file, identity=identity, peer=peer, counters=counters)  # fmt: skip
     facts = _facts(config, short_burst.UP_MTU, short_burst.EXPECTED_RTT_MS, config.short_burst.heartbeat_every_s)
     return short_burst.ShortBurstDial(facts=facts, endpoint=config.endpoint, baud=config.short_burst.baud, identity=identity,
                                       peer=peer, counters=counters)  # fmt: skip
 
 
-def listen(config: ListenConfig, *, identity: Identity, peer_named: PeerNamed, counters: Counters) -> ShortBurstListen:
+def listen(
+    config: ListenConfig, *, identity: Identity, peer_named: PeerNamed, counters: Counters
+) -> ShortBurstListen | sms.SmsListen:
     """A ``[[listen]]`` of one of these kinds.
 
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
     """
+    if config.kind == "sms":
+        facts = _facts(config, sms.MTU, sms.EXPECTED_RTT_MS, config.sms.heartbeat_every_s)
+        return sms.SmsListen(
+            facts=facts, endpoint=config.endpoint, numbers=config.sms.peers, baud=config.sms.baud, pin_file=config.sms.pin_file,
+            identity=identity, peer_named=peer_named, counters=counters,
+        )  # fmt: skip
     burst = config.short_burst
     facts = _facts(config, short_burst.DOWN_MTU, short_burst.EXPECTED_RTT_MS, burst.heartbeat_every_s)
     return ShortBurstListen(

@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, MqttOptions, PathConfig
-from relay.path_options import ShortBurstListenOptions
+from relay.path_options import ShortBurstListenOptions, SmsDialOptions, SmsListenOptions
+from tests.relay.cellular import CellularModem, Network
 from tests.relay.mosquitto import Mosquitto
 from tests.relay.satellite import Gateway, SatelliteModem
 
-TINY_CARRIERS = ("short_burst",)
+TINY_CARRIERS = ("short_burst", "sms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +102,36 @@ class SatelliteCarrier(Carrier):
         return ListenConfig(kind="short_burst", endpoint=endpoint, short_burst=self.listening.short_burst)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmsCarrier(Carrier):
+    """A cellular modem at either end."""
+
+    modem: CellularModem
+    number: str
+    is_tiny: bool = True
+
+    def path_to(self, peer: str, endpoint: str) -> PathConfig:
+        return PathConfig(name=f"to-{peer}", kind="sms", endpoint=f"serial://{self.modem.device}", peer=peer,
+                          sms=SmsDialOptions(number=self.number))  # fmt: skip
+
+    def again_at(self, endpoint: str) -> ListenConfig:
+        return ListenConfig(kind="sms", endpoint=endpoint, sms=self.listening.sms)
+
+
 @contextlib.asynccontextmanager
 async def tiny_carrier(name: str) -> AsyncIterator[Carrier]:
     """One of ``TINY_CARRIERS``, whose one modem is ``gate-camera``'s."""
-    assert name == "short_burst"
+    if name == "sms":
+        network = Network()
+        async with (
+            CellularModem(network, "+15551230001").plugged_in() as camera,
+            CellularModem(network, "+15551230000").plugged_in() as center,
+        ):
+            numbers = SmsListenOptions(peers={"gate-camera": "+15551230001"})
+            at_center = ListenConfig(kind="sms", endpoint=f"serial://{center.device}", sms=numbers)
+            assert isinstance(camera, CellularModem)
+            yield SmsCarrier(listening=at_center, modem=camera, number="+15551230000")
+        return
     imei = "300234010753370"
     async with Gateway().running() as gateway, SatelliteModem(gateway, imei).plugged_in() as modem:
         options = ShortBurstListenOptions(gateway=f"tcp://127.0.0.1:{gateway.port}", peers={"gate-camera": imei})

@@ -93,6 +93,9 @@ class PseudoModem:
                 data, self._buffer = bytes(self._buffer[: self._wanted]), self._buffer[self._wanted :]
                 self._wanted = 0
                 self.data(data)
+            elif self._text_end and b"\x1b" in self._buffer:  # escape: never mind
+                self._buffer, self._text_end = self._buffer[self._buffer.index(b"\x1b") + 1 :], b""
+                self.say("OK")
             elif self._text_end:
                 if self._text_end not in self._buffer:
                     return
