@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from camera_node import clip_book
+from camera_node import clip_book, suppression_book
 from camera_node.answered import AnswerBook
 from camera_node.messages import Picture, Sighting, TakenBack
 from relay import limits
@@ -154,6 +154,8 @@ class AlertBuilder:
             self._book.record(connection, spooled=spooled, alert=alert, clip_time_ms=sighting.clip_time_ms,
                               sighted_monotonic_ms=sighting.captured_monotonic_ms,
                               sighted_wall_ms=sighting.captured_wall_ms)  # fmt: skip
+            suppression_book.note_look(connection, spooled.envelope.id, camera=camera, label=sighting.label,
+                                       box_xyxy=sighting.box_xyxy, look=sighting.look)  # fmt: skip
             if sighting.clip:
                 clip_book.show(connection, camera, sighting.clip, spooled.envelope.id)
             return spooled

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from camera_node.answered import AlertAnswers, read, state_name
+from camera_node.board_care import BoardReport
 from camera_node.clip_report import ClipsReport, describe, lines
 from camera_node.config import NodeConfig, load
 from camera_node.node import REPORTED_ALERTS, NodeReport, open_node
@@ -24,6 +25,7 @@ from relay.cli import StateOption, one_clear_line, show_status, until_told_to_st
 from relay.crew import crew
 from relay.database import explain
 from relay.errors import NetworkError, OperatorError
+from relay.service import is_well
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="See a threat, say so, and know that it was heard.")  # fmt: skip
@@ -60,7 +62,7 @@ async def _run(config: NodeConfig) -> None:
         members.start(node.run(), "node")
         cameras = ", ".join(camera.name for camera in config.camera) or "none"
         print(f"{node.station.passport.name} watches with {node.weights.name}: {cameras}", flush=True)
-        await until_told_to_stop()
+        await until_told_to_stop(lambda: is_well(node.station))
 
 
 @app.command()
@@ -145,6 +147,7 @@ def _show(report: NodeReport) -> None:
     show_status(report.station)
     vouched = "" if report.is_model_verified else " [yellow](unsigned)[/yellow]"
     console.print(f"model {report.model}{vouched}")
+    _show_board(report.board)
     table = Table(
         "camera", "state", "frames/s", "last frame", "reconnects", "why", title="cameras", title_justify="left"
     )
@@ -154,6 +157,21 @@ def _show(report: NodeReport) -> None:
     console.print(table)
     _show_alerts(list(report.alerts)[:20])
     _show_clips(report.clips)
+
+
+def _show_board(board: BoardReport) -> None:
+    if not board.model:
+        return
+    said = [board.model, *(f"{name} {celsius:.0f} °C" for name, celsius in list(board.temperatures_c.items())[:4])]
+    said += [f"slowed down: {reason}" for reason in board.throttled_because]
+    if board.is_on_mains is False:
+        said.append(f"on its battery, {board.battery_percent or 0} %")
+    if board.power_w is not None:
+        said.append(f"{board.power_w:.1f} W")
+    said.append(f"processor {board.cpu_percent:.0f} %, {board.memory_free_bytes // 1_000_000} MB free")
+    if board.pace_why:
+        said.append(f"looking at {board.pace_share:.0%} of the frames: {board.pace_why}")
+    Console().print("board " + ", ".join(said), soft_wrap=True, highlight=False, markup=False)
 
 
 def _show_clips(report: ClipsReport) -> None:

@@ -38,7 +38,9 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from camera_node.actions import ActionConfig
 from camera_node.crop_check import LOOK_ALIKES
+from camera_node.governor import GovernorSettings
 from camera_node.motion_gate import MotionGateSettings
 from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
@@ -139,7 +141,9 @@ class FallbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     deadline_s: Seconds = 20.0
     command: tuple[str, ...] = ()
-    """Program and arguments, run without a shell; HEARD_* in its environment says what was seen. Empty: only recorded."""
+    """Program and arguments, run without a shell; HEARD_* in its environment says what was seen. Empty: none."""
+    actions: tuple[str, ...] = ()
+    """Names of [[action]] tables. With neither: only recorded."""
     time_limit_s: Seconds = 60.0
     least_urgent: Literal["FLASH", "IMMEDIATE"] = "IMMEDIATE"
     """For alerts of this precedence and above."""
@@ -206,6 +210,9 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     camera: Annotated[tuple[CameraConfig, ...], Meta(max_length=64)] = ()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     fallback: FallbackConfig = FallbackConfig()
+    action: Annotated[tuple[ActionConfig, ...], Meta(max_length=32)] = ()
+    """What can be done here: by the fallback, or by an order from the command center."""
+    governor: GovernorSettings = GovernorSettings()
     clip: ClipConfig = ClipConfig()
     video: VideoConfig = VideoConfig()
     spool: SpoolConfig = SpoolConfig()
@@ -250,7 +257,8 @@ def _explain(message: str) -> str:
         "camera.motion_gate": MotionGateSettings, "model": ModelConfig, "second_stage": SecondStageConfig,
         "second_stage.model": ModelConfig, "path": PathConfig,
         "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
-        "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig, "video": VideoConfig,
+        "governor": GovernorSettings, "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
+        "video": VideoConfig,
         "spool": SpoolConfig,
     }  # fmt: skip
     known = tables.get(place)
@@ -259,7 +267,7 @@ def _explain(message: str) -> str:
     else:
         fields = "; ".join(
             f"{settings.__struct_config__.tag}: {', '.join(('kind', *settings.__struct_fields__))}"
-            for settings in get_args(RuleSettings)
+            for settings in get_args(ActionConfig if place == "action" else RuleSettings)
         )
     return f"unknown key {key!r} in {f'[{place}]' if place else 'the top level'}; known keys: {fields}"
 
@@ -277,6 +285,13 @@ def _problem(config: NodeConfig) -> str:
     doubled = _doubled([path.name for path in config.path])
     if doubled:
         return f"two paths are called {doubled!r}: names must differ"
+    names = [action.name for action in config.action]
+    doubled = _doubled(names)
+    if doubled:
+        return f"two actions are called {doubled!r}: names must differ"
+    unknown = [name for name in config.fallback.actions if name not in names]
+    if unknown:
+        return f"[fallback] actions names {unknown[0]!r}, known are {', '.join(names) or 'none'}: add an [[action]] of that name"
     if config.spool.reserve_bytes >= config.spool.capacity_bytes:
         return "[spool] reserve_bytes must be less than capacity_bytes"
     for camera in config.camera:

@@ -29,6 +29,7 @@ from camera_node.messages import (
     MAX_MESSAGE_BYTES,
     Assignment,
     ClipReport,
+    FramePace,
     Health,
     Order,
     Picture,
@@ -90,6 +91,7 @@ class Eye:
         self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
                                 lost_after_s=self._camera.lost_after_s, sink=PacketSinks(*sinks))  # fmt: skip
         self._picture_fault: StreamFault | None = None
+        self._frames_per_s = self._camera.frames_per_s
         self._reconnects = 0
         self._sightings = 0
         self._frames = 0
@@ -105,7 +107,6 @@ class Eye:
         if self._tap is not None:
             self._tap.start()
         self._capture.start()
-        interval_ms = 1000 / self._camera.frames_per_s
         due_ms = float(self._clock.monotonic_ms())
         process = psutil.Process()
         while True:
@@ -118,6 +119,7 @@ class Eye:
                 self._sight.restart()
                 self._picture_fault = None
             if frame is not None:
+                interval_ms = 1000 / self._frames_per_s
                 due_ms = max(due_ms + interval_ms, now_ms - interval_ms)
                 self._look(frame)
             self._tell(state, process)
@@ -193,6 +195,8 @@ class Eye:
         """A later word of the node's; on the thread that waits for it."""
         if isinstance(order, SuppressionsInForce):
             self._suppressions.replace(order.suppressions)
+        elif isinstance(order, FramePace):
+            self._frames_per_s = order.frames_per_s
 
     def _send_of_clip(self, report: ClipReport) -> None:
         """On the recorder's and the capture's threads, which have nobody to raise to."""

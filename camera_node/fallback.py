@@ -1,18 +1,20 @@
 """Heard or fall back: an alert that nobody has heard by its deadline is acted on here, once, and that is recorded.
 
-The action is a program of the operator's (siren, strobe, radio, a message to the neighbours), run in the state folder
-without a shell, with a time limit and with what was seen in its environment. "Started" is durable before the program
+What is done is the operator's: actions by name (siren, strobe, switch), and a program, run in the state folder
+without a shell, with a time limit and with what was seen in its environment. "Started" is durable before anything
 runs, so a node that restarts in a loop does not sound the siren in a loop. Sending goes on all the while.
 """
 
 import asyncio
 import contextlib
-import os
 import sqlite3
+from collections.abc import Coroutine
 from typing import Final
 
 import structlog
 
+from camera_node import program
+from camera_node.actions import Actions
 from camera_node.answered import AlertAnswers, AnswerBook, read
 from camera_node.config import FallbackConfig
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
@@ -42,8 +44,10 @@ def unheard_for_ms(alert: AlertAnswers, *, boot_id: str, monotonic_ms: int, wall
 class Fallback:
     """Watches the deadlines. ``run`` owns everything that it starts."""
 
-    def __init__(self, config: FallbackConfig, *, database: Database, book: AnswerBook, clock: Clock) -> None:
+    def __init__(self, config: FallbackConfig, *, database: Database, book: AnswerBook, clock: Clock,
+                 actions: Actions | None = None) -> None:  # fmt: skip
         self._config = config
+        self._actions = actions
         self._database = database
         self._book = book
         self._clock = clock
@@ -64,29 +68,22 @@ class Fallback:
                         await self._book.changed.wait()
 
     async def act_now(self, environment: dict[str, str]) -> tuple[str, str]:
-        """Run the program; what became of it, in a word and in detail. For alerts that have no row, too."""
-        if not self._config.command:
-            return "recorded", "no command is configured"
+        """Run the program and the actions; what became of them, in a word and in detail. For alerts that have no row, too."""
+        works: list[Coroutine[None, None, tuple[str, str]]] = []
+        if self._config.command:
+            works.append(self._run_command(environment))
+        if self._actions is not None:
+            works += [self._actions.run_now(name, environment) for name in self._config.actions]
+        if not works:
+            return "recorded", "no command or action is configured"
+        ended = await asyncio.gather(*works)
+        failed = [detail for outcome, detail in ended if outcome == "failed"]
+        return ("failed", "; ".join(failed)) if failed else ("done", "; ".join(detail for _, detail in ended))
+
+    async def _run_command(self, environment: dict[str, str]) -> tuple[str, str]:
         async with self._slots:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._config.command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.DEVNULL, env={**os.environ, **environment}, start_new_session=True,
-                    cwd=self._database.file.parent,  # where a service happens to be started is no place to rely on
-                )  # fmt: skip
-            except OSError as error:
-                return "failed", f"{self._config.command[0]} can't be started: {error.strerror}"
-            try:
-                async with asyncio.timeout(self._config.time_limit_s):
-                    code = await process.wait()
-            except TimeoutError:
-                return "failed", f"took longer than {self._config.time_limit_s:g} s and was killed"
-            finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, 9)
-                    await process.wait()
-        return ("done", "exit code 0") if code == 0 else ("failed", f"exit code {code}")
+            return await program.run(self._config.command, environment, work_dir=self._database.file.parent,
+                                     time_limit_s=self._config.time_limit_s)  # fmt: skip
 
     async def _unheard(self) -> list[AlertAnswers]:
         def look(connection: sqlite3.Connection) -> list[AlertAnswers]:

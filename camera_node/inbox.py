@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from camera_node import clip_orders
+from camera_node import clip_orders, site_orders
 from camera_node.answered import AnswerBook
 from relay import envelope as envelopes
 from relay.clock import Clock
@@ -15,7 +15,18 @@ from relay.identity import Identity
 from relay.ids import EnvelopeId
 from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement
-from relay.kinds.instruction import CloseStream, HoldClip, Instruction, OpenStream, Order, ReleaseClip, SendClip
+from relay.kinds.instruction import (
+    Act,
+    CloseStream,
+    HoldClip,
+    Instruction,
+    OpenStream,
+    Order,
+    ReleaseClip,
+    SendClip,
+    Suppress,
+    Unsuppress,
+)
 from relay.receiver import Arrival
 
 _log = structlog.get_logger("camera_node.inbox")
@@ -82,5 +93,9 @@ class NodeInbox:
                 _log.info("clip order", order=type(order).__name__, alert=order.alert_id.hex(), reason=order.reason)
             case OpenStream() | CloseStream():
                 self._streams[instruction_id] = order
+            case Act() | Suppress() | Unsuppress():
+                site_orders.take_in(connection, instruction_id, order, boot_id=self._clock.boot_id,
+                                    monotonic_ms=self._clock.monotonic_ms(), wall_ms=self._clock.wall_ms())  # fmt: skip
+                _log.info("site order", order=type(order).__name__, by=order.by)
             case _:
                 raise SenderError(f"this release of the camera node does not follow {type(order).__name__}: update it")

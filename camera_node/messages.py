@@ -84,6 +84,12 @@ class SuppressionsInForce(msgspec.Struct, frozen=True, kw_only=True, tag="suppre
     suppressions: tuple[Suppression, ...]
 
 
+class FramePace(msgspec.Struct, frozen=True, kw_only=True, tag="pace"):
+    """Node to eye: look at this many frames a second from now on."""
+
+    frames_per_s: Annotated[float, msgspec.Meta(gt=0, le=120)]
+
+
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, tag="sighting"):
     """Eye to node: raise an alert."""
 
@@ -195,7 +201,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 ClipReport = Recording | ClipSegment | ClipEnded
 Report = Sighting | TakenBack | Picture | Health | Refusal | ClipReport
-Order = Assignment | SuppressionsInForce
+Order = Assignment | SuppressionsInForce | FramePace
 
 _report_decoder: Final = msgspec.msgpack.Decoder(Report)
 _order_decoder: Final = msgspec.msgpack.Decoder(Order)

@@ -12,18 +12,22 @@ from typing import Final
 import msgspec
 import structlog
 
-from camera_node import answered, clip_book
+from camera_node import answered, clip_book, site_orders, suppression_book
+from camera_node.actions import Actions
 from camera_node.alert_builder import AlertBuilder
 from camera_node.answered import AlertAnswers, AnswerBook, read
+from camera_node.board_care import BoardCare, BoardReport
 from camera_node.clip_keeper import ClipKeeper
 from camera_node.clip_report import ClipsReport, describe
 from camera_node.clip_sender import ClipSender
 from camera_node.config import ModelConfig, NodeConfig
 from camera_node.fallback import Fallback
+from camera_node.governor import Governor
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
 from camera_node.live_window import LiveReport, LiveWindow
 from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
+from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
 from relay.clock import Clock, SystemClock
@@ -57,6 +61,8 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """The newest first."""
     clips: ClipsReport
     live: LiveReport
+    board: BoardReport = BoardReport()
+    actions_under_way: tuple[str, ...] = ()
 
 
 class Node:
@@ -70,7 +76,9 @@ class Node:
         self.weights = weights
         self._config = config
         self._crew: Crew | None = None
-        self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock)
+        self.actions = Actions(config.action, work_dir=config.state_dir)
+        self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock,
+                                 actions=self.actions)  # fmt: skip
         self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled)
         self.clips = ClipKeeper(config.state_dir, config.clip, database=station.database, clock=station.clock,
                                 counters=station.counters)  # fmt: skip
@@ -86,6 +94,10 @@ class Node:
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
                                          cameras=self.cameras)  # fmt: skip
+        self.orders = SiteOrders(station, self.actions, self.eyes)
+        self.care = BoardCare(
+            self.eyes, Governor(config.governor), clock=station.clock, changed=self.heartbeat.send_soon
+        )
         self._started_wall_ms = station.clock.wall_ms()
 
     def cameras(self) -> list[CameraHealth]:
@@ -146,11 +158,18 @@ class Node:
                 members.start(self.clips.run(), "clips")
                 members.start(self.clip_sender.run(), "clip sender")
                 members.start(self.live.run(), "live video")
+                members.start(self.care.run(), "board care")
+                members.start(self.orders.run(), "site orders")
                 for eye in self.eyes:
                     members.start(eye.run(), f"eye {eye.camera.name}")
                 await asyncio.Event().wait()
             finally:
                 self._crew = None
+
+    def look_at_orders(self) -> None:
+        """Instructions were taken in."""
+        self.clip_sender.look_again()
+        self.orders.look_again()
 
     async def report(self, _: msgspec.Raw = NOTHING) -> NodeReport:
         """How the node is: the door's ``node``."""
@@ -161,7 +180,7 @@ class Node:
             pid=os.getpid(), started_wall_ms=self._started_wall_ms, station=await self.station.status(),
             cameras=tuple(self.cameras()), eyes=tuple(eye.pid or 0 for eye in self.eyes), model=self.weights.name,
             model_sha256=self.weights.sha256.hex(), is_model_verified=self.weights.is_verified, alerts=tuple(answers),
-            clips=clips, live=self.live.report(),
+            clips=clips, live=self.live.report(), board=self.care.report, actions_under_way=self.actions.under_way,
         )  # fmt: skip
 
 
@@ -182,7 +201,8 @@ async def open_node(
     book = AnswerBook(clock)
     inbox = NodeInbox(identity=Identity.load(config.state_dir / "identity.key"), book=book, clock=clock)
     station_config = StationConfig(state_dir=config.state_dir, path=config.path, spool=config.spool)
-    parts = {answered.PART: answered.SCHEMA, clip_book.PART: clip_book.SCHEMA}
+    parts = {answered.PART: answered.SCHEMA, clip_book.PART: clip_book.SCHEMA, suppression_book.PART: suppression_book.SCHEMA,
+             site_orders.PART: site_orders.SCHEMA}  # fmt: skip
     async with contextlib.AsyncExitStack() as stack:
         station = await stack.enter_async_context(
             Station.open(station_config, inbox=inbox, extra_parts=parts, clock=clock)
@@ -200,9 +220,9 @@ async def open_node(
         node = Node(config=config, station=station, book=book, weights=weights, eye_module=eye_module)
         await node.clips.recover()
         station.on_answer(node.clip_sender.answered)
-        inbox.after_orders = node.clip_sender.look_again
         station.on_answer(node.live.answered)
         inbox.on_stream = node.live.order
+        inbox.after_orders = node.look_at_orders
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
         yield node

@@ -18,6 +18,7 @@ import structlog
 from camera_node.child_process import child_environment
 from camera_node.config import CameraConfig
 from camera_node.errors import EyeLost, ModelRefused
+from camera_node.governor import FULL_PACE, Pace
 from camera_node.messages import (
     LENGTH,
     MAX_MESSAGE_BYTES,
@@ -25,6 +26,7 @@ from camera_node.messages import (
     ClipEnded,
     ClipReport,
     ClipSegment,
+    FramePace,
     Health,
     ModelOrder,
     Picture,
@@ -88,6 +90,7 @@ class Eye:
         self._second_stage = second_stage
         self._tap_file = tap_file
         self._suppressions: tuple[Suppression, ...] = ()
+        self._pace = FULL_PACE
         self._writer: asyncio.StreamWriter | None = None
         self._reports = reports
         self._clock = clock
@@ -114,6 +117,12 @@ class Eye:
         if self._writer is not None:
             self._writer.write(frame_message(SuppressionsInForce(suppressions=suppressions)))
 
+    def pace(self, pace: Pace) -> None:
+        """From now on, and after each restart, so many frames are looked at."""
+        self._pace = pace
+        if self._writer is not None:
+            self._writer.write(frame_message(FramePace(frames_per_s=pace.frames_per_s(self.camera.frames_per_s))))
+
     def camera_health(self) -> CameraHealth:
         """The camera's state as it is now: silence is a state of its own."""
         now_ms = self._clock.monotonic_ms()
@@ -128,8 +137,15 @@ class Eye:
             camera=self.camera.name, state=CameraState.LOST if is_silent else health.state,
             frames_per_s=0.0 if is_silent else health.frames_per_s,
             last_frame_age_ms=health.last_frame_age_ms + silent_ms, reconnects=health.reconnects + self.restarts,
-            detail=f"its process is silent for {silent_ms / 1000:.0f} s" if is_silent else health.detail[:200],
+            detail=f"its process is silent for {silent_ms / 1000:.0f} s" if is_silent else self._detail(health),
         )  # fmt: skip
+
+    def _detail(self, health: Health) -> str:
+        """Why it does not see, or why it sees less than it should."""
+        if health.detail or not self._pace.why:
+            return health.detail[:200]
+        looked_at = self._pace.frames_per_s(self.camera.frames_per_s)
+        return f"looks at {looked_at:g} of {self.camera.frames_per_s:g} frames/s: {self._pace.why}"[:200]
 
     async def run(self) -> None:
         """Keep an eye running until cancelled.
@@ -172,6 +188,10 @@ class Eye:
                                         second_stage=self._second_stage, suppressions=self._suppressions,
                                         tap_file=self._tap_file)  # fmt: skip
                 writer.write(frame_message(assignment))
+                if self._pace.why:
+                    writer.write(
+                        frame_message(FramePace(frames_per_s=self._pace.frames_per_s(self.camera.frames_per_s)))
+                    )
                 self._writer = writer
                 await self._listen(reader)
             except (asyncio.IncompleteReadError, ConnectionError):

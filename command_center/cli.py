@@ -37,6 +37,8 @@ from command_center.state_dir import StateDir
 from command_center.user_cli import token, user
 from relay.clock import SystemClock
 from relay.errors import HeardError, OperatorError
+from relay.service import is_well
+from relay.service_manager import ServiceManager
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
@@ -94,7 +96,7 @@ async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None
         loop.add_signal_handler(number, stop.set)
     async with open_center(state, http=http, listen=listen) as center:
         print(f"Console: {center.url}  Nodes: {', '.join(center.station.listening_on)}  (Ctrl-C stops)", flush=True)
-        await stop.wait()
+        await ServiceManager().keep_told_until(stop, lambda: is_well(center.station))
 
 
 @app.command()

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,8 @@ from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractReque
 from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
 from relay.precedence import Precedence
-from relay.service import beat, station_verbs
+from relay.service import beat, is_well, station_verbs
+from relay.service_manager import ServiceManager
 from relay.station import Station, StationStatus
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -43,13 +44,13 @@ def one_clear_line() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-async def until_told_to_stop() -> None:
-    """Return on SIGINT or SIGTERM."""
+async def until_told_to_stop(is_well: Callable[[], Awaitable[str]]) -> None:
+    """Return on SIGINT or SIGTERM; a service manager, if there is one, is kept told until then."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
-    await stop.wait()
+    await ServiceManager().keep_told_until(stop, is_well)
 
 
 @app.command()
@@ -87,7 +88,7 @@ async def _run(config: RelayConfig) -> None:
     ):
         members.start(beat(station, interval_s=config.heartbeat_interval_s), "heartbeat")
         print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}", flush=True)
-        await until_told_to_stop()
+        await until_told_to_stop(lambda: is_well(station))
 
 
 @app.command()

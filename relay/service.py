@@ -11,7 +11,7 @@ import msgspec
 from relay import courier, limits
 from relay.door import Verb
 from relay.emitter import EmitRequest, Emitted, RetractRequest, emitted, snapshot_drafts
-from relay.errors import Malformed, SpoolFull
+from relay.errors import Malformed, OperatorError, SpoolFull
 from relay.header import Kind
 from relay.kinds import body
 from relay.kinds.heartbeat import CameraHealth, Heartbeat
@@ -52,6 +52,15 @@ async def beat(station: Station, *, interval_s: int) -> None:
             station, await compose_heartbeat(station, interval_s=interval_s, started_monotonic_ms=started_ms)
         )
         await asyncio.sleep(interval_s)
+
+
+async def is_well(station: Station) -> str:
+    """What keeps a station from its work, for a service manager's watchdog; empty: its spool answers."""
+    try:
+        await station.database.run(_read_nothing)
+    except OperatorError as error:
+        return str(error)
+    return ""
 
 
 Alongside = Callable[[sqlite3.Connection, Spooled, EmitRequest], None]

@@ -79,7 +79,34 @@ class CloseStream(msgspec.Struct, frozen=True, kw_only=True, array_like=True, fo
     reason: Text = ""
 
 
-Order = SendClip | HoldClip | ReleaseClip | OpenStream | CloseStream
+class Act(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, tag=6):
+    """Do what can be done at the site, by the name that the node's configuration gives it: sound the siren."""
+
+    action: Name
+    for_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 0
+    """0: as long as the node's configuration says."""
+    by: Name
+    """Who ordered it."""
+    reason: Text = ""
+
+
+class Suppress(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, tag=7):
+    """Do not tell again what this alert of yours showed, at that place and with that look, for a while: it was a false alarm."""
+
+    alert_id: Sha256
+    for_s: Annotated[int, msgspec.Meta(ge=60, le=90 * 86_400)]
+    by: Name
+    reason: Text = ""
+
+
+class Unsuppress(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, tag=8):
+    """Tell it again."""
+
+    alert_id: Sha256
+    by: Name
+
+
+Order = SendClip | HoldClip | ReleaseClip | OpenStream | CloseStream | Act | Suppress | Unsuppress
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):

@@ -105,6 +105,9 @@ def _orders() -> dict[str, tuple[Kind, Precedence, bytes]]:
         "open_stream": instructions.OpenStream(session=bytes(range(16)), camera="gate", offer="v=0\r\n",
                                                ice_servers=(server,), is_relay_only=True, longest_s=600),
         "close_stream": instructions.CloseStream(session=bytes(range(16)), reason="the session was revoked"),
+        "act": instructions.Act(action="siren", for_s=30, by="dana", reason="run card 3"),
+        "suppress": instructions.Suppress(alert_id=b"a" * 32, for_s=7 * 86_400, by="sam", reason="the poster"),
+        "unsuppress": instructions.Unsuppress(alert_id=b"a" * 32, by="sam"),
     }  # fmt: skip
     return {
         f"instruction_{name}": (Kind.INSTRUCTION, Precedence.PRIORITY if "clip" in name else Precedence.IMMEDIATE,
