@@ -30,6 +30,7 @@ from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrd
 from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
+from relay import tracing
 from relay.clock import Clock, SystemClock
 from relay.config import StationConfig
 from relay.crew import Crew, crew
@@ -155,6 +156,7 @@ class Node:
                 members.start(self.fallback.run(), "fallback")
                 members.start(self.builder.retry(), "retry unspooled")
                 members.start(self.heartbeat.run(), "heartbeat")
+                members.start(tracing.tell(self.station), "traces")
                 members.start(self.clips.run(), "clips")
                 members.start(self.clip_sender.run(), "clip sender")
                 members.start(self.live.run(), "live video")

@@ -42,6 +42,7 @@ from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.retraction import Retraction
+from relay.kinds.trace import Trace
 from relay.ledger import Ledger
 from relay.passport import SignedPassport
 from relay.station import Arrival
@@ -118,6 +119,10 @@ class Ingest:
         elif isinstance(body, Exhibit):
             entry = self._journal(connection, arrival, "exhibit", stored)
             exhibits.expect(connection, envelope.header.origin, body)
+            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+                event_feed.note(connection, "incident", incident)
+        elif isinstance(body, Trace):
+            entry = self._journal(connection, arrival, "trace", stored)
             for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, Chunk):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from command_center import accounts, config, enrollments, facts, fleet, journal, view_schema
+from command_center import accounts, config, enrollments, facts, fleet, journal, journeys, view_schema
 from command_center.callbacks import store as callback_store
 from command_center.config import CenterConfig
 from command_center.enrollments import VALIDITY_MS, Issuer
@@ -37,6 +37,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "accounts": accounts.SCHEMA,
     "callbacks": callback_store.SCHEMA,
     "units": unit_schema.SCHEMA,
+    "journeys": journeys.SCHEMA,
     "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from command_center import exhibits, fleet, incident_acts, incident_store, journal, view_schema
+from command_center import exhibits, fleet, incident_acts, incident_store, journal, journeys, view_schema
 from command_center.errors import ActionRefused, JournalDamaged
 from command_center.facts import (
     EnvelopeStored,
@@ -41,8 +41,9 @@ from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.retraction import Retraction
+from relay.kinds.trace import Trace
 
-Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | None
+Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | None
 """None: a kind that the centre only keeps."""
 
 
@@ -65,11 +66,12 @@ class BodyOpener:
         return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
 
 
-_STRUCTS: Final[dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat]]] = {
+_STRUCTS: Final[dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat] | type[Trace]]] = {
     Kind.RETRACTION: Retraction,
     Kind.EXHIBIT: Exhibit,
     Kind.CHUNK: Chunk,
     Kind.HEARTBEAT: Heartbeat,
+    Kind.TRACE: Trace,
 }
 
 
@@ -103,6 +105,8 @@ def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Enve
     if isinstance(body, Retraction):
         touched = incident_acts.apply_retraction(connection, envelope, body, stored)
         return [] if touched is None else [touched]
+    if isinstance(body, Trace):
+        return journeys.write(connection, envelope, body)
     if isinstance(body, Exhibit):
         node = envelope.header.origin
         exhibits.announce(connection, node, body)
@@ -119,14 +123,16 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
-        "shelf": "id", **unit_schema.TABLES,
+        "shelf": "id", **unit_schema.TABLES, **journeys.TABLES,
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
         self._opener = opener
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
-        self.rebuilt.executescript("".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA)))
+        self.rebuilt.executescript(
+            "".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *journeys.SCHEMA))
+        )
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Yields one line for each thing that does not follow; the first wrong entry first."""
@@ -197,7 +203,7 @@ def _name(row: tuple[object, ...] | None) -> str:
     return row[0].hex() if isinstance(row[0], bytes) else str(row[0])
 
 
-_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat"})
+_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat", "trace"})
 
 
 def _incident_applier(kind: str) -> Callable[[sqlite3.Connection, Entry], None]:

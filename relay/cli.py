@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relay import courier, door, enrollment, log
+from relay import courier, door, enrollment, log, status_view, tracing
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
@@ -87,6 +87,7 @@ async def _run(config: RelayConfig) -> None:
         crew() as members,
     ):
         members.start(beat(station, interval_s=config.heartbeat_interval_s), "heartbeat")
+        members.start(tracing.tell(station), "traces")
         print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}", flush=True)
         await until_told_to_stop(lambda: is_well(station))
 
@@ -125,6 +126,26 @@ def show_status(known: StationStatus) -> None:
             console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
     for name, count in known.left_without_receipt.items():
         console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
+
+
+@app.command()
+def trace(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or its first 8 digits or more.")],
+    state: StateOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """Show how an alert went through this machine: from whom, over which path to whom, and how long each took."""
+    with one_clear_line():
+        answer = door.ask(state, "trace", tracing.TraceQuestion(alert=alert_id))
+        if as_json:
+            print(answer.decode())
+            return
+        ways = msgspec.json.decode(answer, type=list[tracing.AlertWay])
+        for way in ways:
+            print("\n".join(status_view.way_lines(way)))
+        if not ways:
+            print(f"no alert whose id begins with {alert_id} was here lately", file=sys.stderr)
+            raise SystemExit(1)
 
 
 @app.command()

@@ -46,6 +46,7 @@ class Kind(enum.IntEnum):
     CHUNK = 0x04
     HEARTBEAT = 0x05
     ANSWER = 0x06
+    TRACE = 0x07
     ACKNOWLEDGEMENT = 0x41
     INSTRUCTION = 0x42
     ROSTER = 0x43

@@ -16,6 +16,7 @@ NodeIdBytes = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 IdBytes = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 ChallengeBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 ProofBytes = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+ShortText = Annotated[str, msgspec.Meta(max_length=limits.MAX_NAME_BYTES)]
 PassportBytes = Annotated[bytes, msgspec.Meta(max_length=limits.MAX_PASSPORT_BYTES)]
 
 
@@ -91,7 +92,15 @@ class RosterNote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     signature: bytes
 
 
-Note = Hello | Welcome | Proved | Who | Ping | Pong | Stored | Refused | Unknown | Passports | RosterNote
+class Over(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="over"):
+    """What the caller calls the path that this session goes over; said once, after the introduction."""
+
+    path: ShortText
+    carrier: ShortText
+    provider: ShortText
+
+
+Note = Hello | Welcome | Proved | Who | Ping | Pong | Stored | Refused | Unknown | Passports | RosterNote | Over
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Note]] = msgspec.msgpack.Decoder(Note)

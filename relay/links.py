@@ -49,6 +49,8 @@ class Link:
     spend: Callable[[int], None] = _costs_nothing
     """Told the size of every parcel, both ways."""
     last_heard_ms: int = 0
+    told: hop.Over | None = None
+    """What the neighbor calls the path, where it dialed."""
     shown: set[NodeId] = field(default_factory=set)
     """Origins whose passports the neighbour has from us."""
     claimed: SignedPassport | None = None
@@ -76,6 +78,11 @@ class Link:
         """Remember when the last heartbeat went."""
         if kind == Kind.HEARTBEAT:
             self.last_heartbeat_ms = now_ms
+
+    @property
+    def path(self) -> str:
+        """The path's name: as we call it where we dialed, as the neighbor calls it where it did."""
+        return self.told.path if self.told is not None and not self.session.is_outgoing else self.session.facts.name
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
         """Hand a parcel to the carrier; False if it takes none now, or never one of this size."""

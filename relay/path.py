@@ -27,6 +27,8 @@ class PathFacts:
     name: str
     mtu_bytes: int
     """Largest parcel."""
+    kind: str = ""
+    """Its carrier: zeromq, https, …"""
     is_metered: bool = False
     cost_per_mb: float = 0.0
     provider: str = ""

@@ -28,6 +28,7 @@ from relay.passport import Passport, Role
 from relay.path import Lane
 from relay.scheduler import LinkId
 from relay.spool import Carried, Spool, Spooled
+from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 _log = structlog.get_logger("relay.receiver")
@@ -87,7 +88,8 @@ class Receiver:
 
     def __init__(
         self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
-        links: Links, inbox: Inbox, clock: Clock, counters: Counters, on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
+        links: Links, inbox: Inbox, clock: Clock, counters: Counters, timeline: Timeline,
+        on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
         on_receipt: Callable[[receipt.Receipt], None],
     ) -> None:  # fmt: skip
         self._identity = identity
@@ -100,6 +102,7 @@ class Receiver:
         self._inbox = inbox
         self._clock = clock
         self._counters = counters
+        self._timeline = timeline
         self._on_carried = on_carried
         self._on_receipt = on_receipt
         self._waiting: list[tuple[Arrival, Link]] = []
@@ -131,9 +134,10 @@ class Receiver:
             self._counters.refused("too_many_waiting")
             return
         arrival = Arrival(
-            envelope=envelope, passport=passport, via=link.peer.node_id, path=link.session.facts.name,
+            envelope=envelope, passport=passport, via=link.peer.node_id, path=link.path,
             received_wall_ms=self._clock.wall_ms(), received_monotonic_ms=self._clock.monotonic_ms(),
         )  # fmt: skip
+        self._timeline.came(header, envelope.id, link.peer.node_id, link.path)
         self._waiting.append((arrival, link))
         self._wake.set()
 
@@ -238,6 +242,8 @@ class Receiver:
         for link, envelope, error in outcome.full:
             self._counters.refused("spool_full")
             link.note(hop.Refused(id=envelope.id, reason="spool_full", detail=str(error)[: 40 if link.known else 300]))
+        for spooled, _ in outcome.carried:
+            self._timeline.durable(spooled.envelope.id, spooled.envelope.header.kind)
         if outcome.carried:
             self._on_carried(outcome.carried)
 

@@ -32,6 +32,7 @@ from relay.scheduler import (
     plan,
 )
 from relay.spool import Spool, Spooled, Waiting
+from relay.timeline import Timeline
 
 _log = structlog.get_logger("relay.sender")
 
@@ -62,7 +63,7 @@ class Sender:
 
     def __init__(
         self, *, database: Database, spool: Spool, links: Links, clock: Clock, counters: Counters,
-        show_passport: Callable[[Link, NodeId], None], policy: SendPolicy | None = None,
+        show_passport: Callable[[Link, NodeId], None], timeline: Timeline | None = None, policy: SendPolicy | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._spool = spool
@@ -70,6 +71,7 @@ class Sender:
         self._clock = clock
         self._counters = counters
         self._show_passport = show_passport
+        self._timeline = timeline or Timeline(clock=clock, counters=counters)
         self._policy = policy or SendPolicy()
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
@@ -193,7 +195,9 @@ class Sender:
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
-            note_sent(item.entry, self._links.view(link).way, now_ms)
+            way = self._links.view(link).way
+            note_sent(item.entry, way, now_ms)
+            self._timeline.sent(item.waiting, link.session.facts, NodeId(way[0]))
             link.note_sent(item.waiting.kind, now_ms)
             self._counters.count("envelopes_sent")
         for number, until_ms in decided.parked:

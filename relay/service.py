@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import msgspec
 
-from relay import courier, limits
+from relay import courier, limits, tracing
 from relay.door import Verb
 from relay.emitter import EmitRequest, Emitted, RetractRequest, emitted, snapshot_drafts
 from relay.errors import Malformed, OperatorError, SpoolFull
@@ -125,11 +125,14 @@ def carrying_verbs(station: Station) -> Mapping[str, Verb]:
     async def status(_: msgspec.Raw) -> object:
         return await station.status()
 
+    async def trace(raw: msgspec.Raw) -> object:
+        return await tracing.answer(station, raw)
+
     async def ping(_: msgspec.Raw) -> object:
         await station.database.run(_read_nothing)
         return "here"
 
-    return {"status": status, "ping": ping, "carry": carry, "deliver": deliver}
+    return {"status": status, "ping": ping, "trace": trace, "carry": carry, "deliver": deliver}
 
 
 def station_verbs(station: Station) -> Mapping[str, Verb]:

@@ -23,6 +23,7 @@ from relay.path import Lane
 from relay.receipt import Receipt
 from relay.sender import Sender
 from relay.spool import Freed, Spool
+from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 SERIES_KEPT: Final = 16
@@ -62,7 +63,7 @@ class Settler:
 
     def __init__(
         self, *, own_id: NodeId, database: Database, spool: Spool, links: Links, sender: Sender, trust: TrustBook,
-        clock: Clock, counters: Counters,
+        clock: Clock, counters: Counters, timeline: Timeline,
     ) -> None:  # fmt: skip
         self._own_id = own_id
         self._database = database
@@ -72,6 +73,7 @@ class Settler:
         self._trust = trust
         self._clock = clock
         self._counters = counters
+        self._timeline = timeline
         self._queue: list[tuple[Receipt, NodeId]] = []
         self._wake = asyncio.Event()
         self._is_busy = False
@@ -137,6 +139,7 @@ class Settler:
             return
         self._counters.count("envelopes_receipted", len(freed))
         self._sender.freed([item.number for item in freed])
+        self._timeline.receipted([item.id for item in freed], receipt.signer)
         by = self._trust.name_of(receipt.signer)
         for item in freed:
             if item.origin == self._own_id:

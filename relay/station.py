@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
 import structlog
 
-from relay import budget, hop, ledger, spool, trust, upkeep
+from relay import budget, hop, ledger, spool, timeline, trust, upkeep
 from relay.budget import Purse, Tariff
 from relay.clock import Clock, SystemClock
 from relay.config import PathConfig, StationConfig
@@ -37,6 +37,7 @@ from relay.settler import Answer, AnswerLevel, Settler
 from relay.spool import Draft, Spool, Spooled, SpoolLimits
 from relay.status import StationStatus
 from relay.switchboard import Switchboard
+from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 __all__ = ["Answer", "AnswerLevel", "Arrival", "Inbox", "NoInbox", "Station", "StationStatus"]
@@ -67,6 +68,7 @@ class Station:
         self.database = database
         self.clock = clock
         self.counters = Counters()
+        self.timeline = Timeline(clock=clock, counters=self.counters)
         self.ledger = ledger.Ledger()
         self.trust = TrustBook(authority=self.authority, clock=clock)
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
@@ -78,18 +80,20 @@ class Station:
         )
         self._crew = members
         self.sender = Sender(database=database, spool=self.spool, links=self._links, clock=clock,
-                             counters=self.counters, show_passport=self._introducer.show_passport)  # fmt: skip
+                             counters=self.counters, show_passport=self._introducer.show_passport,
+                             timeline=self.timeline)  # fmt: skip
         self._settler = Settler(own_id=identity.node_id, database=database, spool=self.spool, links=self._links,
-                                sender=self.sender, trust=self.trust, clock=clock, counters=self.counters)  # fmt: skip
+                                sender=self.sender, trust=self.trust, clock=clock, counters=self.counters,
+                                timeline=self.timeline)  # fmt: skip
         self.receiver = Receiver(
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
-            on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
+            timeline=self.timeline, on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
         )  # fmt: skip
         self._switchboard = Switchboard(
             links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, sender=self.sender, settler=self._settler, receiver=self.receiver, clock=clock,
-            counters=self.counters, members=members, spread=self._spread,
+            counters=self.counters, timeline=self.timeline, members=members, spread=self._spread,
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
@@ -132,6 +136,7 @@ class Station:
             "ledger": ledger.SCHEMA,
             "trust": trust.SCHEMA,
             "budget": budget.SCHEMA,
+            "timeline": timeline.SCHEMA,
             **(extra_parts or {}),
         }
         database = Database.open(config.state_dir / database_name, parts=parts)
@@ -187,6 +192,8 @@ class Station:
         """Send what was just committed by ``spool.put`` in a transaction of the caller's."""
         spooled = list(spooled)
         self.counters.count("envelopes_spooled", len(spooled))
+        for item in spooled:
+            self.timeline.durable(item.envelope.id, item.envelope.header.kind)
         self.sender.offer(spooled)
 
     def on_answer(self, callback: Callable[[Answer], None]) -> None:

@@ -26,6 +26,7 @@ from relay.receiver import Receiver
 from relay.sender import Sender
 from relay.settler import Settler
 from relay.spool import Spool
+from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 _log = structlog.get_logger("relay.switchboard")
@@ -36,7 +37,7 @@ class Switchboard:
 
     def __init__(
         self, *, links: Links, introducer: Introducer, trust_book: TrustBook, database: Database, spool: Spool,
-        ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters,
+        ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters, timeline: Timeline,
         members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
         self._links = links
@@ -50,6 +51,7 @@ class Switchboard:
         self._receiver = receiver
         self._clock = clock
         self._counters = counters
+        self._timeline = timeline
         self._crew = members
         self._spread = spread
 
@@ -132,7 +134,10 @@ class Switchboard:
 
     def _custody_note_arrived(self, link: Link, peer: Passport, note: hop.Note) -> None:
         match note:
+            case hop.Over():
+                link.told = note
             case hop.Stored():
+                self._timeline.stored_there(peer.node_id, link.path, [EnvelopeId(known) for known in note.ids])
                 self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
             case hop.Refused():
                 self._counters.count(f"sent_but_refused_{note.reason[:40]}")
@@ -154,6 +159,9 @@ class Switchboard:
             return
         self._learn(signed)
         link.ping(self._clock.monotonic_ms())
+        if link.session.is_outgoing:
+            facts = link.session.facts
+            link.note(hop.Over(facts.name, facts.kind, facts.provider[:48]))
         self._opened(link, signed.passport)
         self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from command_center import facts, fleet, journal, shelving
-from command_center.api import unit_moments, unit_queries
+from command_center.api import journey_shapes, unit_moments, unit_queries
+from command_center.api.journey_shapes import Journey
 from command_center.api.shapes import (
     Alert,
     Camera,
@@ -138,7 +139,7 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
     clips = [_clip(found) for number in whole for found in _rows(connection, _CLIPS, (number,))]
     return IncidentDetail(
         **dict(shown),
-        alerts=[_alert(alert, row["to_node_ms"]) for alert in alerts],
+        alerts=[_alert(alert, row["to_node_ms"], journey_shapes.journey(connection, alert)) for alert in alerts],
         clips=clips,
         timeline=moments,
         units=[
@@ -175,7 +176,7 @@ def _incident(row: sqlite3.Row) -> Incident:
     )  # fmt: skip
 
 
-def _alert(row: sqlite3.Row, to_node_ms: int | None) -> Alert:
+def _alert(row: sqlite3.Row, to_node_ms: int | None, journey: Journey | None) -> Alert:
     return Alert(
         id=row["id"].hex(), entry=row["entry"], label=row["label"], confidence=round(row["confidence"], 3),
         precedence=Precedence(row["precedence"]).name, rule=row["rule"], track=row["track"], zone=row["zone"],
@@ -186,7 +187,7 @@ def _alert(row: sqlite3.Row, to_node_ms: int | None) -> Alert:
         received_monotonic_ms=row["received_monotonic_ms"], committed_monotonic_ms=row["committed_monotonic_ms"],
         via=row["via"].hex(), path=row["path"], snapshot_url=_snapshot_url(row["snapshot"]),
         retracted_at_ms=row["retracted_at_ms"], retraction=row["retraction"],
-        hops=_hops(row, "age_ms", to_node_ms),
+        hops=_hops(row, "age_ms", to_node_ms), journey=journey,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
     """
-    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.is_metered,
+    facts = PathFacts(name=config.name, kind=config.kind, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.is_metered,
                       cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction,
                       marking=config.marking, interface=config.interface)  # fmt: skip
     match config.kind:
@@ -70,7 +70,7 @@ def listen(config: ListenConfig, *, identity: Identity, counters: Counters, peer
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
     """
-    facts = PathFacts(name=config.name, mtu_bytes=limits.MAX_PARCEL_BYTES, marking=config.marking)
+    facts = PathFacts(name=config.name, kind=config.kind, mtu_bytes=limits.MAX_PARCEL_BYTES, marking=config.marking)
     match config.kind:
         case "zeromq":
             return ZeroMqListen(facts=facts, endpoint=config.endpoint, identity=identity, counters=counters)

@@ -28,6 +28,7 @@ from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit, ExhibitItem
 from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth
 from relay.kinds.retraction import Ground, Retraction
+from relay.kinds.trace import Leg, Passage, Trace, Way
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
@@ -84,6 +85,10 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             model="demonstration 1", model_sha256=bytes(32)))),
         "acknowledgement": (Kind.ACKNOWLEDGEMENT, Precedence.FLASH, body.encode(Acknowledgement(
             salt=SALT, alert_ids=(b"a" * 32,), state=AnswerState.SEEN, role="dispatcher", acted_at_wall_ms=WALL_MS))),
+        "trace": (Kind.TRACE, Precedence.ROUTINE, body.encode(Trace(
+            salt=SALT, ways=(Way(path="lte", carrier="zeromq", provider="Provider A", is_metered=True),),
+            passages=(Passage(alert=b"a" * 8, came_from=b"fromnode", came_over="wifi", had_ms=1000, heard_ms=1300, legs=(
+                Leg(way=0, to=b"tocenter", sent_ms=1003, answered_ms=1200, tries=2, is_receipt=True),)),)))),
         **_orders(),
         **_words(),
         "roster_envelope": (Kind.ROSTER, Precedence.IMMEDIATE, body.encode(_roster())),
@@ -187,7 +192,7 @@ def make_all() -> dict[str, Described]:
         "pong": hop.Pong(MONOTONIC_MS), "stored": hop.Stored((b"a" * 32, b"b" * 32)),
         "refused": hop.Refused(b"a" * 32, "bad_signature", "the Ed25519 signature does not match"),
         "unknown": hop.Unknown(b"unknown1"), "passports": hop.Passports((wire,)),
-        "roster": hop.RosterNote(signed.statement, signed.signature),
+        "roster": hop.RosterNote(signed.statement, signed.signature), "over": hop.Over("lte", "zeromq", "Provider A"),
     }  # fmt: skip
     for name, note in notes.items():
         made[f"note_{name}"] = (hop.encode(note), {"note": type(note).__name__})

@@ -21,6 +21,7 @@ from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
 from relay.kinds.retraction import Retraction
+from relay.kinds.trace import Trace
 from relay.ranges import RangeSet
 from tests.vectors.make_vectors import AUTHORITY_IDENTITY, CAMERA, CENTER, FOLDER_DIR, SERIES, files, make_all
 
@@ -32,6 +33,7 @@ ENVELOPES = [
     "heartbeat",
     "acknowledgement",
     "retraction",
+    "trace",
     "roster_envelope",
     "instruction_send_clip",
     "instruction_hold_clip",
@@ -56,6 +58,7 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "heartbeat": lambda data: body.decode(data, Heartbeat),
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
     "retraction": lambda data: body.decode(data, Retraction),
+    "trace": lambda data: body.decode(data, Trace),
     "roster_envelope": lambda data: body.decode(data, roster.Roster),
     **{name: lambda data: body.decode(data, Instruction) for name in ENVELOPES if name.startswith("instruction_")},
     **{name: lambda data: body.decode(data, Answer) for name in ENVELOPES if name.startswith("answer_")},
