@@ -21,14 +21,12 @@ import numpy as np
 
 from camera_node.errors import StreamError, StreamFault
 from camera_node.frame import Frame, Pixels
+from camera_node.opening import READ_TIMEOUT_S, opened
 from camera_node.source import Source, SourceKind
 from camera_node.stream_fault import explain
 from relay.backoff import Backoff
 from relay.clock import Clock
 
-OPEN_TIMEOUT_S: Final = 4.0
-READ_TIMEOUT_S: Final = 2.0
-"""A camera that hangs ends in ExitError after this; without it PyAV waits until the camera comes back [M]."""
 _BAD_PACKETS: Final = 50
 """Undecodable packets in a row before a stream counts as unreadable: a join in the middle of a GOP gives some."""
 
@@ -56,6 +54,8 @@ class CaptureState:
     frames: int
     last_frame_monotonic_ms: int | None
     has_ended: bool
+    promised_per_s: float = 0.0
+    """Frames a second, as the stream says; 0: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +88,7 @@ class Capture:
         self._opened_ms: int | None = None
         self._last_frame_ms: int | None = None
         self._has_ended = False
+        self._promised_per_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"capture {source.name}"[:60], daemon=True)
 
     def start(self) -> None:
@@ -133,7 +134,8 @@ class Capture:
                 if silent_ms > self._lost_after_ms:
                     fault, detail = StreamFault.TIMEOUT, f"{self._source.name}: no frame for {silent_ms / 1000:.1f} s"
             return CaptureState(fault=fault, detail=detail, reconnects=self._reconnects, frames=self._frames,
-                                last_frame_monotonic_ms=self._last_frame_ms, has_ended=self._has_ended)  # fmt: skip
+                                last_frame_monotonic_ms=self._last_frame_ms, has_ended=self._has_ended,
+                                promised_per_s=self._promised_per_s)  # fmt: skip
 
     # ------------------------------------------------------------------ the reader's thread
 
@@ -169,7 +171,7 @@ class Capture:
     def _read(self) -> None:
         """Read until told to stop; every other end is raised."""
         while not self._stop.is_set():
-            with _open(self._source) as container:
+            with opened(self._source) as container:
                 try:
                     self._read_container(container)
                 finally:
@@ -184,6 +186,8 @@ class Capture:
 
     def _read_container(self, container: av.container.InputContainer) -> None:
         stream = _video(container, self._source)
+        promised = float(stream.average_rate or 0)
+        self._promised_per_s = promised if 0 < promised <= 120 else 0.0
         pace = _Pace(self._clock, self._stop) if self._source.kind is SourceKind.FILE else None
         if self._sink is not None:
             self._sink.opened(stream)
@@ -260,24 +264,13 @@ def read_clip(file: Path) -> Iterator[Frame]:
     """
     source = Source(kind=SourceKind.FILE, address=str(file), name=str(file))
     try:
-        with _open(source) as container:
+        with opened(source) as container:
             for number, picture in enumerate(container.decode(_video(container, source)), start=1):
                 at_ms = round((picture.time or 0.0) * 1000)
                 yield Frame(pixels=_pixels(picture), captured_monotonic_ms=at_ms, captured_wall_ms=at_ms,
                             sequence=number, clip_time_ms=at_ms)  # fmt: skip
     except (OSError, av.error.FFmpegError) as error:
         raise explain(error, source) from None
-
-
-def _open(source: Source) -> av.container.InputContainer:
-    if source.kind is SourceKind.RTSP:
-        # Without nobuffer and a short analysis opening takes 0.94 s instead of 0.14 s [M].
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "100000"}
-        return av.open(source.address, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
-    if source.kind is SourceKind.DEVICE:
-        return av.open(source.address, format="v4l2", timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
-    # Named as a file, so that no file name can start a protocol of FFmpeg's.
-    return av.open(f"file:{source.address}")
 
 
 def _video(container: av.container.InputContainer, source: Source) -> av.video.stream.VideoStream:

@@ -18,7 +18,7 @@ from camera_node.answered import AlertAnswers, read, state_name
 from camera_node.board_care import BoardReport
 from camera_node.clip_report import ClipsReport, describe, lines
 from camera_node.config import NodeConfig, load
-from camera_node.node import REPORTED_ALERTS, NodeReport, open_node
+from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
 from relay import door, enrollment, log
 from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
@@ -149,12 +149,20 @@ def _show(report: NodeReport) -> None:
     console.print(f"model {report.model}{vouched}")
     _show_board(report.board)
     table = Table(
-        "camera", "state", "frames/s", "last frame", "reconnects", "why", title="cameras", title_justify="left"
-    )
+        "camera", "state", "frames/s", "last frame", "reconnects", "connection", "a frame takes", "why", title="cameras",
+        title_justify="left",
+    )  # fmt: skip
+    seeing = {eye.camera: eye for eye in report.seeing}
     for camera in report.cameras:
+        eye = seeing.get(camera.camera, EyeReport(camera=camera.camera))
         table.add_row(camera.camera, camera.state.name.lower(), f"{camera.frames_per_s:.1f}",
-                      f"{camera.last_frame_age_ms / 1000:.1f} s ago", str(camera.reconnects), camera.detail)  # fmt: skip
+                      f"{camera.last_frame_age_ms / 1000:.1f} s ago", str(camera.reconnects), eye.grade,
+                      f"{eye.inference_ms:.0f} ms {eye.provider}", camera.detail)  # fmt: skip
     console.print(table)
+    for eye in report.seeing:
+        stopped = [f"{count} {stage.replace('_', ' ')}" for stage, count in eye.stopped.items() if count]
+        if stopped:
+            console.print(f"{eye.camera}: not told: {', '.join(stopped)}", highlight=False)
     _show_alerts(list(report.alerts)[:20])
     _show_clips(report.clips)
 

@@ -46,7 +46,7 @@ from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
 from camera_node.rules.line_crossing import LineCrossingSettings
 from camera_node.rules.zone_intrusion import ZoneIntrusionSettings
-from camera_node.source import parse_source
+from camera_node.source import SourceKind, parse_source
 from relay import limits
 from relay.config import HttpsDialOptions, MqttOptions, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
@@ -72,7 +72,7 @@ class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     source: str
-    """A file, ``rtsp://…``, ``rtsps://…`` or ``/dev/videoN``."""
+    """A file, ``rtsp://…``, ``rtsps://…``, ``http://…`` (Motion JPEG), ``/dev/videoN``, ``csi:N`` or ``gst:PIPELINE``."""
     loop: bool = False
     """Files only: start again at the end."""
     frames_per_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
@@ -353,7 +353,7 @@ def _resolved(config: NodeConfig, base_dir: Path) -> NodeConfig:
     """Cameras that are files count from the configuration's folder, as every other file does."""
     cameras = tuple(
         msgspec.structs.replace(camera, source=str(base_dir / Path(camera.source).expanduser()))
-        if not camera.source.startswith("/") and "://" not in camera.source else camera
+        if parse_source(camera.source).kind is SourceKind.FILE and not camera.source.startswith("/") else camera
         for camera in config.camera
     )  # fmt: skip
     return msgspec.structs.replace(config, camera=cameras)

@@ -21,6 +21,7 @@ import psutil
 from camera_node import snapshot
 from camera_node.capture import Capture, CaptureState
 from camera_node.config import CameraConfig
+from camera_node.connection_grade import ConnectionGrade
 from camera_node.detector_catalog import load, load_crop_check
 from camera_node.errors import RulesDontFit, StreamFault
 from camera_node.frame import Frame
@@ -95,6 +96,7 @@ class Eye:
         self._reconnects = 0
         self._sightings = 0
         self._frames = 0
+        self._grading = ConnectionGrade()
         self._told_state: CameraState | None = None
         self._told_ms = 0
         self._told_frames = 0
@@ -164,13 +166,15 @@ class Eye:
         if shown == self._told_state and since_ms < HEALTH_EVERY_MS:
             return
         frames = self._frames - self._told_frames
+        grade = self._grading.note(now_ms, reconnects=state.reconnects, frames=state.frames,
+                                   last_frame_ms=state.last_frame_monotonic_ms, promised_per_s=state.promised_per_s)  # fmt: skip
         last_ms = state.last_frame_monotonic_ms
         self._send(Health(
             state=shown, fault=fault, detail=detail, frames=self._frames,
             frames_per_s=min(1000.0, frames * 1000 / since_ms) if self._told_ms and since_ms else 0.0,
             last_frame_age_ms=0 if last_ms is None else max(0, now_ms - last_ms), reconnects=state.reconnects,
             inference_ms=self._busy_ms / frames if frames else 0.0, memory_bytes=process.memory_info().rss,
-            provider=self._provider, skipped=self._sight.skipped, stopped=dict(self._sight.second_look.stopped),
+            grade=grade.value, delivered_per_s=self._grading.frames_per_s, provider=self._provider, skipped=self._sight.skipped, stopped=dict(self._sight.second_look.stopped),
             held_back=dict(self._suppressions.held_back),
         ))  # fmt: skip
         self._told_state, self._told_ms, self._told_frames, self._busy_ms = shown, now_ms, self._frames, 0

@@ -147,6 +147,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
     inference_ms: Annotated[float, msgspec.Meta(ge=0)]
     """Mean over the last interval, detection to rules."""
     memory_bytes: Count = 0
+    grade: Annotated[str, msgspec.Meta(max_length=20)] = "unknown"
+    """``connection_grade.Grade``."""
+    delivered_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Frames that the camera gave, over the last minute."""
     provider: Annotated[str, msgspec.Meta(max_length=40)] = ""
     """What the detector runs on."""
     skipped: Count = 0

@@ -46,6 +46,26 @@ REPORTED_ALERTS: Final = 200
 NOTHING: Final = msgspec.Raw(b"{}")
 
 
+class EyeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One camera's process, beyond its health."""
+
+    camera: str
+    pid: int = 0
+    """0: none runs now."""
+    grade: str = "unknown"
+    """Of the connection over the last hour: ``connection_grade.Grade``."""
+    delivered_per_s: float = 0.0
+    provider: str = ""
+    inference_ms: float = 0.0
+    memory_bytes: int = 0
+    skipped: int = 0
+    """Frames that the motion gate kept from the detector."""
+    stopped: dict[str, int] = {}
+    """Findings that the second look stopped, by stage."""
+    held_back: dict[str, int] = {}
+    """By suppression."""
+
+
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """What ``camera-node status`` shows of a running node."""
 
@@ -63,6 +83,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     clips: ClipsReport
     live: LiveReport
     board: BoardReport = BoardReport()
+    seeing: tuple[EyeReport, ...] = ()
     actions_under_way: tuple[str, ...] = ()
 
 
@@ -182,8 +203,19 @@ class Node:
             pid=os.getpid(), started_wall_ms=self._started_wall_ms, station=await self.station.status(),
             cameras=tuple(self.cameras()), eyes=tuple(eye.pid or 0 for eye in self.eyes), model=self.weights.name,
             model_sha256=self.weights.sha256.hex(), is_model_verified=self.weights.is_verified, alerts=tuple(answers),
-            clips=clips, live=self.live.report(), board=self.care.report, actions_under_way=self.actions.under_way,
+            clips=clips, live=self.live.report(), board=self.care.report, seeing=tuple(_described(eye) for eye in self.eyes), actions_under_way=self.actions.under_way,
         )  # fmt: skip
+
+
+def _described(eye: Eye) -> EyeReport:
+    health = eye.last_health
+    if health is None:
+        return EyeReport(camera=eye.camera.name, pid=eye.pid or 0)
+    return EyeReport(
+        camera=eye.camera.name, pid=eye.pid or 0, grade=health.grade, delivered_per_s=health.delivered_per_s,
+        provider=health.provider, inference_ms=health.inference_ms, memory_bytes=health.memory_bytes, skipped=health.skipped,
+        stopped=health.stopped, held_back=health.held_back,
+    )  # fmt: skip
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,10 @@ class SourceKind(enum.Enum):
 
     FILE = "file"
     RTSP = "rtsp"
+    HTTP = "http"
+    """Motion JPEG, or anything else that FFmpeg reads over HTTP."""
     DEVICE = "device"
+    GSTREAMER = "gstreamer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +32,23 @@ class Source:
 
 
 def parse_source(text: str) -> Source:
-    """Tell a file, an RTSP address and a device apart.
+    """Tell a file, an address, a device and a pipeline apart.
 
     Raises:
         ValueError: an address of a kind that we don't read.
     """
     if re.match(r"(?i)rtsps?://", text):
         return Source(kind=SourceKind.RTSP, address=text, name=redacted(text))
+    if re.match(r"(?i)https?://", text):
+        return Source(kind=SourceKind.HTTP, address=text, name=redacted(text))
+    if text.startswith("gst:"):
+        return Source(kind=SourceKind.GSTREAMER, address=text.removeprefix("gst:"), name=redacted(text)[:80])
+    if text.startswith("csi:"):
+        return Source(kind=SourceKind.GSTREAMER, address=text, name=text)
     if "://" in text:
         raise ValueError(
-            f"expected a file, rtsp://…, rtsps://… or /dev/videoN, found {redacted(text)}: other protocols are not read"
+            f"expected a file, rtsp://…, rtsps://…, http://…, https://…, /dev/videoN, csi:N or gst:PIPELINE, found "
+            f"{redacted(text)}: other protocols are not read"
         )
     if re.fullmatch(r"/dev/(video\d+|v4l/.+)", text):
         return Source(kind=SourceKind.DEVICE, address=text, name=text)

@@ -12,6 +12,7 @@ need ss iproute2
 PATH="$PATH:/usr/sbin"  # where Debian keeps the broker
 need mosquitto mosquitto
 need nats-server nats-server
+need gst-launch-1.0 gstreamer1.0-tools
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu"
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
