@@ -22,6 +22,8 @@ from command_center.commands import (
     OwnCommand,
     Status,
 )
+from command_center.custody import office as custody_office
+from command_center.custody.commands import CustodyCommand
 from command_center.enrollments import Issuer
 from command_center.errors import BadRequest
 from command_center.evidence import steps
@@ -70,6 +72,12 @@ class Administration:
                 lambda c: account_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
             )
             await self._after_accounts()
+        elif isinstance(command, CustodyCommand):
+            outcome = await self._database.run(
+                lambda c: custody_office.perform(
+                    c, command, by=_ACTOR.removeprefix("user:"), role="", clock=self._clock
+                )
+            )
         else:
             outcome = await self._perform(command)
         self._after_commit()

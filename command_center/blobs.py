@@ -25,6 +25,13 @@ class BlobStore:
         name = sha256.hex()
         return self._dir / name[:2] / name
 
+    def delete(self, sha256: bytes) -> None:
+        """Delete a blob, durably; nothing happens if there is none."""
+        file = self.file_of(sha256)
+        file.unlink(missing_ok=True)
+        if file.parent.is_dir():
+            sync_dir(file.parent)
+
     def write(self, sha256: bytes, pieces: Iterable[bytes]) -> int:
         """Write a blob, check its hash, make it durable; returns its size. Blocking: call it on a worker thread.
 

@@ -32,6 +32,8 @@ from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
 from command_center.certificates import Tls
 from command_center.config import CenterConfig
+from command_center.custody import clip_orders, retention
+from command_center.custody.clip_orders import ClipOrders
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
@@ -141,6 +143,7 @@ async def open_center(
         key = SigningKey(await station.database.run(callback_writer.set_up))
         postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
                           after_commit=bell.ring)  # fmt: skip
+        orders = ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce)
         exports = ExportOffice(state, database=station.database, clock=clock, metrics=metrics,
                                kept_h=config.exports_kept_h)  # fmt: skip
         stack.push_async_callback(exports.close)
@@ -156,7 +159,7 @@ async def open_center(
             board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
                         announce=station.announce, after_commit=bell.ring),
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            shelves=shelves, postman=postman, exports=exports, station_gauges=lambda: _gauges(station),
+            shelves=shelves, postman=postman, exports=exports, clip_orders=orders, ring=bell.ring, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
@@ -252,6 +255,8 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
             while await services.readers.run(services.dispatch.owes):
                 await services.dispatch.pay_owed()
             await _assemble_due(services)
+            while await services.readers.run(clip_orders.is_due):
+                await services.clip_orders.pay()
         except OperatorError as error:
             _log.error("not done, will try again", work="after commits", error=str(error))
             services.metrics.count("work_postponed")
@@ -347,6 +352,16 @@ async def _keep_house(services: Services) -> None:
 
     await services.database.run(work)
     await asyncio.to_thread(services.exports.keep_house)
+    await asyncio.to_thread(_keep_retention, services)
+
+
+def _keep_retention(services: Services) -> None:
+    """Delete what retention says, and the files of what was marked before; blocking."""
+    retention.unlink(services.database, services.blobs)
+    if days := services.config.retention.media_days:
+        now = services.clock.wall_ms()
+        gone = retention.keep(services.database, services.blobs, days=days, now_ms=now, actor="center")
+        services.metrics.count("objects_erased", len(gone))
 
 
 __all__ = ["Center", "open_center", "origin_of"]

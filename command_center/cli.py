@@ -28,10 +28,7 @@ from command_center.commands import (
     NodeStanding,
     Status,
 )
-from command_center.evidence.export import export
-from command_center.evidence.selection import selection_of
-from command_center.evidence.signatures import is_signature
-from command_center.evidence.verifier import main as verifying
+from command_center.evidence import cli as evidence_cli
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
 from command_center.user_cli import token, user
@@ -43,6 +40,7 @@ from relay.service_manager import ServiceManager
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 callback = typer.Typer(no_args_is_help=True, help="Field units and systems that are told.")
+app.add_typer(evidence_cli.app)
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(node, name="node")
@@ -120,40 +118,6 @@ def check_command(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
             + (f"{len(report.problems)} problems" if report.problems else "all as written")
         )
     if report.problems:
-        raise typer.Exit(1)
-
-
-# ---------------------------------------------------------------------- evidence
-
-
-@app.command(name="export")
-def export_command(
-    to: Annotated[Path, typer.Option("--to", help="New ZIP file; nothing is ever overwritten.")],
-    incident: Annotated[list[str] | None, typer.Argument(help="Incidents, as INC-2026-000007 or 7.")] = None,
-    state: State = DEFAULT_STATE,
-    everything: Annotated[bool, typer.Option("--all", help="All incidents and the whole journal.")] = False,
-    since: Annotated[
-        str, typer.Option("--from", help="Incidents with an alert since then, e.g. 2026-11-20T23:00Z.")
-    ] = "",
-    until: Annotated[str, typer.Option("--until", help="Incidents that began before then.")] = "",
-    camera: Annotated[str, typer.Option(help="Incidents of this camera.")] = "",
-) -> None:
-    """Write incidents as evidence that anybody can check offline: a BagIt bag in a ZIP."""
-    chosen = selection_of(incident or [], is_all=everything, since=since, until=until, camera=camera)
-    made = export(StateDir(state), chosen, to, SystemClock())
-    print(f"{made.file}: {made.size_bytes} bytes; SHA-256 of its tag manifest {made.tag_manifest_sha256.hex()}")
-    for line in made.missing:
-        print(f"missing: {line}")
-    print(f"Check it: command-center verify {made.file} --authority {made.authority}")
-
-
-@app.command(name="verify")
-def verify_command(
-    place: Annotated[Path, typer.Argument(help="The ZIP as exported, or the unpacked bag.", show_default=False)],
-    authority: Annotated[str, typer.Option(help="Fingerprint of the authority that it must be of.")] = "",
-) -> None:
-    """Check an exported bag offline: one line for each claim; names the first file that is wrong."""
-    if verifying.report(place, authority, print, is_signature):
         raise typer.Exit(1)
 
 

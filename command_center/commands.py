@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from command_center.config import RoleName
+from command_center.custody.commands import CustodyCommand
 from command_center.evidence.steps import EvidenceExport
 
 
@@ -155,7 +156,7 @@ AccountCommand = (
     | TokenRevoke
 )
 OwnCommand = NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
-Command = OwnCommand | CallbackCommand | AccountCommand
+Command = OwnCommand | CallbackCommand | AccountCommand | CustodyCommand
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

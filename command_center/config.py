@@ -75,6 +75,13 @@ class OidcConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The provider's certificate authority, where the system does not know it."""
 
 
+class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long pictures and clips are kept."""
+
+    media_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 0.0
+    """After their incident was closed; 0: for good. What is on hold stays, and each deletion leaves a tombstone."""
+
+
 class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may set."""
 
@@ -93,6 +100,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     tls: TlsConfig = TlsConfig()
     accounts: AccountsConfig = AccountsConfig()
     oidc: OidcConfig = OidcConfig()
+    retention: RetentionConfig = RetentionConfig()
 
 
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
@@ -101,6 +109,7 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "tls": TlsConfig,
     "accounts": AccountsConfig,
     "oidc": OidcConfig,
+    "retention": RetentionConfig,
 }
 
 
@@ -148,5 +157,6 @@ def default_text(name: str, http: str, url: str) -> str:
         + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
         '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'
-        '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n'
+        '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n\n'
+        "[retention]\n# media_days = 0  # pictures and clips, after their incident was closed; 0: for good\n"
     )

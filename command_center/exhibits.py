@@ -126,6 +126,7 @@ def note_stored(
     connection.execute(
         "INSERT OR IGNORE INTO stored_object VALUES (?, ?, ?, ?)", (sha256, size_bytes, media_type, at_ms)
     )
+    connection.execute("DELETE FROM erased_object WHERE sha256 = ?", (sha256,))  # a node sent it again
     rows = connection.execute(
         "SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id AND a.node = e.node WHERE e.sha256 = ? ORDER BY a.entry",
         (sha256,),

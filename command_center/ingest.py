@@ -29,6 +29,7 @@ from command_center import (
     views,
 )
 from command_center.config import IncidentConfig
+from command_center.custody import clip_orders, holds
 from command_center.facts import EnvelopeStored, NodeChange
 from command_center.fleet import Standing
 from command_center.incidents import Incident, Quiet, State
@@ -38,6 +39,7 @@ from command_center.views import Body, BodyOpener
 from relay.clock import Clock
 from relay.errors import SenderError
 from relay.kinds.alert import Alert
+from relay.kinds.answer import Answer, Followed
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
@@ -131,6 +133,13 @@ class Ingest:
             self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
         else:
             self._journal(connection, arrival, envelope.header.kind.name.lower(), stored)
+            self._note_answer(connection, arrival, body)
+
+    def _note_answer(self, connection: sqlite3.Connection, arrival: Arrival, body: Body) -> None:
+        if isinstance(body, Answer) and isinstance(body.word, Followed):
+            node = arrival.envelope.header.origin
+            is_ours = clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
+            self._metrics.count("answers" if is_ours else "answers_unasked")
 
     def _is_quarantined(self, connection: sqlite3.Connection, arrival: Arrival) -> bool:
         node_id = arrival.envelope.header.origin
@@ -173,6 +182,7 @@ class Ingest:
                 stored = msgspec.structs.replace(stored, quiet=quiet.value)
                 placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
         incident = placed.incident
+        holds.alert_joined(connection, incident.id, envelope.header.origin, envelope.id, stored.received_wall_ms)
         entry = self._journal(connection, arrival, "alert", stored, subject=f"incident:{incident.id}")
         views.write_envelope(connection, entry, envelope, alert, stored, placed)
         event_feed.note(connection, "incident", incident.merged_into or incident.id)

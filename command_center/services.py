@@ -8,6 +8,7 @@ from command_center.accounts.oidc import Provider
 from command_center.blobs import BlobStore
 from command_center.callbacks.postman import Postman
 from command_center.config import CenterConfig
+from command_center.custody.clip_orders import ClipOrders
 from command_center.dispatch import Dispatch
 from command_center.enrollments import Issuer
 from command_center.event_feed import EventFeed
@@ -46,5 +47,8 @@ class Services:
     metrics: Metrics
     viewings: Viewings
     exports: ExportOffice
+    clip_orders: ClipOrders
+    ring: Callable[[], None]
+    """Wakes the work that follows a commit."""
     station_gauges: Callable[[], dict[str, float]]
     """Figures of the station that hold now."""

@@ -18,6 +18,7 @@ from typing import Final
 from command_center import accounts, config, enrollments, facts, fleet, journal, journeys, view_schema
 from command_center.callbacks import store as callback_store
 from command_center.config import CenterConfig
+from command_center.custody import schema as custody_schema
 from command_center.enrollments import VALIDITY_MS, Issuer
 from command_center.errors import AlreadyInitialized, NotInitialized
 from command_center.facts import Remark
@@ -38,6 +39,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "callbacks": callback_store.SCHEMA,
     "units": unit_schema.SCHEMA,
     "journeys": journeys.SCHEMA,
+    "custody": custody_schema.SCHEMA,
     "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}

@@ -11,6 +11,8 @@ from typing import Final
 import msgspec
 
 from command_center import exhibits, fleet, incident_acts, incident_store, journal, journeys, view_schema
+from command_center.custody import appliers as custody_appliers
+from command_center.custody import schema as custody_schema
 from command_center.errors import ActionRefused, JournalDamaged
 from command_center.facts import (
     EnvelopeStored,
@@ -36,6 +38,7 @@ from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds import alert as alerts
 from relay.kinds.alert import Alert
+from relay.kinds.answer import Answer
 from relay.kinds.body import decode as decode_body
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
@@ -43,7 +46,7 @@ from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 
-Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | None
+Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | Answer | None
 """None: a kind that the centre only keeps."""
 
 
@@ -66,7 +69,10 @@ class BodyOpener:
         return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
 
 
-_STRUCTS: Final[dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat] | type[Trace]]] = {
+_STRUCTS: Final[
+    dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer]]
+] = {
+    Kind.ANSWER: Answer,
     Kind.RETRACTION: Retraction,
     Kind.EXHIBIT: Exhibit,
     Kind.CHUNK: Chunk,
@@ -123,7 +129,7 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
-        "shelf": "id", **unit_schema.TABLES, **journeys.TABLES,
+        "shelf": "id", **unit_schema.TABLES, **journeys.TABLES, **custody_schema.TABLES,
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
@@ -131,7 +137,9 @@ class Replay:
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
         self.rebuilt.executescript(
-            "".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *journeys.SCHEMA))
+            "".join(
+                (*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *journeys.SCHEMA, *custody_schema.SCHEMA)
+            )
         )
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
@@ -274,4 +282,5 @@ _APPLIERS: Final[dict[str, Callable[[sqlite3.Connection, Entry], None]]] = {
     "node-admitted": apply_node,
     "node-standing": apply_node,
     **unit_appliers.APPLIERS,
+    **custody_appliers.APPLIERS,
 }

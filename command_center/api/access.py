@@ -44,7 +44,7 @@ async def anyone(request: Request, parts: Parts) -> SignedIn:
     Raises:
         AccessDenied: nobody, or the session expired; or the session's token is missing from a change.
     """
-    found = await _behind(request, parts)
+    found = await behind(request, parts)
     if found is None:
         raise AccessDenied("sign in first: there is no session, or it has expired")
     if request.method not in _SAFE_METHODS and not found.token_name:
@@ -55,7 +55,8 @@ async def anyone(request: Request, parts: Parts) -> SignedIn:
     return found
 
 
-async def _behind(request: Request, parts: Services) -> SignedIn | None:
+async def behind(request: Request, parts: Services) -> SignedIn | None:
+    """Whoever has a session or a token; CSRF is not checked here."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.casefold() == "bearer":
         return await parts.door.who_by_token(secret.strip(), address_of(request))

@@ -19,6 +19,12 @@ class ExportOrder(Shape):
     until: str = ""
     """ISO 8601: incidents that began before then."""
     camera: str = ""
+    fetch: bool = False
+    """First have the nodes send the clips that are not here."""
+    fetch_within_s: float = Field(default=60.0, gt=0, le=3600)
+    """Within which a node must answer."""
+    partial: bool = False
+    """With ``fetch``: go on without the clips of nodes that can't be reached; the bag says what is missing."""
 
 
 class ExportJob(Shape):
@@ -101,3 +107,59 @@ class Looks(Shape):
 
     looks: list[Look]
     next_before: int | None
+
+
+class HoldOrder(Shape):
+    """Put an incident on legal hold."""
+
+    incident: int
+    reason: str = Field(max_length=500)
+
+
+class Hold(Shape):
+    """An incident whose evidence may not go."""
+
+    incident: int
+    number: str
+    by: str
+    reason: str
+    at_ms: int
+    told: int
+    """Alerts whose node said that it keeps the clip, or has none."""
+    gone: int
+    """Alerts whose clip was gone before, or whose node can't be told."""
+    waiting: int
+    """Alerts whose node has not answered yet."""
+
+
+class Holds(Shape):
+    """Everything on hold, the newest first."""
+
+    holds: list[Hold]
+
+
+class RedactionOrder(Shape):
+    """What a picture must not show when it is given away."""
+
+    mode: Literal["black", "blur", "withhold"]
+    regions_px: list[tuple[int, int, int, int]] = Field(default=[], max_length=64)
+    """left, top, width, height."""
+    reason: str = Field(max_length=500)
+
+
+class RedactionRow(Shape):
+    """How one picture is given away."""
+
+    sha256: str
+    mode: str
+    regions_px: list[tuple[int, int, int, int]]
+    by: str
+    reason: str
+    at_ms: int
+    entry: int
+
+
+class Redactions(Shape):
+    """All of them, the newest first."""
+
+    redactions: list[RedactionRow]

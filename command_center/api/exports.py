@@ -6,6 +6,7 @@ Every order, its end, and each fetching of the file is an entry of the journal u
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,13 +18,16 @@ from command_center.accounts import UserRole
 from command_center.api.access import EvidenceExporter, Parts
 from command_center.api.evidence_shapes import ExportJob, ExportJobs, ExportOrder, Verification
 from command_center.api.shapes import Problem
+from command_center.custody import fetching
 from command_center.errors import AccessDenied, BadRequest, NotPossible
 from command_center.evidence.export_office import JobView
-from command_center.evidence.selection import selection_of
+from command_center.evidence.progress import Progress
+from command_center.evidence.selection import Selection, find, selection_of
 from command_center.evidence.signatures import is_signature
 from command_center.evidence.verifier.errors import Wrong
 from command_center.evidence.verifier.main import claims
 from command_center.facts import Remark
+from command_center.services import Services
 
 router = APIRouter(prefix="/api/v1", tags=["evidence"], responses={401: {"model": Problem}, 403: {"model": Problem}})
 _RESERVE_BYTES: Final = 256 << 20
@@ -39,7 +43,8 @@ async def order(body: ExportOrder, person: EvidenceExporter, parts: Parts) -> Ex
         )
     except BadRequest as error:
         raise NotPossible(str(error)) from error
-    identifier = parts.exports.order(chosen, person.username)
+    prepare = _fetch_first(parts, chosen, person.username, body) if body.fetch else None
+    identifier = parts.exports.order(chosen, person.username, prepare=prepare)
     return _shape(parts.exports.view(identifier))
 
 
@@ -100,6 +105,32 @@ async def verify(
         )
     )  # fmt: skip
     return result
+
+
+def _fetch_first(parts: Services, chosen: Selection, by: str, body: ExportOrder) -> Callable[[Progress], None]:
+    """Has nodes asked, and waits, from the export's thread."""
+    loop = asyncio.get_running_loop()
+
+    async def work(progress: Progress) -> None:
+        incidents = await parts.readers.run(lambda connection: find(connection, chosen))
+        alerts = await parts.database.run(
+            lambda connection: fetching.begin(connection, incidents, actor=f"user:{by}", at_ms=parts.clock.wall_ms())
+        )
+        parts.ring()
+        try:
+            await fetching.wait_for(
+                lambda: parts.readers.run(lambda c: fetching.look(c, parts.clock, alerts)),
+                progress,
+                answer_within_s=body.fetch_within_s,
+            )
+        except fetching.StillAtNode:
+            if not body.partial:
+                raise
+
+    def prepare(progress: Progress) -> None:
+        asyncio.run_coroutine_threadsafe(work(progress), loop).result()
+
+    return prepare
 
 
 async def _receive(request: Request, bag_file: Path) -> None:

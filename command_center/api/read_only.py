@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import Request
 
 from command_center.accounts import UserRole
-from command_center.api.access import COOKIE, Parts, address_of
+from command_center.api.access import Parts, address_of, behind
 from command_center.errors import AccessDenied
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,7 +33,7 @@ async def auditors_only_look(request: Request, parts: Parts) -> None:
     template = getattr(request.scope.get("route"), "path", request.url.path)
     if request.method in SAFE or (request.method, template) in AUDITORS_MAY:
         return
-    someone = await parts.door.who(request.cookies.get(COOKIE))
+    someone = await behind(request, parts)
     if someone is not None and someone.role is UserRole.AUDITOR:
         await parts.door.deny("act", someone.username, address_of(request), request.url.path)
         raise AccessDenied("an auditor may look, not act", status=403)

@@ -7,12 +7,13 @@ from typing import Final
 from command_center import facts
 from command_center.evidence.archive import BagWriter
 from command_center.evidence.reading import Media, Reading
-from command_center.evidence.selection import Selection
+from command_center.evidence.selection import Selection, utc
 from command_center.evidence.statements import pretty
 from command_center.evidence.verifier.completeness import HEAD, HERE
 from command_center.facts import EnvelopeStored
 from relay import envelope as envelopes
 from relay.ids import NodeId
+from relay.kinds.answer import Outcome
 from relay.ledger import Ledger
 from relay.ranges import RangeSet
 
@@ -43,15 +44,34 @@ def write(bag: BagWriter, reading: Reading, selection: Selection, said: dict[tup
     for stream in streams:
         here = set(said.get((stream.node, stream.series), {}))
         bag.add(stream.file, _rows(reading, stream, here, elsewhere[stream.node]))
+    asked = list(_asked(reading, said))
     missing = [{"sha256": m.sha256.hex(), "media_type": m.media_type, "size_bytes": m.size_bytes, "why": m.absence}
                for m in sorted(media.values(), key=lambda m: m.sha256) if m.absence]  # fmt: skip
     bag.add("completeness.json", pretty({
-        "selection": selection.words, "journal_size": reading.size, "missing_media": missing, "redactions": [],
+        "asked_of_nodes": asked, "selection": selection.words, "journal_size": reading.size, "missing_media": missing, "redactions": [],
         "streams": [{"node": s.node.hex(), "series": s.series, "first": s.first, "last": s.last, "file": s.file,
                      "is_forked": _is_forked(reading, s)} for s in streams],
         "range": "all numbers known to the centre" if selection.is_all else "from the first to the last statement in this bag",
         "not_included_by_kind": "pieces of pictures (their whole is in media/), heartbeats that said nothing new",
     }))  # fmt: skip
+
+
+def _asked(reading: Reading, said: dict[tuple[bytes, int], dict[bytes, int]]) -> Iterator[dict[str, object]]:
+    """What nodes were last asked to send for the alerts here, and what they said."""
+    here = {identifier for numbers in said.values() for identifier in numbers}
+    rows = reading.connection.execute(
+        "SELECT alert_id, node, at_ms, outcome, detail, MAX(id) FROM clip_order WHERE verb = 'send' GROUP BY alert_id ORDER BY alert_id"
+    )
+    for alert_id, node, at_ms, outcome, detail, _ in rows:
+        if alert_id in here:
+            answer = "no answer yet" if outcome is None else Outcome(outcome).name.lower().replace("_", " ")
+            yield {
+                "alert": alert_id.hex(),
+                "node": node.hex(),
+                "asked_at": utc(at_ms),
+                "answer": answer,
+                "detail": detail,
+            }
 
 
 def _streams(

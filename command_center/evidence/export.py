@@ -61,7 +61,8 @@ def new_identifier() -> str:
 
 
 def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, *, identifier: str = "", by: str = "",
-           note_step: NoteStep | None = None, progress: Progress | None = None) -> Exported:  # fmt: skip
+           note_step: NoteStep | None = None, progress: Progress | None = None,
+           prepare: Callable[[], None] | None = None) -> Exported:  # fmt: skip
     """Write the evidence of ``chosen`` to a new file.
 
     Args:
@@ -73,6 +74,7 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
         by: whose wish it is; this process's user if not given.
         note_step: how steps are journalled; through the running centre's door, or into the database while nothing runs.
         progress: told how far it is.
+        prepare: done after the journal knows of the export and before anything is read; may refuse it.
 
     Raises:
         NotInitialized, KeyFileError: there is no centre here, or not with these keys.
@@ -93,6 +95,8 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
     started = note(STARTED, by=by or _who(), selection=chosen.words, to=target_file.name)
     try:
         require_free(target_file)
+        if prepare is not None:
+            prepare()
         occasion = Occasion(export=identifier, entry=started.entry, at_ms=started.at_ms)
         with _partial(target_file) as partial_file:
             written, size = _write(state, chosen, keys, occasion, partial_file, progress)
@@ -107,6 +111,16 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
         raise problem from error
     return Exported(file=target_file, size_bytes=size_bytes, tag_manifest_sha256=written.tag_manifest_sha256,
                     authority=keys.authority_id, missing=written.missing)  # fmt: skip
+
+
+def incidents_of(state: StateDir, chosen: Selection) -> tuple[int, ...]:
+    """The incidents that are meant, as things are now.
+
+    Raises:
+        NotFound: there are none.
+    """
+    with contextlib.closing(_reader(state)) as connection:
+        return selection.find(connection, chosen)
 
 
 def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, partial_file: Path,

@@ -88,8 +88,11 @@ class ExportOffice:
 
     # ------------------------------------------------------------------ orders
 
-    def order(self, chosen: Selection, by: str, work: Export | None = None) -> str:
+    def order(self, chosen: Selection, by: str, work: Export | None = None,
+              prepare: Callable[[Progress], None] | None = None) -> str:  # fmt: skip
         """Begin an export as soon as those before it have ended; returns its identifier.
+
+        ``prepare`` runs on the export's thread, after the journal knows of it and before anything is read.
 
         Raises:
             NotPossible: too many wait already.
@@ -105,8 +108,9 @@ class ExportOffice:
         def write(
             target_file: Path, progress: Progress, note: Callable[[EvidenceExport], Noted], name: str
         ) -> Exported:
+            first = None if prepare is None else lambda: prepare(progress)
             return export(self._state, chosen, target_file, self._clock, identifier=name, by=by, note_step=note,
-                          progress=progress)  # fmt: skip
+                          progress=progress, prepare=first)  # fmt: skip
 
         self._executor.submit(self._run, job, work or write)
         return identifier

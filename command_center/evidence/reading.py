@@ -11,6 +11,7 @@ from typing import Final
 from command_center import facts, journal
 from command_center.blobs import BlobStore
 from command_center.errors import JournalDamaged
+from command_center.evidence.selection import utc
 from command_center.facts import EnvelopeStored, NodeChange
 from command_center.incident_store import number_of
 from command_center.journal import Entry
@@ -178,6 +179,11 @@ class Reading:
 
     def _absence(self, sha256: bytes, size_bytes: int, *, is_stored: bool) -> str:
         if not is_stored:
+            row = self.connection.execute(
+                "SELECT at_ms, entry, reason FROM erased_object WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+            if row is not None:
+                return f"deleted at the center at {utc(row[0])}, journal entry {row[1]}: {row[2]}"
             return "the node announced it, and its bytes have not all arrived"
         if sha256 in self._damaged:
             return "the copy at the centre is damaged: its SHA-256 is not the signed one"

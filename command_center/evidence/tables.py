@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from command_center import facts
+from command_center.custody.facts import Erasure, Hold, Redaction
 from command_center.errors import JournalDamaged
 from command_center.evidence.reading import AlertFacts
 from command_center.evidence.selection import utc
@@ -36,6 +37,7 @@ CUSTODY: Final = frozenset({
     "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
     "unit-answered", "callback-delivered", "callback-dead",
     "export-started", "export-finished", "export-failed", "export-fetched",
+    "hold-placed", "hold-released", "object-erased", "redaction-set", "evidence-asked", "answer",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
     {
@@ -47,6 +49,7 @@ _REMARKS: Final = frozenset(
         "export-failed",
         "export-fetched",
         "bag-verified",
+        "evidence-asked",
         "denied",
         "callback-delivered",
         "callback-dead",
@@ -92,7 +95,7 @@ def _detail(entry: Entry) -> str:
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()
-        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "unreadable"}:
+        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "unreadable", "answer"}:
             arrived = facts.decode(entry.payload, EnvelopeStored)
             header = envelopes.parse(arrived.wire).header
             return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"
@@ -111,6 +114,19 @@ def _later_detail(entry: Entry) -> str:
     if entry.kind == "unit-answered":
         answer = facts.decode(entry.payload, UnitAnswer)
         return " ".join(part for part in (answer.unit, answer.state, answer.note) if part)
+    return _custody_detail(entry)
+
+
+def _custody_detail(entry: Entry) -> str:
+    """Holds, tombstones, redactions."""
+    if entry.kind in {"hold-placed", "hold-released"}:
+        return facts.decode(entry.payload, Hold).reason
+    if entry.kind == "object-erased":
+        gone = facts.decode(entry.payload, Erasure)
+        return f"{gone.media_type}, {gone.size_bytes} bytes: {gone.reason}"
+    if entry.kind == "redaction-set":
+        made = facts.decode(entry.payload, Redaction)
+        return f"{made.mode or 'given away as it is'}, {len(made.regions_px)} regions: {made.reason}"
     return ""
 
 

@@ -1,0 +1,179 @@
+"""``command-center export | verify | hold | release | holds | retain | redact``: evidence on the command line."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+
+from command_center import admin_door
+from command_center.blobs import BlobStore
+from command_center.custody import fetching, retention
+from command_center.custody.commands import (
+    FetchBegin,
+    FetchLook,
+    HoldList,
+    HoldPlace,
+    HoldRelease,
+    RedactionList,
+    RedactionSet,
+    Retain,
+)
+from command_center.errors import BadRequest
+from command_center.evidence.export import export, incidents_of
+from command_center.evidence.progress import Progress
+from command_center.evidence.selection import Selection, selection_of
+from command_center.evidence.signatures import is_signature
+from command_center.evidence.verifier import main as verifying
+from command_center.performing import DEFAULT_STATE, Json, State, perform, show
+from command_center.state_dir import StateDir
+from relay.clock import SystemClock
+from relay.errors import OperatorError, SpoolBusy
+
+app = typer.Typer()
+Incidents = Annotated[list[str], typer.Argument(help="Incidents, as INC-2026-000007 or 7.")]
+Why = Annotated[str, typer.Option(help="The case or the request; kept in the journal.")]
+
+
+@app.command(name="export")
+def export_command(
+    to: Annotated[Path, typer.Option("--to", help="New ZIP file; nothing is ever overwritten.")],
+    incident: Annotated[list[str] | None, typer.Argument(help="Incidents, as INC-2026-000007 or 7.")] = None,
+    *,
+    state: State = DEFAULT_STATE,
+    everything: Annotated[bool, typer.Option("--all", help="All incidents and the whole journal.")] = False,
+    since: Annotated[
+        str, typer.Option("--from", help="Incidents with an alert since then, e.g. 2026-11-20T23:00Z.")
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="Incidents that began before then.")] = "",
+    camera: Annotated[str, typer.Option(help="Incidents of this camera.")] = "",
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First have the nodes send the clips that are not here.")
+    ] = False,
+    fetch_within: Annotated[
+        float, typer.Option(help="Seconds within which a node must answer.")
+    ] = fetching.ANSWER_WITHIN_S,
+) -> None:
+    """Write incidents as evidence that anybody can check offline: a BagIt bag in a ZIP."""
+    chosen = selection_of(incident or [], is_all=everything, since=since, until=until, camera=camera)
+    own, progress = StateDir(state), Progress()
+    prepare = (lambda: _fetch(own, chosen, progress, fetch_within)) if fetch else None
+    made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare)
+    print(f"{made.file}: {made.size_bytes} bytes; SHA-256 of its tag manifest {made.tag_manifest_sha256.hex()}")
+    for line in made.missing:
+        print(f"missing: {line}")
+    print(f"Check it: command-center verify {made.file} --authority {made.authority}")
+
+
+@app.command(name="verify")
+def verify_command(
+    place: Annotated[Path, typer.Argument(help="The ZIP as exported, or the unpacked bag.", show_default=False)],
+    authority: Annotated[str, typer.Option(help="Fingerprint of the authority that it must be of.")] = "",
+) -> None:
+    """Check an exported bag offline: one line for each claim; names the first file that is wrong."""
+    if verifying.report(place, authority, print, is_signature):
+        raise typer.Exit(1)
+
+
+@app.command(name="hold")
+def hold(incident: Incidents, reason: Why, state: State = DEFAULT_STATE) -> None:
+    """Put incidents on legal hold: nothing of them is deleted, here or at a node."""
+    show(perform(state, HoldPlace(incidents=tuple(incident), reason=reason)))
+
+
+@app.command(name="release")
+def release(incident: Incidents, reason: Why, state: State = DEFAULT_STATE) -> None:
+    """End a legal hold."""
+    show(perform(state, HoldRelease(incidents=tuple(incident), reason=reason)))
+
+
+@app.command(name="holds")
+def holds(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Show what is on hold, and whether the nodes know."""
+    show(perform(state, HoldList()), as_json=as_json)
+
+
+@app.command(name="retain")
+def retain(
+    days: Annotated[float, typer.Option(help="Keep pictures and clips this long after their incident was closed.")],
+    state: State = DEFAULT_STATE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+) -> None:
+    """Delete pictures and clips whose time is over; each leaves a tombstone, and every proof stays."""
+    outcome = perform(state, Retain(days=days, is_dry_run=dry_run))
+    own = StateDir(state)
+    try:
+        database = own.open_database()
+    except SpoolBusy:
+        pass  # the running centre deletes the files
+    else:
+        try:
+            retention.unlink(database, BlobStore(own.blobs_dir))
+        finally:
+            database.close()
+    show(outcome)
+
+
+@app.command(name="redact")
+def redact(
+    sha256: Annotated[str, typer.Argument(help="The picture, by its SHA-256; nothing: show what is redacted.")] = "",
+    region: Annotated[list[str] | None, typer.Option(help="left,top,width,height in pixels; may be repeated.")] = None,
+    mode: Annotated[
+        Literal["black", "blur", "withhold", "none"], typer.Option(help="none: given away as it is again.")
+    ] = "black",
+    reason: Why = "",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Say what of a picture is not given away. Exports then hold a masked copy and the original's digest."""
+    if not sha256:
+        show(perform(state, RedactionList()))
+        return
+    regions = tuple(_region(text) for text in region or [])
+    chosen = "" if mode == "none" else mode
+    show(perform(state, RedactionSet(sha256=sha256, mode=chosen, regions_px=regions, reason=reason)))
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    try:
+        left, top, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise BadRequest(f"expected a region as left,top,width,height in pixels, found {text!r}") from None
+    return left, top, width, height
+
+
+def _fetch(state: StateDir, chosen: Selection, progress: Progress, answer_within_s: float) -> None:
+    async def work() -> None:
+        begun = await admin_door.ask(state.admin_socket_file, FetchBegin(incidents=incidents_of(state, chosen)))
+        if begun is None:
+            raise OperatorError(
+                "expected a running centre, found none: only it can ask nodes; start it, or export without --fetch"
+            )
+        alerts = tuple(msgspec.json.decode(begun.data, type=list[str]))
+
+        async def look() -> list[fetching.Item]:
+            answered = await admin_door.ask(state.admin_socket_file, FetchLook(alerts=alerts))
+            if answered is None:
+                raise OperatorError("the centre stopped while nodes were sending: start it and export again")
+            items = msgspec.json.decode(answered.data, type=list[fetching.Item])
+            _show_progress(items)
+            return items
+
+        for line in await fetching.wait_for(look, progress, answer_within_s=answer_within_s):
+            print(line)
+
+    asyncio.run(work())
+
+
+def _show_progress(items: list[fetching.Item]) -> None:
+    """One line, written over itself, on a terminal; nothing in a pipe."""
+    if sys.stderr.isatty():
+        done, total = sum(item.done_bytes for item in items), sum(item.total_bytes for item in items)
+        here = sum(item.is_here for item in items)
+        print(
+            f"\rfetching: {here} of {len(items)} clips here, {done} of {total} bytes ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
