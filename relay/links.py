@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay import hop
+from relay import hop, limits
+from relay.attempts import LinkId, LinkView
 from relay.budget import Purse, share_left
+from relay.bulk_pace import FIRST_TOKEN, BulkPace, BulkRoom
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.errors import NotForUs
@@ -19,7 +21,6 @@ from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
 from relay.path import KnownSession, Lane, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
-from relay.scheduler import LinkId, LinkView
 
 UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
@@ -58,6 +59,7 @@ class Link:
     challenge: bytes = b""
     """What the other end must sign; empty once it has."""
     asked_who_ms: int = -(1 << 60)
+    pace: BulkPace = field(default_factory=BulkPace)
     last_heartbeat_ms: int = -(1 << 60)
 
     @property
@@ -116,6 +118,29 @@ class Link:
         if self.note(hop.Ping(now_ms)):
             self.meter.asked(now_ms)
 
+    def pong(self, token: int, now_ms: int) -> bool:
+        """The answer to a ping, or to what followed a piece of bulk; True if there may be room for more of that."""
+        if token < FIRST_TOKEN:
+            self.meter.answered(token, now_ms)
+            return False
+        is_awaited = self.pace.answered(token, self.meter.least_rtt_ms, now_ms)
+        self.meter.goodput_up_bytes_s = self.pace.rate_bytes_s
+        return is_awaited
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether bulk is asked after; a carrier of tiny parcels paces itself and has none to spare for that."""
+        return self.session.facts.mtu_bytes >= limits.MAX_ENVELOPE_BYTES and not self.session.facts.is_tiny
+
+    def bulk_sent(self, size_bytes: int, largest_bytes: int, now_ms: int) -> None:
+        """Bulk was handed to the carrier: ask when it has come through, on its own lane."""
+        if self.is_paced:
+            self.send(hop.encode(hop.Ping(self.pace.sent(size_bytes, largest_bytes, now_ms))), Lane.BULK)
+
+    def bulk_room(self, now_ms: int) -> BulkRoom:
+        """What it takes of bulk now."""
+        return self.pace.room(self.meter.least_rtt_ms, now_ms) if self.is_paced else BulkRoom()
+
 
 class Links:
     """All sessions, and the routes learned from what they carried."""
@@ -142,6 +167,7 @@ class Links:
         if session.is_outgoing:
             link.meter = self._meter_of(session.facts.name)
             link.meter.session_lost()
+            link.pace = BulkPace(rate_bytes_s=link.meter.goodput_up_bytes_s / 2, now_ms=now_ms)
             link.spend = functools.partial(self._spend, session.facts.name)
         return link
 
@@ -212,16 +238,17 @@ class Links:
         A detour counts as a way that costs while a straight one is there.
         """
         assert link.peer is not None
-        facts, meter = link.session.facts, link.meter
+        facts, meter, now_ms = link.session.facts, link.meter, self._clock.monotonic_ms()
         unmeasured_ms = facts.expected_rtt_ms or UNKNOWN_RTT_MS
         has_straight = any(not other.session.facts.is_detour for other in beside)
         budget_left = float("inf")
         if facts.is_metered and link.session.is_outgoing:
-            budget_left = self._purse.left_bytes(facts.name, self._clock.monotonic_ms())
+            budget_left = self._purse.left_bytes(facts.name, now_ms)
         return LinkView(
             id=link.id, peer=link.peer.node_id, path=facts.name, rtt_ms=meter.rtt_ms or unmeasured_ms,
             rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else unmeasured_ms / 2,
-            is_metered=facts.is_metered or (facts.is_detour and has_straight), cost_per_mb=facts.cost_per_mb, budget_left_bytes=budget_left,
+            is_metered=facts.is_metered or (facts.is_detour and has_straight), cost_per_mb=facts.cost_per_mb,
+            budget_left_bytes=budget_left, bulk=link.bulk_room(now_ms),
         )  # fmt: skip
 
     def health_of(self, paths: Sequence[PathFacts], now_ms: int) -> tuple[PathReport, ...]:

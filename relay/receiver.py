@@ -15,6 +15,7 @@ import structlog
 
 from relay import envelope as envelopes
 from relay import hop, receipt
+from relay.attempts import LinkId
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
@@ -26,7 +27,6 @@ from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
 from relay.path import Lane
-from relay.scheduler import LinkId
 from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook

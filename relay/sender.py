@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
@@ -20,17 +21,7 @@ from relay.ids import EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.scheduler import (
-    Attempt,
-    Entry,
-    SendPolicy,
-    Way,
-    forget_unanswered,
-    lane_of,
-    note_held,
-    note_sent,
-    plan,
-)
+from relay.scheduler import plan
 from relay.spool import Spool, Spooled, Waiting
 from relay.timeline import Timeline
 
@@ -125,7 +116,7 @@ class Sender:
                 parked.attempts.pop((peer, path), None)
                 parked.until_ms = 0
         for item in self._window.values():
-            forget_unanswered(item.entry, peer, path)
+            item.entry.forget_unanswered(peer, path)
         self._wake.set()
 
     def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
@@ -134,7 +125,7 @@ class Sender:
         for identifier in ids:
             item = self._window.get(self._numbers.get(identifier, 0))
             if item is not None:
-                note_held(item.entry, peer, self._clock.monotonic_ms())
+                item.entry.note_held(peer, self._clock.monotonic_ms())
                 found.append(item.waiting)
         self._wake.set()
         return found
@@ -143,7 +134,7 @@ class Sender:
         """A neighbour lacked a passport and has it now: what it could not take is due again."""
         for item in self._window.values():
             if item.waiting.origin == origin:
-                forget_unanswered(item.entry, peer)
+                item.entry.forget_unanswered(peer)
         self._wake.set()
 
     def freed(self, numbers: Iterable[int]) -> None:
@@ -180,26 +171,28 @@ class Sender:
 
     def _send_what_is_due(self) -> float:
         now_ms = self._clock.monotonic_ms()
-        self._aim(now_ms)
-        ordered = sorted(self._window.values(), key=lambda item: (item.entry.precedence, item.entry.number))
-        decided = plan([item.entry for item in ordered], now_ms, self._policy)
-        is_busy: set[tuple[int, Lane]] = set()
-        by_id = {link.id: link for link in self._links}
+        by_id = self._aim(now_ms)
+        decided = plan([item.entry for item in self._window.values()], now_ms, self._policy)
+        is_busy: set[tuple[LinkId, Lane]] = set()
+        bulk: dict[LinkId, list[int]] = {}
         for number, link_id in decided.sends:
             item = self._window[number]
-            link, lane = by_id[link_id], lane_of(item.entry.precedence)
-            if (link_id, lane) in is_busy or not link.takes(item.waiting.kind, len(item.waiting.wire), now_ms):
+            (link, view), lane = by_id[link_id], lane_of(item.entry.precedence)
+            if (link_id, lane) in is_busy or not link.takes(item.waiting.kind, item.entry.size_bytes, now_ms):
                 continue  # a rare heartbeat went on it in this very round
             if link.known is None:  # on a tiny path only when it is asked for
                 self._show_passport(link, item.waiting.origin)
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
-            way = self._links.view(link).way
-            note_sent(item.entry, way, now_ms)
-            self._timeline.sent(item.waiting, link.session.facts, NodeId(way[0]))
+            item.entry.note_sent(view.way, now_ms)
+            self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(item.waiting.kind, now_ms)
             self._counters.count("envelopes_sent")
+            if lane == Lane.BULK:
+                bulk.setdefault(link_id, []).append(item.entry.size_bytes)
+        for link_id, sizes in bulk.items():
+            by_id[link_id][0].bulk_sent(sum(sizes), max(sizes), now_ms)
         for number, until_ms in decided.parked:
             item = self._window.pop(number)
             self._numbers.pop(item.waiting.id, None)
@@ -209,19 +202,25 @@ class Sender:
             return _RETRY_BUSY_S
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
 
-    def _aim(self, now_ms: int) -> None:
-        """Give each entry the links that lead to its destination now."""
-        views: dict[NodeId, list[Link]] = {}
+    def _aim(self, now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
+        """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
+        every: dict[LinkId, tuple[Link, LinkView]] = {}
+        towards: dict[tuple[NodeId, NodeId, NodeId | None], list[tuple[Link, LinkView]]] = {}
         for item in self._window.values():
-            destination = item.waiting.destination
-            if destination not in views:
-                views[destination] = self._links.towards(destination)
-            kind, size_bytes = item.waiting.kind, len(item.waiting.wire)
-            never_back_to = {item.waiting.origin, self._came_by.get(item.entry.number)}
+            waiting = item.waiting
+            key = (waiting.destination, waiting.origin, self._came_by.get(waiting.number))
+            found = towards.get(key)
+            if found is None:
+                leading = self._links.towards(waiting.destination)
+                found = towards[key] = [
+                    (link, self._links.view(link, leading)) for link in leading
+                    if link.peer is not None and link.peer.node_id not in key[1:]  # never back to where it is from
+                ]  # fmt: skip
+                every.update({link.id: (link, view) for link, view in found})
             item.entry.links = [
-                self._links.view(link, views[destination]) for link in views[destination]
-                if link.peer is not None and link.peer.node_id not in never_back_to and link.takes(kind, size_bytes, now_ms)
+                view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms)
             ]  # fmt: skip
+        return every
 
     def _forget_evicted(self) -> None:
         """Nothing is sent from memory: what gave way in the spool leaves the window. Where that was undone, it is read again."""
@@ -280,6 +279,6 @@ class Sender:
         if waiting.number in self._window or (waiting.number in self._parked and attempts is None):
             return
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
-                      attempts=attempts or {})  # fmt: skip
+                      origin=waiting.origin, attempts=attempts or {})  # fmt: skip
         self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
         self._numbers[waiting.id] = waiting.number

@@ -110,15 +110,12 @@ class Switchboard:
             case hop.Ping():
                 link.note(hop.Pong(note.sent_ms) if link.peer or link.session.is_outgoing else hop.Who())
             case hop.Pong():
-                link.meter.answered(note.sent_ms, self._clock.monotonic_ms())
+                if link.pong(note.sent_ms, self._clock.monotonic_ms()):
+                    self._sender.wake()
             case hop.Who():
                 self._introducer.greet(link)
-            case hop.Hello():
-                self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
-            case hop.Welcome():
-                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
-            case hop.Proved():
-                self._introduced(link, self._introducer.proved_arrived(link, note), self._trust.roster_number)
+            case hop.Hello() | hop.Welcome() | hop.Proved():
+                self._introduction_arrived(link, note)
             case hop.Passports():
                 for wire in note.passports:
                     self._learn(self._trust.admit(wire))
@@ -131,6 +128,15 @@ class Switchboard:
                 self._custody_note_arrived(link, link.peer, note)
             case _:
                 self._counters.refused("not_introduced")
+
+    def _introduction_arrived(self, link: Link, note: hop.Hello | hop.Welcome | hop.Proved) -> None:
+        match note:
+            case hop.Hello():
+                self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
+            case hop.Welcome():
+                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
+            case hop.Proved():
+                self._introduced(link, self._introducer.proved_arrived(link, note), self._trust.roster_number)
 
     def _custody_note_arrived(self, link: Link, peer: Passport, note: hop.Note) -> None:
         match note:

@@ -5,10 +5,11 @@ import sqlite3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.attempts import Entry, LinkId, LinkView, SendPolicy
 from relay.budget import PERIODS_MS, SCHEMA, Purse, Tariff
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
-from relay.scheduler import Entry, LinkId, LinkView, SendPolicy, plan
+from relay.scheduler import plan
 
 tariffs = st.builds(
     Tariff, cost_per_mb=st.floats(0, 50), day_bytes=st.integers(0, 200_000), month_bytes=st.integers(0, 500_000),

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, lane_of
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.scheduler import Attempt, Entry, LinkId, LinkView, SendPolicy, due_ms, is_stubborn, lane_of, note_sent, plan
+from relay.scheduler import due_ms, plan
 
 POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
 SPENDING = SendPolicy(urgent_window=4, bulk_window_bytes=10_000, is_bulk_metered=True)
@@ -58,7 +59,7 @@ def test_plan_keeps_its_promises(found: list[Entry]) -> None:
     decided = plan(found, NOW, POLICY)
     assert decided.next_look_ms > NOW
     order = [
-        (is_stubborn(entry), 0 if is_stubborn(entry) else entry.precedence)
+        (entry.is_stubborn, 0 if entry.is_stubborn else entry.precedence)
         for entry in (by_number[number] for number, _ in decided.sends)
     ]
     assert order == sorted(order), "more urgent ones go first, and last those that nobody ever takes"
@@ -125,7 +126,7 @@ def test_nothing_starves_and_retries_never_stop(
     while now < end:
         decided = plan(found, now, SPENDING)
         for number, link_id in decided.sends:
-            note_sent(by_number[number], ways[link_id], now)
+            by_number[number].note_sent(ways[link_id], now)
             sent[number].append(now)
         now = max(now + 250, min(decided.next_look_ms, now + 5_000))
     for number, times in sent.items():

@@ -1,7 +1,8 @@
 """The scheduler's plan, case by case: who goes where, and when the next way is tried."""
 
+from relay.attempts import Entry, LinkId, LinkView, SendPolicy
 from relay.precedence import Precedence
-from relay.scheduler import Entry, LinkId, LinkView, SendPolicy, forget_unanswered, note_held, note_sent, plan
+from relay.scheduler import plan
 
 POLICY = SendPolicy()
 WIFI = LinkView(id=LinkId(1), peer=b"relay", path="wifi", rtt_ms=20, rtt_variation_ms=5)
@@ -18,7 +19,7 @@ def sent_on(found: Entry, now_ms: int) -> list[str]:
     decided = plan([found], now_ms, POLICY)
     by_id = {link.id: link for link in found.links}
     for _, link_id in decided.sends:
-        note_sent(found, by_id[link_id].way, now_ms)
+        found.note_sent(by_id[link_id].way, now_ms)
     return [by_id[link_id].path for _, link_id in decided.sends]
 
 
@@ -50,7 +51,7 @@ def test_immediate_takes_the_fastest_and_hedges_on_the_next_after_its_p95() -> N
 def test_immediate_does_not_hedge_on_what_a_neighbour_holds() -> None:
     alert = entry(Precedence.IMMEDIATE, WIFI, SATELLITE)
     assert sent_on(alert, 1_000) == ["wifi"]
-    note_held(alert, WIFI.peer, 1_020)
+    alert.note_held(WIFI.peer, 1_020)
     decided = plan([alert], 5_000, POLICY)
     assert decided.sends == ()
     assert decided.parked[0][0] == 1
@@ -76,7 +77,7 @@ def test_a_clip_never_costs_money() -> None:
 def test_what_one_path_brought_is_not_offered_again_on_the_other() -> None:
     flash = entry(Precedence.FLASH, WIFI)
     assert sent_on(flash, 0) == ["wifi"]
-    note_held(flash, WIFI.peer, 10)
+    flash.note_held(WIFI.peer, 10)
     flash.links = (WIFI, LTE)
     assert sent_on(flash, 20) == []
 
@@ -84,7 +85,7 @@ def test_what_one_path_brought_is_not_offered_again_on_the_other() -> None:
 def test_a_path_that_comes_back_gets_what_was_under_way_on_it() -> None:
     picture = entry(Precedence.PRIORITY, WIFI)
     assert sent_on(picture, 0) == ["wifi"]
-    forget_unanswered(picture, WIFI.peer, "lte")
+    picture.forget_unanswered(WIFI.peer, "lte")
     assert sent_on(picture, 100) == []
-    forget_unanswered(picture, WIFI.peer, "wifi")
+    picture.forget_unanswered(WIFI.peer, "wifi")
     assert sent_on(picture, 100) == ["wifi"]

@@ -1,0 +1,168 @@
+"""What is known of an envelope that waits for its receipt, of the links that lead there, and of what was tried on them.
+
+Values and small state without I/O: ``scheduler`` and ``striping`` decide by them, ``sender`` keeps them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NewType
+
+from relay.bulk_pace import BulkRoom
+from relay.path import Lane
+from relay.precedence import Precedence
+
+LinkId = NewType("LinkId", int)
+
+LEAST_HEDGE_MS: Final = 20.0
+STUBBORN_AFTER: Final = 6
+"""Unanswered tries, over about two minutes on a link that is up: a lossy link answers one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendPolicy:
+    """Deadlines and windows."""
+
+    least_retry_ms: int = 1_000
+    least_bulk_retry_ms: int = 5_000
+    """A chunk's answer waits for the neighbour's commit, and sending it again costs what ten alerts cost."""
+    most_retry_ms: int = 30_000
+    rtt_factor: float = 4.0
+    first_recheck_ms: int = 60_000
+    most_recheck_ms: int = 3_600_000
+    bulk_window_bytes: int = 512 * 1024
+    """Without an answer on one link's bulk lane, stored there or not: what a neighbour with a slow disk has to hold. How much
+    is on the way is ``bulk_pace``'s to say, and less."""
+    urgent_window: int = 512
+    """Envelopes in flight on one link's urgent lane."""
+    is_bulk_metered: bool = False
+    """Whether BULK may go on a metered link where there is no other."""
+    bulk_at_least_every_ms: int = 1_000
+    """While alerts are under way BULK stops, but for one chunk in this time: they must not starve it for ever."""
+
+
+Way = tuple[bytes, str]
+"""A neighbour's node id and the path's name: tries are remembered by it, across reconnects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """One usable link, as the scheduler sees it."""
+
+    id: LinkId
+    peer: bytes
+    """Node id of the neighbour: what it holds, it holds whichever path it came by."""
+    path: str = ""
+    rtt_ms: float
+    rtt_variation_ms: float = 0.0
+    is_metered: bool = False
+    cost_per_mb: float = 0.0
+    budget_left_bytes: float = float("inf")
+    """What anything but an alert may still send there."""
+    bulk: BulkRoom = field(default_factory=BulkRoom)
+
+    @property
+    def way(self) -> Way:
+        """Under which tries on it are remembered."""
+        return self.peer, self.path
+
+    @property
+    def p95_ms(self) -> float:
+        """When nearly every answer has come (RFC 6298's bound: the mean and four times the variation)."""
+        return max(LEAST_HEDGE_MS, self.rtt_ms + 4 * self.rtt_variation_ms)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What happened with one envelope at one neighbour."""
+
+    sent_ms: int
+    count: int = 1
+    is_held_there: bool = False
+
+    def again_at_ms(self, rtt_ms: float, policy: SendPolicy, precedence: Precedence = Precedence.FLASH) -> int:
+        """When it may be sent there again."""
+        if self.is_held_there:
+            return self.sent_ms + min(policy.most_recheck_ms, policy.first_recheck_ms << min(self.count - 1, 10))
+        first_ms = retry_ms(rtt_ms, policy, precedence)
+        return self.sent_ms + min(max(policy.most_retry_ms, first_ms), first_ms << min(self.count - 1, 10))
+
+
+def retry_ms(rtt_ms: float, policy: SendPolicy, precedence: Precedence) -> int:
+    """How long the first try may go unanswered."""
+    least = policy.least_bulk_retry_ms if precedence == Precedence.BULK else policy.least_retry_ms
+    return max(least, int(rtt_ms * policy.rtt_factor))
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """An envelope that waits for its receipt, and its attempts by neighbour."""
+
+    number: int
+    precedence: Precedence
+    size_bytes: int
+    origin: bytes = b""
+    """Whose it is: among equals the nodes take turns."""
+    links: Sequence[LinkView] = ()
+    """The links that lead to its destination now."""
+    attempts: dict[Way, Attempt] = field(default_factory=dict)
+    first_sent_ms: int | None = None
+
+    def attempt_on(self, link: LinkView) -> Attempt | None:
+        """What is known of this envelope at the other end of a link: held there, by whatever path; else tried on this one."""
+        return self.held_at(link.peer) or self.attempts.get(link.way)
+
+    def held_at(self, peer: bytes) -> Attempt | None:
+        """The attempt after which a neighbour said that it holds the envelope."""
+        for (at, _), attempt in self.attempts.items():
+            if attempt.is_held_there and at == peer:
+                return attempt
+        return None
+
+    @property
+    def unanswered_count(self) -> int:
+        """How often it was offered in vain where it was offered most."""
+        if not self.attempts:
+            return 0
+        return max((attempt.count for attempt in self.attempts.values() if not attempt.is_held_there), default=0)
+
+    @property
+    def is_stubborn(self) -> bool:
+        """Whether it was offered again and again without an answer."""
+        return self.unanswered_count >= STUBBORN_AFTER
+
+    @property
+    def is_held_enough(self) -> bool:
+        """FLASH wants every neighbour to hold it; for the rest one is enough until the recheck."""
+        if not self.attempts:
+            return False
+        held = [self.held_at(link.peer) is not None for link in self.links]
+        return all(held) if self.precedence == Precedence.FLASH else any(held)
+
+    def note_sent(self, way: Way, now_ms: int) -> None:
+        """Remember an attempt. A renewed offer to a neighbour that holds it pushes the next one further out."""
+        if self.first_sent_ms is None:
+            self.first_sent_ms = now_ms
+        known = self.held_at(way[0]) or self.attempts.get(way)
+        if known is None:
+            self.attempts[way] = Attempt(sent_ms=now_ms)
+        else:
+            known.sent_ms, known.count = now_ms, known.count + 1
+
+    def note_held(self, peer: bytes, now_ms: int) -> None:
+        """Remember that a neighbour holds it."""
+        known = [attempt for (at, _), attempt in self.attempts.items() if at == peer]
+        for attempt in known:
+            attempt.is_held_there = True
+        if not known:
+            self.attempts[peer, ""] = Attempt(sent_ms=now_ms, is_held_there=True)
+
+    def forget_unanswered(self, peer: bytes, path: str | None = None) -> None:
+        """What was under way to a neighbour, on one path or on all, may be lost: it is due again."""
+        for way, attempt in list(self.attempts.items()):
+            if way[0] == peer and path in {None, way[1]} and not attempt.is_held_there:
+                del self.attempts[way]
+
+
+def lane_of(precedence: Precedence) -> Lane:
+    """FLASH and IMMEDIATE never stand behind anything larger."""
+    return Lane.URGENT if precedence.is_alert else Lane.BULK

@@ -1,0 +1,197 @@
+"""How much each link still takes within one plan, and which link brings a piece of bulk there first.
+
+A clip's chunks are spread over the unmetered links by earliest completion: each goes where it will have arrived first, with
+what is ahead of it there. A link that would bring it sooner after a wait is waited for, so a slow link takes a chunk
+only if that will be there before the fast one has worked its way to it. So the links end together, and carry together what
+each carries alone. Nothing is sent twice but the tail: with nothing new to send, an idle link repeats what a slow or silent
+one has in flight.
+
+Also here: the turns that nodes take in a full window, and BULK's stop while an alert is under way. Pure; ``scheduler`` makes a
+``Rooms`` for each plan.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from relay.attempts import Entry, LinkId, LinkView, SendPolicy
+from relay.bulk_pace import PARCEL_BYTES
+from relay.path_health import OVERHEAD_BYTES
+from relay.precedence import Precedence
+
+FEW: Final = 16
+"""Who has fewer than so many alerts in flight on a link may use the last quarter of its window; a flood may not."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """One link's, while a plan is made."""
+
+    link: LinkView
+    urgent: int
+    unanswered_bulk: float
+    allowance: float
+    in_flight: float
+    budget: float
+    ahead: float
+    """Bytes of bulk that are sent before whatever is placed next, those included that wait for this link."""
+    held_until_ms: int = 0
+    """An alert is under way: BULK waits for its answer until then."""
+    has_trickled: bool = False
+    is_wanted: bool = False
+    """Something waits for it to open."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.unanswered_bulk > 0 and self.allowance > 0 and self.in_flight <= self.link.bulk.window_bytes
+
+    def takes_bulk(self, size_bytes: int) -> None:
+        self.unanswered_bulk -= size_bytes
+        self.allowance -= size_bytes
+        self.in_flight += size_bytes
+
+    @property
+    def rate_bytes_ms(self) -> float:
+        """Of a link that was not measured yet: one chunk a round trip."""
+        return (self.link.bulk.rate_bytes_s or PARCEL_BYTES / max(1.0, self.link.rtt_ms) * 1000) / 1000
+
+    def completion_ms(self, size_bytes: int) -> float:
+        return (self.ahead + size_bytes) / self.rate_bytes_ms + self.link.rtt_ms / 2
+
+
+class Rooms:
+    """What is left of each link's windows after what is in flight.
+
+    What is overdue is not in flight: it was lost or turned away, and a window full of it would stay shut for ever.
+    """
+
+    def __init__(self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> None:
+        self._now_ms = now_ms
+        self._policy = policy
+        self._rooms: dict[LinkId, _Room] = {}
+        self._urgent_of: dict[tuple[LinkId, bytes], int] = {}
+        for entry in entries:
+            for link in entry.links:
+                room = self._rooms.get(link.id)
+                if room is None:
+                    room = self._rooms[link.id] = _Room(
+                        link=link, urgent=policy.urgent_window, unanswered_bulk=policy.bulk_window_bytes,
+                        allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes,
+                        budget=link.budget_left_bytes, ahead=link.bulk.in_flight_bytes,
+                    )  # fmt: skip
+                if entry.attempts:
+                    self._note_in_flight(entry, link, room)
+
+    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room) -> None:
+        attempt = entry.attempt_on(link)
+        if attempt is None or attempt.is_held_there:
+            return
+        if attempt.again_at_ms(link.rtt_ms, self._policy, entry.precedence) <= self._now_ms:
+            return
+        if not entry.precedence.is_alert:
+            room.unanswered_bulk -= entry.size_bytes
+            return
+        self._take_urgent_slot(entry, room)
+        if attempt.count == 1:
+            room.held_until_ms = max(room.held_until_ms, attempt.sent_ms + int(link.p95_ms))
+
+    def _take_urgent_slot(self, entry: Entry, room: _Room) -> None:
+        room.urgent -= 1
+        key = (room.link.id, entry.origin)
+        self._urgent_of[key] = self._urgent_of.get(key, 0) + 1
+
+    # ------------------------------------------------------------------ taking
+
+    def take(self, entry: Entry, link: LinkView) -> bool:
+        """Reserve what sending an envelope on a link needs; False if there is no room for it now."""
+        room = self._rooms[link.id]
+        if entry.precedence.is_alert:
+            return self._take_urgent(entry, room)
+        if not room.is_open or (entry.precedence == Precedence.BULK and self._is_stopped(room)):
+            room.is_wanted = True
+            return False
+        if link.is_metered:
+            if room.budget < entry.size_bytes + OVERHEAD_BYTES:
+                return False
+            room.budget -= entry.size_bytes + OVERHEAD_BYTES
+        room.takes_bulk(entry.size_bytes)
+        room.has_trickled = True
+        return True
+
+    def _take_urgent(self, entry: Entry, room: _Room) -> bool:
+        room.held_until_ms = max(room.held_until_ms, self._now_ms + int(room.link.p95_ms))
+        few = self._urgent_of.get((room.link.id, entry.origin), 0) < FEW
+        if room.urgent <= (0 if few else self._policy.urgent_window // 4):
+            return False
+        self._take_urgent_slot(entry, room)
+        return True
+
+    def _is_stopped(self, room: _Room) -> bool:
+        if room.held_until_ms <= self._now_ms:
+            return False
+        return room.has_trickled or room.link.bulk.idle_ms < self._policy.bulk_at_least_every_ms
+
+    # ------------------------------------------------------------------ placing
+
+    def earliest(self, entry: Entry, links: Iterable[LinkView]) -> LinkView | None:
+        """Where a piece of bulk will have arrived first; None if that link does not take it yet. It is counted there."""
+        size_bytes = entry.size_bytes
+        rooms = [(link, self._rooms[link.id]) for link in links]
+        if not any(room.is_open for _, room in rooms):
+            for _, room in rooms:
+                room.is_wanted = True
+            return None  # nothing can be sent, wherever it were placed
+        link, best = min(rooms, key=lambda item: (item[0].is_metered, item[1].completion_ms(size_bytes), item[0].id))
+        best.ahead += size_bytes
+        if not best.is_open:
+            best.is_wanted = True
+            return None
+        return link
+
+    def tail(self, entries: Iterable[Entry]) -> list[tuple[Entry, LinkView]]:
+        """What idle links may repeat: chunks that are under way on a link that will take far longer, or does not answer."""
+        idle = [room for room in self._rooms.values()
+                if room.is_open and room.ahead == 0 and not room.link.is_metered and not self._is_stopped(room)]  # fmt: skip
+        if not idle:
+            return []
+        candidates = [(at_ms, entry) for entry in entries if (at_ms := self._expected_ms(entry)) is not None]
+        chosen: list[tuple[Entry, LinkView]] = []
+        for room in sorted(idle, key=lambda room: room.completion_ms(PARCEL_BYTES)):
+            own = [(at_ms, entry) for at_ms, entry in candidates
+                   if any(link.id == room.link.id for link in entry.links) and entry.attempt_on(room.link) is None
+                   and at_ms - self._now_ms > 2 * (room.completion_ms(entry.size_bytes) + room.link.rtt_ms / 2)]  # fmt: skip
+            if own:
+                latest = max(own, key=lambda item: item[0])
+                candidates.remove(latest)
+                chosen.append((latest[1], next(link for link in latest[1].links if link.id == room.link.id)))
+        return chosen
+
+    def _expected_ms(self, entry: Entry) -> float | None:
+        """When the only try so far will have been answered; infinite if that is overdue. None: no case for a repetition."""
+        if entry.precedence != Precedence.BULK or len(entry.attempts) != 1:
+            return None
+        (way, attempt), *_ = entry.attempts.items()
+        link = next((link for link in entry.links if link.way == way), None)
+        if attempt.is_held_there or attempt.count > 1 or link is None:
+            return None
+        room = self._rooms[link.id]
+        at_ms = attempt.sent_ms + link.p95_ms + link.bulk.in_flight_bytes / room.rate_bytes_ms
+        return at_ms if at_ms + link.rtt_ms > self._now_ms else float("inf")
+
+    # ------------------------------------------------------------------ when to look again
+
+    def opens_at_ms(self) -> float:
+        """When the pace of some link lets more bulk go, or its stop is over; infinite if no time of ours brings that."""
+        soonest = float("inf")
+        for room in self._rooms.values():
+            if not room.is_wanted:
+                continue
+            if room.held_until_ms > self._now_ms:
+                trickle_ms = self._now_ms + max(
+                    0, self._policy.bulk_at_least_every_ms - (0 if room.has_trickled else room.link.bulk.idle_ms)
+                )
+                soonest = min(soonest, max(self._now_ms + 1, min(room.held_until_ms, trickle_ms)))
+            rate = room.link.bulk.rate_bytes_s
+            if rate > 0 and room.allowance <= 0 and room.in_flight <= room.link.bulk.window_bytes:
+                soonest = min(soonest, self._now_ms + max(1.0, -room.allowance / rate * 1000))
+        return soonest
