@@ -26,6 +26,8 @@ PARCEL_BYTES: Final = 4_400
 """A chunk's envelope; until something larger was sent, the most that is let go at once."""
 _START_GAIN: Final = 2.0
 _CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+_SPREAD: Final = 1.15
+"""What encryption adds to a parcel, and slack: the carrier must not become what is measured."""
 _DRAIN_GAIN: Final = 0.85
 _STANDING_MS: Final = 15.0
 """A queue that never got shorter than this in a whole round is let run dry; less can't be told from a busy machine."""
@@ -152,6 +154,10 @@ class BulkPace:
         allowance_bytes = self._allowance_bytes if rate > 0 else float(not self._sent)
         return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=window_bytes, allowance_bytes=allowance_bytes,
                         rate_bytes_s=rate, idle_ms=now_ms - self._last_sent_ms)  # fmt: skip
+
+    def spread_bytes_s(self) -> int:
+        """At what rate a carrier that can should let a parcel's packets go: a little above the pace; 0 while that is sought."""
+        return 0 if self._is_starting else int(self.rate_bytes_s * self._gain() * _SPREAD)
 
     # ------------------------------------------------------------------ inside
 

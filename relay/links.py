@@ -19,7 +19,7 @@ from relay.errors import NotForUs
 from relay.header import Kind
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
-from relay.path import KnownSession, Lane, PathFacts, Session
+from relay.path import KnownSession, Lane, PacedSession, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
 
 UNKNOWN_RTT_MS: Final = 200.0
@@ -60,6 +60,8 @@ class Link:
     """What the other end must sign; empty once it has."""
     asked_who_ms: int = -(1 << 60)
     pace: BulkPace = field(default_factory=BulkPace)
+    spread_bytes_s: int = 0
+    """What the carrier was told last."""
     last_heartbeat_ms: int = -(1 << 60)
 
     @property
@@ -135,7 +137,14 @@ class Link:
     def bulk_sent(self, size_bytes: int, largest_bytes: int, now_ms: int) -> None:
         """Bulk was handed to the carrier: ask when it has come through, on its own lane."""
         if self.is_paced:
+            self._spread()
             self.send(hop.encode(hop.Ping(self.pace.sent(size_bytes, largest_bytes, now_ms))), Lane.BULK)
+
+    def _spread(self) -> None:
+        bytes_s = self.pace.spread_bytes_s()
+        if isinstance(self.session, PacedSession) and abs(bytes_s - self.spread_bytes_s) > self.spread_bytes_s / 50:
+            self.spread_bytes_s = bytes_s
+            self.session.pace(bytes_s)
 
     def bulk_room(self, now_ms: int) -> BulkRoom:
         """What it takes of bulk now."""

@@ -81,6 +81,14 @@ class KnownSession(Protocol):
         """It has its answer by another way: don't send it any more, if it still waits."""
 
 
+@runtime_checkable
+class PacedSession(Protocol):
+    """A session whose carrier can spread bulk evenly over time."""
+
+    def pace(self, bytes_s: int) -> None:
+        """From now on what goes on the bulk lane leaves at this rate at most; 0: at once."""
+
+
 class PathEvents(Protocol):
     """Whom a path tells what happens; all calls come on the event loop."""
 

@@ -26,7 +26,7 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import connection_of, cut, mark
+from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, peer_of, slow_down
 from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
 from relay.redial import Redial
 
@@ -46,6 +46,8 @@ class DialedSession:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.transport_key = server_key
         self.is_outgoing = True
+        self.bulk_connection: tuple[int, object] = (-1, None)
+        """The descriptor and far address of the bulk lane's TCP connection."""
 
     @property
     def facts(self) -> PathFacts:
@@ -68,6 +70,10 @@ class DialedSession:
             return False
         pump.nudge()
         return True
+
+    def pace(self, bytes_s: int) -> None:
+        """Spread what goes on the bulk lane evenly over time."""
+        slow_down(*self.bulk_connection, bytes_s or UNLIMITED)
 
     def drop(self, reason: str) -> None:
         """End it; the path dials again after its back-off."""
@@ -166,11 +172,14 @@ def _watch(
     An end before the handshake ends the attempt too: libzmq never calls again where something else than ZMTP answered, such
     as a captive portal's login page.
     """
-    watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+    watched = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
     monitor = socket.get_monitor_socket(watched)
 
     def on_event(frames: list[zmq.Frame]) -> None:
-        event = parse_monitor_message([frame.bytes for frame in frames])["event"]
+        told = parse_monitor_message([frame.bytes for frame in frames])
+        event = told["event"]
+        if event == zmq.EVENT_CONNECTED and lane == Lane.BULK:
+            session.bulk_connection = (told["value"], peer_of(told["value"]))
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and lane == Lane.URGENT and not is_up.done():
             is_up.set_result("up")
         elif event == zmq.EVENT_DISCONNECTED:
@@ -205,6 +214,11 @@ class AcceptedSession:
     def send(self, parcel: bytes, lane: Lane) -> bool:
         """Queue for the carrier; False if the lane is full or the neighbour is gone."""
         return self._listener.send(self, parcel, lane if lane in self.lanes else Lane.URGENT)
+
+    def pace(self, bytes_s: int) -> None:
+        """Spread what goes on the bulk lane evenly over time."""
+        if Lane.BULK in self.connections:
+            slow_down(*self.connections[Lane.BULK], bytes_s or UNLIMITED)
 
     def drop(self, reason: str) -> None:
         """Forget the neighbour; it must say hello again."""

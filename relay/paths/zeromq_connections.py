@@ -1,18 +1,24 @@
-"""The TCP connections under an accepting ZeroMQ socket: libzmq hides them, and two things need them.
+"""The TCP connections under a ZeroMQ socket: libzmq hides them, and three things need them.
 
-A connection whose key is withdrawn must be cut, and each lane's packets carry that lane's marking. A frame tells the descriptor
-it was read from; that may have been given to somebody else meanwhile, so nothing is done unless the address at its other end is
+A connection whose key is withdrawn must be cut, each lane's packets carry that lane's marking, and bulk leaves evenly spread. A
+frame tells the descriptor it was read from, a socket's monitor the one it connected with; that may have been given to somebody else meanwhile, so nothing is done unless the address at its other end is
 still the one that was seen. Private to ``relay/paths/zeromq.py``.
 """
 
 import contextlib
 import os
 import socket as socket_module
+import sys
+from typing import Final
 
 import zmq
 
 from relay.marking import Marking
 from relay.path import Lane
+
+_SO_MAX_PACING_RATE: Final = 47
+"""asm-generic/socket.h; Python's ``socket`` has no name for it."""
+UNLIMITED: Final = (1 << 32) - 1
 
 
 def connection_of(frame: zmq.Frame) -> tuple[int, object]:
@@ -47,3 +53,16 @@ def cut(descriptor: int, address: object) -> None:
         return
     with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
         connection.shutdown(socket_module.SHUT_RDWR)
+
+
+def slow_down(descriptor: int, address: object, bytes_s: int) -> None:
+    """Let the kernel spread a connection's segments over time (tcp(7) has its own timer for it since Linux 4.13).
+
+    A chunk is three segments or more, and an alert that meets it in a thin uplink's queue then waits for one of them only.
+    """
+    if address is None or peer_of(descriptor) != address:
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        connection.setsockopt(
+            socket_module.SOL_SOCKET, _SO_MAX_PACING_RATE, min(bytes_s, UNLIMITED).to_bytes(4, sys.byteorder)
+        )

@@ -154,12 +154,15 @@ class Bench:
                     self.journal.heard.setdefault(key, at_s)
                 case station_process.Counted(station=name, counters=counters):
                     self.journal.counters[name] = counters
+                case station_process.Carried(station=name, content_bytes=content_bytes, at_s=at_s):
+                    self.journal.carried.setdefault(name, []).append((at_s, content_bytes))
                 case station_process.Shown():
                     pass  # what counts is the centre's own table, read at the end
 
     def order(self, place: str, order: station_process.Order) -> None:
         """Tell a place's process what to do."""
-        self._raising = order if isinstance(order, station_process.Raise) else None
+        if not isinstance(order, station_process.Feed):
+            self._raising = order if isinstance(order, station_process.Raise) else None
         writer = self.processes[place].stdin
         assert writer is not None
         writer.write(msgspec.json.encode(order) + b"\n")

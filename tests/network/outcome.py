@@ -63,6 +63,8 @@ class Journal:
         self.raised: dict[str, tuple[str, float]] = {}
         """Station, and when its put began, by alert."""
         self.heard: dict[str, float] = {}
+        self.carried: dict[str, list[tuple[float, int]]] = {}
+        """By station: when how much of a clip was receipted."""
         self.shown: Counter[str] = Counter()
         """From the centre's own table, at the end."""
         self.spooled: set[str] = set()

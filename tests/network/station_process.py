@@ -8,6 +8,7 @@ shares one, because each process costs some 40 MB and half a second of start.
 import asyncio
 import contextlib
 import itertools
+import os
 import sqlite3
 import sys
 import time
@@ -17,11 +18,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from relay import log
+from relay import limits, log
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.crew import Crew, crew
 from relay.header import Kind
+from relay.kinds import body
 from relay.kinds.alert import Alert, Rule
+from relay.kinds.chunk import Chunk
 from relay.precedence import Precedence
 from relay.receiver import Arrival
 from relay.spool import Draft
@@ -63,6 +66,13 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True, tag="raise"):
     precedence: str = "FLASH"
 
 
+class Feed(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
+    """Keep so many chunks of a clip in the spool, beside the alerts, until told to halt."""
+
+    in_spool: int = 256
+    chunk_bytes: int = limits.DEFAULT_CHUNK_BYTES
+
+
 class Halt(msgspec.Struct, frozen=True, kw_only=True, tag="halt"):
     """Put no more, and tell the counters."""
 
@@ -92,6 +102,14 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
     at_s: float
 
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True, tag="carried"):
+    """The centre's receipts cover so many bytes of a clip by now."""
+
+    station: str
+    content_bytes: int
+    at_s: float
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
     """The centre has stored an alert and shows it."""
 
@@ -106,8 +124,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, tag="counted"):
     counters: dict[str, int]
 
 
-Order = Raise | Halt
-Told = Ready | Raised | Heard | Shown | Counted
+Order = Raise | Feed | Halt
+Told = Ready | Raised | Heard | Carried | Shown | Counted
 Role = Literal["node", "relay", "center"]
 
 
@@ -126,7 +144,8 @@ class Screen:
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         for item in arrivals:
-            tell(Shown(id=item.envelope.id.hex(), at_s=time.monotonic()))
+            if item.envelope.header.kind == Kind.ALERT:
+                tell(Shown(id=item.envelope.id.hex(), at_s=time.monotonic()))
 
 
 class Raiser:
@@ -173,8 +192,41 @@ class Raiser:
         return self._station.draft_up(Kind.ALERT, Precedence[self._order.precedence], said.encode())
 
 
+class Feeder:
+    """A clip that never ends: as chunks are heard, the next are put, as ``camera_node.clip_sender`` does."""
+
+    def __init__(self, station: Station, order: Feed) -> None:
+        self._station = station
+        self._order = order
+        self._waiting = 0
+        self._heard_bytes = 0
+        self._has_room = asyncio.Event()
+        station.on_answer(self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.level == AnswerLevel.HEARD and answer.kind == Kind.CHUNK:
+            self._waiting -= 1
+            self._heard_bytes += self._order.chunk_bytes
+            self._has_room.set()
+            tell(Carried(station=self._station.passport.name, content_bytes=self._heard_bytes, at_s=time.monotonic()))
+
+    async def run(self) -> None:
+        while True:
+            self._has_room.clear()
+            room = min(16, self._order.in_spool - self._waiting)
+            if room > 0:
+                self._waiting += room
+                await self._station.put_all([self._draft() for _ in range(room)])
+            else:
+                await self._has_room.wait()
+
+    def _draft(self) -> Draft:
+        said = Chunk(object_sha256=bytes(32), offset_bytes=0, content=os.urandom(self._order.chunk_bytes))
+        return self._station.draft_up(Kind.CHUNK, Precedence.BULK, body.encode(said))
+
+
 def tell_heard(name: str, answer: Answer) -> None:
-    if answer.level == AnswerLevel.HEARD:
+    if answer.level == AnswerLevel.HEARD and answer.kind == Kind.ALERT:
         tell(Heard(station=name, id=answer.envelope_id.hex(), at_s=time.monotonic()))
 
 
@@ -197,16 +249,23 @@ async def obey(stations: Sequence[Station], members: Crew) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     raisers: list[Raiser] = []
+    feeding: list[asyncio.Task[None]] = []
     while line := await reader.readline():
-        for raiser in raisers:
-            await raiser.halt()
-        raisers = []
-        match msgspec.json.decode(line, type=Order):
-            case Raise() as order:
+        order = msgspec.json.decode(line, type=Order)
+        if not isinstance(order, Feed):
+            for raiser in raisers:
+                await raiser.halt()
+            raisers = []
+        match order:
+            case Raise():
                 raisers = [Raiser(station, order, n / len(stations)) for n, station in enumerate(stations)]
                 for raiser in raisers:
                     members.start(raiser.run(), "raise")
+            case Feed():
+                feeding += [members.start(Feeder(station, order).run(), "feed") for station in stations]
             case Halt():
+                for task in feeding:
+                    task.cancel()
                 for station in stations:
                     tell(Counted(station=station.passport.name, counters=dict(station.counters.snapshot())))
 
