@@ -39,8 +39,8 @@ from relay.station import Answer, AnswerLevel, Station
 
 _log = structlog.get_logger("camera_node.clip_sender")
 
-IN_FLIGHT: Final = 32
-"""Chunks in the spool at once: 128 KiB, two windows of a link's bulk lane."""
+IN_FLIGHT: Final = 128
+"""Chunks in the spool at once: 640 KiB, what several links of some Mbit/s have on the way, a satellite's among them."""
 _PORTION: Final = 16
 """Chunks in one transaction: sealing, signing and inserting one takes 0.2 ms, and an alert may wait for them."""
 _CHUNK_BYTES: Final = limits.DEFAULT_CHUNK_BYTES

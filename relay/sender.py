@@ -28,7 +28,7 @@ from relay.timeline import Timeline
 _log = structlog.get_logger("relay.sender")
 
 WINDOW: Final = 1_000
-"""Envelopes in memory. Alerts are a few hundred bytes, chunks 4 KiB: at most some megabytes."""
+"""Envelopes in memory. Alerts are a few hundred bytes, chunks 5 KiB: at most some megabytes."""
 PARKED_MOST: Final = {Precedence.FLASH: 100_000, Precedence.IMMEDIATE: 75_000}
 """Parked numbers in memory beyond which nothing more of this precedence is taken on; what is over stays in the spool until
 receipts make room. A million envelopes cost a machine with 4 GB no more than these."""

@@ -13,6 +13,7 @@ from camera_node.clip_book import Clip, ClipState, newest
 from camera_node.config import CameraConfig, ClipConfig, HeartbeatConfig, NodeConfig
 from camera_node.node import Node
 from command_center.commands import NodeInvite
+from relay import limits
 from relay.config import PathConfig
 from relay.enrollment import enroll
 from relay.header import Kind
@@ -93,7 +94,10 @@ async def test_never_sent_clip_stays_here(tmp_path: Path) -> None:
         assert {exhibit.items[0].media_type for exhibit in said} == {"image/jpeg"}
 
 
-async def test_clip_never_fills_the_spool_alerts_go_before_it_and_a_restart_resumes(tmp_path: Path) -> None:
+async def test_clip_never_fills_the_spool_alerts_go_before_it_and_a_restart_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_sender, "IN_FLIGHT", 16)  # a clip of some seconds is larger than that
     house = House(tmp_path)
     state_dir = house.enroll_camera()
     large = (640, 480)
@@ -111,7 +115,9 @@ async def test_clip_never_fills_the_spool_alerts_go_before_it_and_a_restart_resu
         await asyncio.sleep(0.5)
         assert chunks() == clip_sender.IN_FLIGHT
         (clip,) = clips(node)
-        assert clip.size_bytes > 3 * clip_sender.IN_FLIGHT * 4096, "a clip larger than what is in flight"
+        assert clip.size_bytes > 3 * clip_sender.IN_FLIGHT * limits.DEFAULT_CHUNK_BYTES, (
+            "a clip larger than what is in flight"
+        )
         late = Alert(label="knife", camera="gate", confidence=0.9, rule=Rule.EMITTED)
         alert = await node.station.put(node.station.draft_up(Kind.ALERT, Precedence.FLASH, late.encode()))
     async with house.run_center() as (_, inbox, path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from relay import limits
 from tests.benchmarks.__main__ import show
 from tests.benchmarks.figure import Figure, percentile
 from tests.network import namespaces
@@ -76,7 +77,7 @@ async def feed(links: tuple[LinkWanted, ...], state_dir: Path, *, has_alerts: bo
         return Fed(
             content_bytes_s=_rate(carried, began_s, ended_s), wire_bytes_s=passed,
             alert_ms=tuple(made.journal.heard_ms("node", since_s=began_s)),
-            envelopes_sent=counters.get("envelopes_sent", 0), chunks_heard=carried[-1][1] // 4096,
+            envelopes_sent=counters.get("envelopes_sent", 0), chunks_heard=carried[-1][1] // limits.DEFAULT_CHUNK_BYTES,
         )  # fmt: skip
 
 
