@@ -74,8 +74,8 @@ path_facts = st.builds(
 parcels = st.tuples(st.sampled_from(Kind), st.sampled_from(Precedence), st.sampled_from([95, 230, 308, 900, 16_500]))
 
 
-def built(found: list[PathFacts]) -> tuple[Links, list[Wire]]:
-    links, wires = Links(purse=Purse({}), clock=cast("Any", Hands())), list[Wire]()
+def built(found: list[PathFacts], clock: Hands | None = None) -> tuple[Links, list[Wire]]:
+    links, wires = Links(purse=Purse({}), clock=cast("Any", clock or Hands())), list[Wire]()
     for number, item in enumerate(found):
         wire = (TinyWire if item.is_tiny else Wire)(facts=item, peer=PEERS[number])
         links.opened(cast("Session", wire), 0).peer = wire.peer
@@ -87,8 +87,8 @@ def built(found: list[PathFacts]) -> tuple[Links, list[Wire]]:
 def test_nothing_goes_where_it_does_not_fit_and_what_fits_goes(
     found: list[PathFacts], waiting: list[tuple[Kind, Precedence, int]]
 ) -> None:
-    links, wires = built(found)
     clock, nothing = Hands(), cast("Any", None)
+    links, wires = built(found, clock)
     sender = Sender(database=nothing, spool=nothing, links=links, clock=cast("Any", clock), counters=Counters(),
                     show_passport=lambda link, origin: None)  # fmt: skip
     for number, (kind, precedence, size) in enumerate(waiting, start=1):
