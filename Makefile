@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXTRAS := node,center,https,mqtt,video,dev
 
-.PHONY: help setup console demo test test-all check format bench docs clean
+.PHONY: help setup console demo test test-all check format bench campaign docs clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ format: setup  ## let ruff mend what it can
 
 bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence|network|scale
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+campaign: setup  ## every network scenario with 20 seeds and stations killed at random; takes an hour or two, needs root
+	$(BIN)/python -m tests.network.campaign
 
 docs: setup  ## check that every command and link in the documentation works
 	$(PYTEST) tests/architecture/test_documentation.py

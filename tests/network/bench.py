@@ -17,7 +17,7 @@ from relay.passport import Role
 from tests.network import emulator, namespaces, station_process, topology
 from tests.network.emulator import Ask, Change, Divert, Forget, Standing
 from tests.network.outcome import Journal
-from tests.network.scenario import Event, Scenario
+from tests.network.scenario import RELAYS, Event, Scenario
 from tests.network.station_process import PathSpec, ProcessSpec, StationSpec
 from tests.relay.house import House, until
 
@@ -47,7 +47,7 @@ def specs(scenario: Scenario, house: House, only: Mapping[str, str]) -> dict[str
 def enroll(scenario: Scenario, state_dir: Path) -> House:
     """Keys and passports for all. Nodes are not shown to each other: they introduce themselves where they call."""
     house = House(state_dir)
-    roles = {"center": Role.CENTER} | ({"relay": Role.RELAY} if "relay" in scenario.places() else {})
+    roles = {"center": Role.CENTER} | {place: Role.RELAY for place in RELAYS if place in scenario.places()}
     for name, role in (roles | dict.fromkeys(node_names(scenario), Role.CAMERA)).items():
         house.dir_of(name).mkdir(parents=True)
         house.enroll(name, role)
@@ -94,7 +94,7 @@ class Bench:
         if "portal" in self._names:
             await self._run_until_ready("portal", "ip", "netns", "exec", self._names["portal"],
                                         sys.executable, "-m", "tests.network.portal")  # fmt: skip
-        for place in ("center", "relay", "node"):
+        for place in ("center", *RELAYS, "node"):
             if place in self._specs:
                 await self.start_station(place)
                 await self.wait_for(lambda place=place: self.is_ready(place), f"all paths of {place}", READY_WITHIN_S)  # type: ignore[misc]
@@ -216,7 +216,7 @@ class Bench:
 
     async def stop_and_read(self) -> None:
         """Stop the stations in good order; read what the centre shows, and what the nodes still keep."""
-        for place in ("node", "relay", "center"):
+        for place in ("node", *reversed(RELAYS), "center"):
             process = self.processes.get(place)
             if process is None or process.returncode is not None:
                 continue

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -126,7 +126,6 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, tag="counted"):
 
 Order = Raise | Feed | Halt
 Told = Ready | Raised | Heard | Carried | Shown | Counted
-Role = Literal["node", "relay", "center"]
 
 
 def tell(what: Told) -> None:

@@ -7,7 +7,7 @@ from tests.network import scenario
 from tests.network.scenario import Scenario
 
 WANTED = {"asymmetric_cut", "captive_portal", "city_lte", "day_outage", "flapping", "geo_satellite", "nat_rebinding",
-          "reconnect_storm", "relay_killed", "rural_lte", "two_paths_die"}  # fmt: skip
+          "reconnect_storm", "relay_killed", "rural_lte", "two_paths_die", "chain_any_one_dies", "all_killed_in_turn"}  # fmt: skip
 
 
 def test_every_kind_of_bad_network_has_its_file() -> None:

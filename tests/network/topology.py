@@ -13,7 +13,10 @@ from tests.network.namespaces import ip
 from tests.network.scenario import LinkWanted, Scenario
 
 PORT: Final = 5701
-SERVICE: Final = {"center": "10.99.0.1", "relay": "10.99.0.2"}
+SERVICE: Final = {
+    "center": "10.99.0.1", "relay": "10.99.0.2", "site": "10.99.0.3", "region": "10.99.0.4", "east": "10.99.0.5",
+    "west": "10.99.0.6",
+}  # fmt: skip
 
 
 def endpoint_of(station: str) -> str:

@@ -1,0 +1,147 @@
+"""Every scenario with many seeds and ``kill -9`` at random: ``make campaign``, or ``python -m tests.network.campaign [NAME …]``.
+
+Writes what came of it to ``campaign.txt`` beside this file, a line a scenario, and takes up where it was left: runs of an earlier
+call with the same code stand, so that a long campaign can be run in pieces. Fails if an alert was lost, unheard or shown twice.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.benchmarks.figure import percentile
+from tests.network import namespaces, scenario
+from tests.network.outcome import Outcome
+from tests.network.runner import SIDE_BY_SIDE, run_all
+
+REPORT_FILE: Final = Path(__file__).with_name("campaign.txt")
+RUNS_FILE: Final = Path(__file__).with_name("campaign-runs.jsonl")
+"""Every run by itself; not in the repository."""
+SEEDS, KILLS = 20, 3
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, without its thousands of single times."""
+
+    revision: str
+    kills: int
+    """Asked for."""
+    killed: int
+    """That fitted into its timetable, beside the scenario's own."""
+    outcome: Outcome
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """All runs of a scenario."""
+
+    scenario: str
+    runs: int
+    killed: int
+    """Stations killed at random; the scenario's own kills come on top."""
+    raised: int
+    lost: int
+    unheard: int
+    shown_twice: int
+    proved_nothing: int
+    """Runs in which a fault of the scenario did not happen; they count for nothing."""
+    p50_ms: float
+    p99_ms: float
+
+
+def row_of(name: str, runs: Sequence[Run]) -> Row:
+    """Sum up the runs of one scenario."""
+    outcomes = [run.outcome for run in runs]
+    return Row(
+        scenario=name, runs=len(outcomes), killed=sum(run.killed for run in runs),
+        raised=sum(outcome.raised for outcome in outcomes), lost=sum(outcome.lost for outcome in outcomes),
+        unheard=sum(outcome.unheard for outcome in outcomes),
+        shown_twice=sum(outcome.shown_twice for outcome in outcomes),
+        proved_nothing=sum(bool(outcome.faults_missing) for outcome in outcomes),
+        p50_ms=percentile([outcome.p50_ms for outcome in outcomes], 0.5), p99_ms=max(outcome.p99_ms for outcome in outcomes),
+    )  # fmt: skip
+
+
+def text_of(rows: Sequence[Row], revisions: Sequence[str]) -> str:
+    """The report, for people."""
+    head = (
+        f"{'scenario':22}{'runs':>6}{'kills':>7}{'alerts':>9}{'lost':>6}{'unheard':>9}{'twice':>7}{'void':>6}"
+        f"{'p50 ms':>8}{'worst p99 ms':>14}"
+    )
+    lines = [
+        f"{row.scenario:22}{row.runs:6}{row.killed:7}{row.raised:9,}{row.lost:6}{row.unheard:9}{row.shown_twice:7}"
+        f"{row.proved_nothing:6}{row.p50_ms:8.0f}{row.p99_ms:14.0f}"
+        for row in rows
+    ]
+    total = (
+        f"{'all':22}{sum(row.runs for row in rows):6}{sum(row.killed for row in rows):7}"
+        f"{sum(row.raised for row in rows):9,}{sum(row.lost for row in rows):6}{sum(row.unheard for row in rows):9}"
+        f"{sum(row.shown_twice for row in rows):7}{sum(row.proved_nothing for row in rows):6}"
+    )
+    notes = (
+        "Every scenario of tests/network/scenarios with many seeds and stations killed -9 at random moments: `make campaign`.",
+        "lost: promised by a node and never shown by the center. unheard: shown, and the node never learned of it. void: a fault of",
+        "the scenario did not happen in that run. Times are from the put to the receipt at the node, outages and kills included.",
+        f"Revisions: {', '.join(revisions)}.",
+    )
+    return "\n".join([*notes, "", head, *lines, total]) + "\n"
+
+
+def revision() -> str:
+    """The commit that is run, marked where the tree differs from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def _killed(outcome: Outcome, kills: int) -> int:
+    own = scenario.load(outcome.scenario)
+    return sum(bool(event.kill) for event in scenario.with_kills(own, outcome.seed, kills).event[len(own.event) :])
+
+
+def known_runs() -> list[Run]:
+    """What earlier calls wrote."""
+    if not RUNS_FILE.exists():
+        return []
+    return [msgspec.json.decode(line, type=Run) for line in RUNS_FILE.read_bytes().splitlines()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", default=scenario.names())
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--kills", type=int, default=KILLS, help="kill -9 any station, so often in each run")
+    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE)
+    parser.add_argument("--again", action="store_true", help="forget what earlier calls ran")
+    wanted = parser.parse_args()
+    if not namespaces.can_make():
+        print("error: needs root, `ip` and /dev/net/tun", file=sys.stderr)
+        return 2
+    if wanted.again:
+        RUNS_FILE.unlink(missing_ok=True)
+    for name in wanted.names:
+        done = {run.outcome.seed for run in known_runs() if run.outcome.scenario == name and run.kills == wanted.kills}
+        seeds = [seed for seed in range(1, wanted.seeds + 1) if seed not in done]
+        for at in range(0, len(seeds), wanted.side_by_side):
+            outcomes = run_all([(name, seed) for seed in seeds[at : at + wanted.side_by_side]],
+                               side_by_side=wanted.side_by_side, kills=wanted.kills)  # fmt: skip
+            with RUNS_FILE.open("ab") as file:
+                for outcome in outcomes:
+                    kept = msgspec.structs.replace(outcome, heard_ms=())
+                    file.write(msgspec.json.encode(Run(revision=revision(), kills=wanted.kills,
+                                                     killed=_killed(outcome, wanted.kills), outcome=kept)) + b"\n")  # fmt: skip
+    runs = known_runs()
+    by_name = {name: [run for run in runs if run.outcome.scenario == name] for name in scenario.names()}
+    rows = [row_of(name, found) for name, found in by_name.items() if found]
+    report = text_of(rows, sorted({run.revision for run in runs}))
+    REPORT_FILE.write_text(report, encoding="utf-8")
+    print(report)
+    return 1 if any(row.lost or row.unheard or row.shown_twice for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
