@@ -40,13 +40,19 @@ from command_center.evidence.export_office import ExportOffice
 from command_center.exhibits import DueObject
 from command_center.facts import ObjectStored, Remark
 from command_center.ingest import Ingest
+from command_center.link_denials import LinkDenials
 from command_center.metrics import Metrics
 from command_center.readers import Readers
+from command_center.responses import plan_file
+from command_center.responses.handovers import Handovers
+from command_center.responses.mutual_aid import MutualAid
+from command_center.responses.planner import Planner
 from command_center.services import Services
 from command_center.shelving import Shelves
 from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
 from command_center.timings import Timings
 from command_center.units.board import Board
+from command_center.units.welfare import Welfare
 from command_center.viewings import Viewings
 from command_center.views import BodyOpener
 from command_center.watch import Watch
@@ -107,6 +113,7 @@ async def open_center(
     """
     state.require_initialized()
     config = config or state.load_config()
+    plans = plan_file.load(state.plans_file)
     clock = clock or SystemClock()
     issuer = state.load_issuer()
     metrics, bell = Metrics(), _Bell()
@@ -149,6 +156,10 @@ async def open_center(
         stack.push_async_callback(exports.close)
         dispatch = Dispatch(database=station.database, spool=station.spool, clock=clock, announce=station.announce,
                             after_commit=bell.ring)  # fmt: skip
+        planner = Planner(plans=plans, clock=clock, dispatch=dispatch, database=station.database, metrics=metrics,
+                          announce=station.announce, after_commit=bell.ring)  # fmt: skip
+        await station.database.run(planner.set_up)
+        denials = LinkDenials(database=station.database, clock=clock, metrics=metrics)
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
@@ -158,6 +169,8 @@ async def open_center(
             dispatch=dispatch,
             board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
                         announce=station.announce, after_commit=bell.ring),
+            planner=planner, handovers=Handovers(database=station.database, clock=clock, after_commit=bell.ring),
+            mutual_aid=MutualAid(database=station.database, clock=clock, denials=denials, after_commit=bell.ring), link_denials=denials,
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
             shelves=shelves, postman=postman, exports=exports, clip_orders=orders, ring=bell.ring, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
@@ -186,11 +199,13 @@ def _start_work(
     members.start(timings.run(services.database, services.feed.wake), "timings")
     members.start(_work_after_commits(services, bell), "work after commits")
     members.start(services.postman.run(), "callbacks")
+    welfare = Welfare(clock=services.clock, metrics=services.metrics, limits=services.config.welfare)
     every: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
         "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
         "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),
         "sessions": (_SESSIONS_SWEPT_EVERY_S, services.door.sweep),
         "incident watch": (_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch)),
+        "response watch": (_WATCHED_EVERY_S, lambda: _watch_responses(services, welfare)),
         "housekeeping": (_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services)),
     }
     if tls is not None:
@@ -336,6 +351,20 @@ async def _watch_fleet(services: Services) -> None:
 async def _watch_incidents(services: Services, watch: Watch) -> None:
     if await services.readers.run(watch.is_due):
         await services.database.run(watch.act)
+        services.feed.wake()
+
+
+async def _watch_responses(services: Services, welfare: Welfare) -> None:
+    """Plans that fit, units that are not heard, shares whose time is over."""
+    while await services.readers.run(services.planner.is_due):
+        await services.planner.act()
+    if await services.readers.run(lambda c: welfare.is_due(c) or bool(services.mutual_aid.due(c))):
+
+        def work(connection: sqlite3.Connection) -> None:
+            welfare.act(connection)
+            services.metrics.count("shares_ended", services.mutual_aid.end_due(connection))
+
+        await services.database.run(work)
         services.feed.wake()
 
 

@@ -23,6 +23,15 @@ class IncidentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """For how long a source may be shelved."""
 
 
+class WelfareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a unit at work that is not heard is asked after. 0: never."""
+
+    on_scene_min: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 20.0
+    en_route_min: Annotated[float, msgspec.Meta(ge=0, le=1440)] = 30.0
+    again_min: Annotated[float, msgspec.Meta(ge=1, le=1440)] = 5.0
+    """Between reminders, until somebody hears it."""
+
+
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long people stay signed in."""
 
@@ -97,6 +106,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """For how long exports that people ordered in the console can be fetched."""
     incidents: IncidentConfig = IncidentConfig()
     sessions: SessionConfig = SessionConfig()
+    welfare: WelfareConfig = WelfareConfig()
     tls: TlsConfig = TlsConfig()
     accounts: AccountsConfig = AccountsConfig()
     oidc: OidcConfig = OidcConfig()
@@ -106,6 +116,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "incidents": IncidentConfig,
     "sessions": SessionConfig,
+    "welfare": WelfareConfig,
     "tls": TlsConfig,
     "accounts": AccountsConfig,
     "oidc": OidcConfig,
@@ -155,6 +166,7 @@ def default_text(name: str, http: str, url: str) -> str:
         f'name = "{name}"\nhttp = "{http}"\nlisten = ["tcp://0.0.0.0:5700"]\n'
         + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
         + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
+        "[welfare]\n# on_scene_min = 20.0\n# en_route_min = 30.0\n# again_min = 5.0\n\n"
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
         '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'
         '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n\n'

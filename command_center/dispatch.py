@@ -9,15 +9,12 @@ from collections.abc import Callable, Sequence
 
 from command_center import event_feed, facts, fleet, incident_acts, incident_store, journal, timings
 from command_center.accounts import SignedIn
-from command_center.callbacks import answers
 from command_center.callbacks import store as callback_store
-from command_center.callbacks.answers import UnitState
 from command_center.errors import AccessDenied, NotPossible
 from command_center.facts import IncidentAct, Merger
 from command_center.fleet import Standing
 from command_center.incidents import Disposition, Incident, State
 from command_center.units import acts as unit_acts
-from command_center.units import rows as unit_rows
 from command_center.units.status import UnitStatus
 from relay.clock import Clock
 from relay.database import Database
@@ -25,6 +22,7 @@ from relay.header import Kind
 from relay.ids import NodeId
 from relay.kinds import body as bodies
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
+from relay.kinds.instruction import Instruction, Order
 from relay.precedence import Precedence
 from relay.spool import Draft, Spool, Spooled
 
@@ -205,32 +203,6 @@ class Dispatch:
         await self._database.run(work)
         self._after_commit()
 
-    async def unit_answers(self, token: str, state: UnitState, note: str) -> None:
-        """A field unit says how far it is, by its callback's link; the camera's node is told, too.
-
-        Raises:
-            NotFound: the link is good for nothing.
-            NotPossible: the incident is closed.
-        """
-
-        def work(connection: sqlite3.Connection) -> list[Spooled]:
-            now = self._clock.wall_ms()
-            link = answers.link_of(connection, token, now)
-            unit = unit_rows.find(connection, link.receiver)
-            if unit is not None and unit.incident == link.incident.id:
-                if unit.status is state.status:
-                    return []  # said twice is said once
-                unit_acts.set_status(connection, unit.name, state.status, version=None, by=f"unit:{unit.name}", note=note,
-                                     source="unable" if state is UnitState.UNABLE else "link", now=now)  # fmt: skip
-            answers.answer(connection, link, state, note, now)
-            if state.for_camera is None:
-                return []
-            alert_ids = incident_store.alert_ids(connection, link.incident.id)
-            return self._put(connection, link.incident, alert_ids, "field unit", now, state.for_camera)
-
-        self._announce(await self._database.run(work))
-        self._after_commit()
-
     def tell_camera(
         self, connection: sqlite3.Connection, incident_id: int, state: AnswerState, role: str, now: int
     ) -> list[Spooled]:
@@ -240,6 +212,19 @@ class Dispatch:
             alert_ids = incident_store.alert_ids(connection, number)
             spooled += self._put(connection, incident_store.load(connection, number), alert_ids, role, now, state)
         return spooled
+
+    def instruct(self, connection: sqlite3.Connection, incident_id: int, orders: Sequence[Order]) -> list[Spooled]:
+        """Ask the node of an incident for something; inside a transaction. A revoked node is asked for nothing."""
+        node = next(fleet.nodes(connection, self._clock, incident_store.load(connection, incident_id).place.node))
+        if node.standing is Standing.REVOKED:
+            return []
+        return [
+            self._spool.put(connection, Draft(
+                kind=Kind.INSTRUCTION, precedence=Precedence.PRIORITY, body=bodies.encode(Instruction(order=order)),
+                destination=NodeId(node.id), peer_sealing_key=node.passport.sealing_key,
+            ))
+            for order in orders
+        ]  # fmt: skip
 
     def _put(
         self, connection: sqlite3.Connection, incident: Incident, alert_ids: Sequence[bytes], role: str, now: int,

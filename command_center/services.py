@@ -13,8 +13,12 @@ from command_center.dispatch import Dispatch
 from command_center.enrollments import Issuer
 from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
+from command_center.link_denials import LinkDenials
 from command_center.metrics import Metrics
 from command_center.readers import Readers
+from command_center.responses.handovers import Handovers
+from command_center.responses.mutual_aid import MutualAid
+from command_center.responses.planner import Planner
 from command_center.shelving import Shelves
 from command_center.units.board import Board
 from command_center.viewings import Viewings
@@ -40,6 +44,10 @@ class Services:
     """Where people may sign in, too."""
     dispatch: Dispatch
     board: Board
+    planner: Planner
+    handovers: Handovers
+    mutual_aid: MutualAid
+    link_denials: LinkDenials
     shelves: Shelves
     postman: Postman
     feed: EventFeed

@@ -5,6 +5,7 @@ authority.key             signs passports and rosters; bodies are sealed for it.
 identity.key              this centre's own keys: receipts, checkpoints
 enrollment.msgpack        this centre's passport, as every station has one
 center.toml               configuration
+plans.toml                response plans (run cards), where there are any
 center.sqlite             spool, ledger, journal, views, accounts, fleet: one file, so that one commit covers them
 blobs/                    snapshots and clips, named by their SHA-256
 admin.sock                the running centre's local door, mode 600
@@ -22,6 +23,8 @@ from command_center.custody import schema as custody_schema
 from command_center.enrollments import VALIDITY_MS, Issuer
 from command_center.errors import AlreadyInitialized, NotInitialized
 from command_center.facts import Remark
+from command_center.responses import plan_file
+from command_center.responses import schema as response_schema
 from command_center.units import schema as unit_schema
 from relay import ledger, passport
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
@@ -40,6 +43,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "units": unit_schema.SCHEMA,
     "journeys": journeys.SCHEMA,
     "custody": custody_schema.SCHEMA,
+    "responses": response_schema.SCHEMA,
     "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}
@@ -54,6 +58,7 @@ class StateDir:
         self.authority_key_file = root_dir / "authority.key"
         self.identity_key_file = root_dir / "identity.key"
         self.config_file = root_dir / config.FILE_NAME
+        self.plans_file = root_dir / plan_file.FILE_NAME
         self.database_file = root_dir / DATABASE_NAME
         self.blobs_dir = root_dir / "blobs"
         self.admin_socket_file = root_dir / "admin.sock"

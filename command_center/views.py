@@ -28,6 +28,8 @@ from command_center.facts import decode as decode_fact
 from command_center.fleet import Standing
 from command_center.incident_store import Placed
 from command_center.journal import Entry
+from command_center.responses import appliers as response_appliers
+from command_center.responses import schema as response_schema
 from command_center.units import appliers as unit_appliers
 from command_center.units import schema as unit_schema
 from relay import envelope as envelopes
@@ -129,7 +131,7 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
-        "shelf": "id", **unit_schema.TABLES, **journeys.TABLES, **custody_schema.TABLES,
+        "shelf": "id", **unit_schema.TABLES, **response_schema.TABLES, **journeys.TABLES, **custody_schema.TABLES,
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
@@ -137,9 +139,8 @@ class Replay:
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
         self.rebuilt.executescript(
-            "".join(
-                (*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *journeys.SCHEMA, *custody_schema.SCHEMA)
-            )
+            "".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *response_schema.SCHEMA,
+                     *journeys.SCHEMA, *custody_schema.SCHEMA))
         )
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
@@ -283,4 +284,5 @@ _APPLIERS: Final[dict[str, Callable[[sqlite3.Connection, Entry], None]]] = {
     "node-standing": apply_node,
     **unit_appliers.APPLIERS,
     **custody_appliers.APPLIERS,
+    **response_appliers.APPLIERS,
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from command_center import facts, fleet, journal, shelving
-from command_center.api import journey_shapes, unit_moments, unit_queries
+from command_center.api import journey_shapes, response_queries, unit_moments, unit_queries
 from command_center.api.journey_shapes import Journey
 from command_center.api.shapes import (
     Alert,
@@ -288,6 +288,9 @@ def render(connection: sqlite3.Connection, event: Event, clock: Clock) -> str | 
     if event.kind == "unit":
         unit = unit_queries.unit_if_there(connection, event.subject)
         return None if unit is None else unit.model_dump_json()
+    if event.kind == "handover":
+        handover = response_queries.handover(connection, int(event.subject))
+        return None if handover is None else handover.model_dump_json()
     if event.kind == "places":
         return unit_queries.places(connection).model_dump_json()
     found = next(nodes(connection, clock, bytes.fromhex(event.subject)), None)

@@ -1,5 +1,6 @@
 """``/api/v1/snapshots``: pictures by the SHA-256 that was signed."""
 
+import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
@@ -8,9 +9,12 @@ from fastapi.responses import FileResponse, Response
 from command_center.api.access import Parts, PictureViewer
 from command_center.api.shapes import Problem
 from command_center.errors import NotFound
+from command_center.pictures import small_jpeg
+from command_center.services import Services
 
 router = APIRouter(prefix="/api/v1/snapshots", tags=["snapshots"], responses={401: {"model": Problem}})
 
+_SMALL_PX: Final = 800
 _SHOWN: Final = frozenset({"image/jpeg", "image/png", "image/webp", "video/mp4"})
 """What a browser may open here; anything else is handed out as bytes only."""
 
@@ -32,3 +36,20 @@ async def snapshot(
     media_type = row[0] if row[0] in _SHOWN else "application/octet-stream"
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return FileResponse(parts.blobs.file_of(digest), media_type=media_type, headers=headers)
+
+
+async def small(parts: Services, incident_id: int) -> Response:
+    """An incident's snapshot for a small page, re-encoded. Who may look, and that they did, is the caller's part.
+
+    Raises:
+        NotFound: there is none, or it can't be shown.
+    """
+    row = await parts.readers.run(
+        lambda connection: connection.execute(
+            "SELECT snapshot_sha256 FROM incident WHERE id = ?", (incident_id,)
+        ).fetchone()
+    )
+    if row is None or row[0] is None:
+        raise NotFound("there is no picture of it yet")
+    data = await asyncio.to_thread(small_jpeg, parts.blobs.file_of(row[0]), _SMALL_PX)
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-store"})

@@ -1,15 +1,12 @@
-"""What the timeline of an incident says about units and notes: one line for each entry."""
+"""What the timeline of an incident says about units, notes, plans and shares: one line for each entry."""
 
-from command_center.facts import decode
+from collections.abc import Callable
+from typing import Final
+
+from command_center.facts import Remark, decode
 from command_center.journal import Entry
-from command_center.units.facts import (
-    NoteWritten,
-    UnitAssigned,
-    UnitHeard,
-    UnitReleased,
-    UnitStatusSet,
-    WelfareDue,
-)
+from command_center.responses.facts import PlanMatched, PlanStepSettled, Shared, ShareEnded
+from command_center.units.facts import NoteWritten, UnitAssigned, UnitHeard, UnitReleased, UnitStatusSet, WelfareDue
 
 
 def words(entry: Entry) -> str | None:
@@ -18,27 +15,59 @@ def words(entry: Entry) -> str | None:
     Raises:
         JournalDamaged: the payload is not one of its kind.
     """
-    match entry.kind:
-        case "unit-assigned":
-            assigned = decode(entry.payload, UnitAssigned)
-            taken = f"taken from incident {assigned.from_incident}" if assigned.from_incident else ""
-            return _joined(assigned.unit, taken, assigned.note)
-        case "unit-status":
-            step = decode(entry.payload, UnitStatusSet)
-            return _joined(f"{step.unit} {step.status.replace('_', ' ')}", step.note)
-        case "unit-released":
-            released = decode(entry.payload, UnitReleased)
-            return _joined(released.unit, released.reason)
-        case "unit-heard":
-            heard = decode(entry.payload, UnitHeard)
-            return _joined(heard.unit, heard.note)
-        case "welfare-due":
-            due = decode(entry.payload, WelfareDue)
-            return f"{due.unit} not heard for {due.silent_s // 60} min, reminder {due.level}"
-        case "note-written":
-            return decode(entry.payload, NoteWritten).text
-    return None
+    say = _SAY.get(entry.kind)
+    return None if say is None else say(entry.payload)
+
+
+def _assigned(payload: bytes) -> str:
+    fact = decode(payload, UnitAssigned)
+    return _joined(fact.unit, f"taken from incident {fact.from_incident}" if fact.from_incident else "", fact.note)
+
+
+def _status(payload: bytes) -> str:
+    fact = decode(payload, UnitStatusSet)
+    return _joined(f"{fact.unit} {fact.status.replace('_', ' ')}", fact.note)
+
+
+def _released(payload: bytes) -> str:
+    fact = decode(payload, UnitReleased)
+    return _joined(fact.unit, fact.reason)
+
+
+def _heard(payload: bytes) -> str:
+    fact = decode(payload, UnitHeard)
+    return _joined(fact.unit, fact.note)
+
+
+def _welfare(payload: bytes) -> str:
+    fact = decode(payload, WelfareDue)
+    return f"{fact.unit} not heard for {fact.silent_s // 60} min, reminder {fact.level}"
+
+
+def _step(payload: bytes) -> str:
+    fact = decode(payload, PlanStepSettled)
+    return _joined(f"{fact.state}: {fact.kind.replace('_', ' ')} {fact.target}".strip(), fact.note)
+
+
+def _shared(payload: bytes) -> str:
+    fact = decode(payload, Shared)
+    return _joined(f"with {fact.agency}", fact.reason)
 
 
 def _joined(*parts: str) -> str:
     return ": ".join(part for part in parts if part)
+
+
+_SAY: Final[dict[str, Callable[[bytes], str]]] = {
+    "unit-assigned": _assigned,
+    "unit-status": _status,
+    "unit-released": _released,
+    "unit-heard": _heard,
+    "welfare-due": _welfare,
+    "note-written": lambda payload: decode(payload, NoteWritten).text,
+    "plan-matched": lambda payload: decode(payload, PlanMatched).plan,
+    "plan-step": _step,
+    "incident-shared": _shared,
+    "share-ended": lambda payload: decode(payload, ShareEnded).reason,
+    "share-viewed": lambda payload: decode(payload, Remark).what,
+}

@@ -1,74 +1,268 @@
-"""``/u/TOKEN``: the small page on which a field unit answers. Plain HTML, no script, works on any phone.
+"""``/u/TOKEN`` and ``/unit``: the small page on which a field unit answers. Plain HTML, no script, works on any phone.
 
-Opening it changes nothing; each button is a form of its own. Text from nodes is escaped; the page shows no picture.
+By link: a callback's (one incident) or the unit's own (a shift). By sign-in: an account speaks for the unit of the same name.
+Opening it changes nothing; each button is a form of its own. Text from nodes and people is escaped; the picture is re-encoded.
 """
 
+import hmac
 import html
+import secrets
 import sqlite3
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
-from command_center.api import queries
-from command_center.api.access import Parts
+from command_center import facts, journal
+from command_center.accounts import SignedIn
+from command_center.api import incident_card, phone, queries, response_queries, snapshots
+from command_center.api.access import COOKIE, Parts, address_of
 from command_center.callbacks import answers
-from command_center.callbacks.answers import UnitState
-from command_center.errors import ActionRefused, NotFound
+from command_center.callbacks.answers import Link, UnitState
+from command_center.errors import AccessDenied, ActionRefused, NotFound, NotPossible
+from command_center.facts import Remark
 from command_center.services import Services
+from command_center.units import rows
+from command_center.units.board import FindLink
+from command_center.units.nearest import Position
+from command_center.units.status import FOLLOWS, UnitStatus
 
-router = APIRouter(prefix="/u", include_in_schema=False)
-_NAMES = {UnitState.ACCEPTED: "Accept", UnitState.EN_ROUTE: "En route", UnitState.ON_SCENE: "On scene",
-          UnitState.CLEAR: "Clear", UnitState.UNABLE: "Unable"}  # fmt: skip
+router = APIRouter(include_in_schema=False)
+_NAMES: Final = {
+    "accepted": "Accept", "en_route": "En route", "on_scene": "On scene", "clear": "Clear", "unable": "Unable",
+    "available": "Available", "out_of_service": "Out of service",
+}  # fmt: skip
+_LOOK_AGAIN_MS: Final = 10 * 60 * 1000
+_AT_WORK: Final = ("accepted", "en_route", "on_scene", "clear", "unable")
+_SIGN_IN: Final = (
+    "<h1>Field unit</h1><form method='post' action='/unit/sign-in'><label for='name'>Name</label>"
+    "<input id='name' name='name' autocomplete='username' autocapitalize='none' required>"
+    "<label for='password'>Password</label>"
+    "<input id='password' name='password' type='password' autocomplete='current-password' required>"
+    "<p><button>Sign in</button></p></form>"
+)
 
 
-@router.get("/{token}")
-async def page(token: str, parts: Parts) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Speaker:
+    """Whose page it is, and where its forms go. ``csrf`` is empty where the address is the secret."""
+
+    find: FindLink
+    base: str
+    csrf: str = ""
+
+
+def _by_link(token: str) -> _Speaker:
+    return _Speaker(find=lambda c, now: answers.link_of(c, token, now), base=f"/u/{token}")
+
+
+def _by_sign_in(person: SignedIn) -> _Speaker:
+    def find(connection: sqlite3.Connection, _: int) -> Link:
+        row = connection.execute(
+            "SELECT name FROM unit WHERE lower(name) = ? AND NOT is_retired", (person.username.lower(),)
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"no unit on the board is called {person.username}: ask dispatch to put it there")
+        return answers.of_unit(connection, row[0])
+
+    return _Speaker(find=find, base="/unit", csrf=person.csrf)
+
+
+@router.get("/u/{token}")
+async def page(token: str, request: Request, parts: Parts) -> Response:
     """What happened, where, and the unit's possible answers."""
-    try:
-        return HTMLResponse(await parts.readers.run(lambda connection: _page(connection, parts, token)))
-    except NotFound as error:
-        return HTMLResponse(_frame(f"<p>{html.escape(str(error))}</p>"), status_code=404)
+    return await _shown(_by_link(token), request, parts)
 
 
-@router.post("/{token}")
+@router.post("/u/{token}")
 async def say(token: str, request: Request, parts: Parts) -> Response:
-    """The unit's word; back to the page, so that a reload says nothing twice."""
-    said = parse_qs((await request.body()).decode("utf-8", "replace"))
-    state, note = said.get("state", [""])[0], said.get("note", [""])[0]
+    """The unit's word, note or position; back to the page, so that a reload says nothing twice."""
+    return await _said(_by_link(token), request, parts)
+
+
+@router.get("/u/{token}/picture")
+async def picture(token: str, request: Request, parts: Parts) -> Response:
+    """The snapshot, re-encoded; the look is journalled."""
+    return await _picture(_by_link(token), request, parts)
+
+
+@router.get("/unit")
+async def own_page(request: Request, parts: Parts) -> Response:
+    """The same for a signed-in unit; the form to sign in where nobody is."""
+    person = await parts.door.who(request.cookies.get(COOKIE))
+    return phone.page(_SIGN_IN) if person is None else await _shown(_by_sign_in(person), request, parts)
+
+
+@router.post("/unit")
+async def own_say(request: Request, parts: Parts) -> Response:
+    """The signed-in unit's word."""
+    person = await parts.door.who(request.cookies.get(COOKIE))
+    if person is None:
+        return phone.page(_SIGN_IN, status=401)
+    return await _said(_by_sign_in(person), request, parts)
+
+
+@router.get("/unit/picture")
+async def own_picture(request: Request, parts: Parts) -> Response:
+    """The signed-in unit's snapshot."""
+    person = await parts.door.who(request.cookies.get(COOKIE))
+    if person is None:
+        return phone.page(_SIGN_IN, status=401)
+    return await _picture(_by_sign_in(person), request, parts)
+
+
+@router.post("/unit/sign-in")
+async def sign_in(request: Request, parts: Parts) -> Response:
+    """Open a session as the API does. A form of another site can't: its answer carries a cookie that is strict."""
+    form = await _form(request)
     try:
-        await parts.dispatch.unit_answers(token, UnitState(state), note.strip()[:300])
-    except ValueError:
-        known = ", ".join(item.value for item in UnitState)
-        return HTMLResponse(_frame(f"<p>expected one of {known}</p>"), status_code=422)
-    except ActionRefused as error:
-        status = 404 if isinstance(error, NotFound) else 409
-        return HTMLResponse(_frame(f"<p>{html.escape(str(error))}</p>"), status_code=status)
-    return RedirectResponse(f"/u/{token}", status_code=303)
-
-
-def _page(connection: sqlite3.Connection, parts: Services, token: str) -> str:
-    link = answers.link_of(connection, token, parts.clock.wall_ms())
-    shown = queries.incident(connection, link.incident.id)
-    said = next((state for unit, state, _ in answers.latest(connection, shown.id) if unit == link.receiver), "")
-    at = datetime.fromtimestamp(shown.first_alert_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    facts = [("What", f"{shown.label} ({shown.confidence:.0%})"), ("Where", f"{shown.node.site}, {shown.camera}, {shown.zone}"),
-             ("When", at), ("Number", shown.number), ("State", shown.state), ("You said", said.replace("_", " ") or "nothing yet")]  # fmt: skip
-    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
-    warning = "<p class='back'>The camera has taken this alert back. Ask before you go.</p>" if shown.returned else ""
-    buttons = "" if shown.state == "closed" else "".join(
-        f"<form method='post'><input type='hidden' name='state' value='{state.value}'>"
-        f"<button{' class=chosen' if said == state.value else ''}>{name}</button></form>"
-        for state, name in _NAMES.items()
+        token, _ = await parts.door.sign_in(
+            form.get("name", "").lower(), form.get("password", "")[:1024], address_of(request)
+        )
+    except AccessDenied as error:
+        return phone.page(f"<p class='back'>{html.escape(str(error))}</p>{_SIGN_IN}", status=error.status)
+    response = RedirectResponse("/unit", status_code=303)
+    response.set_cookie(
+        COOKIE, token, httponly=True, samesite="strict", path="/", max_age=int(parts.config.sessions.absolute_h * 3600),
+        secure=parts.config.sessions.requires_https or parts.config.tls.mode != "off",
     )  # fmt: skip
-    return _frame(f"<h1 class='{shown.precedence.lower()}'>{html.escape(shown.precedence)}</h1>{warning}<dl>{rows}</dl>{buttons}"
-                  f"<p class='unit'>For {html.escape(link.receiver)}</p>")  # fmt: skip
+    return response
 
 
-def _frame(content: str) -> str:
+async def _form(request: Request) -> dict[str, str]:
+    """The first value of each field."""
+    said = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=20)
+    return {name: values[0] for name, values in said.items()}
+
+
+async def _shown(speaker: _Speaker, request: Request, parts: Services) -> Response:
+    try:
+        content = await parts.readers.run(lambda c: _content(c, parts, speaker))
+        await parts.database.run(lambda c: _note_look(c, parts, speaker, address_of(request)))
+        return phone.page(content)
+    except NotFound as error:
+        await parts.link_denials.note("unit page", str(error), address_of(request))
+        return phone.refusal(error, 404)
+
+
+def _note_look(connection: sqlite3.Connection, parts: Services, speaker: _Speaker, address: str) -> None:
+    """Once in ten minutes for each unit and incident."""
+    now = parts.clock.wall_ms()
+    link = speaker.find(connection, now)
+    if link.incident is None:
+        return
+    actor, subject = f"unit:{link.receiver}", f"incident:{link.incident.id}"
+    lately = connection.execute(
+        "SELECT 1 FROM entry WHERE subject = ? AND kind = 'viewed' AND actor = ? AND at_ms > ? LIMIT 1",
+        (subject, actor, now - _LOOK_AGAIN_MS),
+    ).fetchone()
+    if lately is None:
+        journal.append(connection, at_ms=now, kind="viewed", actor=actor, subject=subject,
+                       payload=facts.encode(Remark(what="unit page", address=address)))  # fmt: skip
+
+
+async def _said(speaker: _Speaker, request: Request, parts: Services) -> Response:
+    try:
+        form = await _form(request)
+        if speaker.csrf and not hmac.compare_digest(form.get("csrf", "").encode(), speaker.csrf.encode()):
+            await parts.link_denials.note("csrf", "unit page", address_of(request))
+            return phone.refusal("this page is old: go back, reload it and try again", 403)
+        await _carry_out(speaker, form, parts)
+    except NotFound as error:
+        await parts.link_denials.note("unit page", str(error), address_of(request))
+        return phone.refusal(error, 404)
+    except (ValueError, NotPossible) as error:
+        is_known = isinstance(error, NotPossible)
+        why = str(error) if is_known else f"expected one of {', '.join(_NAMES)}"
+        return phone.refusal(why, 409 if is_known else 422)
+    except ActionRefused as error:
+        return phone.refusal(error, 409)
+    return RedirectResponse(speaker.base, status_code=303)
+
+
+async def _carry_out(speaker: _Speaker, form: dict[str, str], parts: Services) -> None:
+    note = form.get("note", "").strip()
+    if "lat" in form:
+        here = Position(lat=float(form["lat"]), lon=float(form.get("lon", "nan")))
+        await parts.board.unit_is_at(speaker.find, here, float(form.get("accuracy_m", "0")))
+    elif "state" in form:
+        await parts.board.unit_says(speaker.find, form["state"], note[:300])
+    else:
+        await parts.board.unit_writes(speaker.find, note, form.get("key", "")[:64])
+
+
+async def _picture(speaker: _Speaker, request: Request, parts: Services) -> Response:
+    def note(connection: sqlite3.Connection) -> int:
+        now = parts.clock.wall_ms()
+        link = speaker.find(connection, now)
+        if link.incident is None:
+            raise NotFound("there is no incident to show a picture of")
+        journal.append(connection, at_ms=now, kind="viewed", actor=f"unit:{link.receiver}",
+                       subject=f"incident:{link.incident.id}",
+                       payload=facts.encode(Remark(what="snapshot", address=address_of(request))))  # fmt: skip
+        return link.incident.id
+
+    try:
+        return await snapshots.small(parts, await parts.database.run(note))
+    except NotFound as error:
+        return phone.refusal(error, 404)
+
+
+def _content(connection: sqlite3.Connection, parts: Services, speaker: _Speaker) -> str:
+    link = speaker.find(connection, parts.clock.wall_ms())
+    unit = rows.find(connection, link.receiver)
+    foot = f"<p class='small'>For {html.escape(link.receiver)}</p>"
+    if link.incident is None:
+        assert unit is not None
+        words = [step.value for step in (UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE)
+                 if step in FOLLOWS[unit.status]]  # fmt: skip
+        return (f"<h1>{html.escape(unit.name)}</h1><p>No assignment. You are {unit.status.words}.</p>"
+                f"{_buttons(speaker, words, '')}{foot}")  # fmt: skip
+    shown = queries.incident(connection, link.incident.id)
+    said = next((state for name, state, _ in answers.latest(connection, shown.id) if name == link.receiver), "")
+    if unit is not None and unit.incident == shown.id and unit.status is not UnitStatus.ASSIGNED:
+        said = unit.status.value
+    top = incident_card.card(connection, shown, f"{speaker.base}/picture",
+                             [("You said", said.replace("_", " ") or "nothing yet")])  # fmt: skip
+    buttons = "" if shown.state == "closed" else _buttons(speaker, _possible(unit, shown.id, said), said)
+    cards = response_queries.plan_cards(connection, shown.id)
+    told = "".join(
+        f"<h2>{html.escape(card.plan)}</h2><p>{html.escape(card.instructions)}</p>"
+        for card in cards
+        if card.instructions
+    )
+    return f"{top}{buttons}{told}{_notes(connection, speaker, shown.id)}{foot}"
+
+
+def _possible(unit: rows.Unit | None, incident_id: int, said: str) -> list[str]:
+    if unit is None or unit.incident != incident_id:
+        return list(_AT_WORK)
+    return [word for word in _AT_WORK if word == said or UnitState(word).status in FOLLOWS[unit.status]]
+
+
+def _hidden(speaker: _Speaker) -> str:
+    return f"<input type='hidden' name='csrf' value='{html.escape(speaker.csrf)}'>" if speaker.csrf else ""
+
+
+def _buttons(speaker: _Speaker, words: list[str], said: str) -> str:
+    return "".join(
+        f"<form method='post' action='{html.escape(speaker.base)}'>{_hidden(speaker)}"
+        f"<input type='hidden' name='state' value='{word}'>"
+        f"<button{' class=chosen' if said == word else ''}>{_NAMES[word]}</button></form>"
+        for word in words
+    )
+
+
+def _notes(connection: sqlite3.Connection, speaker: _Speaker, incident_id: int) -> str:
+    written = response_queries.response(connection, incident_id).notes[-20:]
+    rows_shown = "".join(
+        f"<li>{html.escape(note.by.partition(':')[2])}: {html.escape(note.text)}</li>" for note in written
+    )
     return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        "<meta name='color-scheme' content='dark light'><meta name='robots' content='noindex'><title>Heard</title>"
-        f"<link rel='icon' href='/icon.svg'><link rel='stylesheet' href='/unit.css'></head><body><main>{content}</main></body></html>"
+        f"<h2>Notes</h2><ul>{rows_shown}</ul><form method='post' action='{html.escape(speaker.base)}'>{_hidden(speaker)}"
+        f"<input type='hidden' name='key' value='{secrets.token_hex(8)}'><label for='note'>Add a note</label>"
+        "<textarea id='note' name='note' rows='3' maxlength='4000' required></textarea>"
+        "<p><button>Write it down</button></p></form>"
     )

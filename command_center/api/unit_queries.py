@@ -3,13 +3,11 @@
 import sqlite3
 
 from command_center.api.unit_shapes import (
-    AssignmentRow,
     Note,
     Place,
     PlaceList,
     RecommendationRow,
     Recommendations,
-    Response,
     Unit,
     UnitPosition,
 )
@@ -88,25 +86,6 @@ def scene_of(connection: sqlite3.Connection, incident_id: int) -> Place | None:
         raise NotFound(f"there is no incident {incident_id}")
     found = rows.position_of(connection, node=row[0], site=row[1], camera=row[2])
     return None if found is None else Place(name=f"{row[1]} {row[0]}/{row[2]}", lat=found.lat, lon=found.lon)
-
-
-def response(connection: sqlite3.Connection, incident_id: int) -> Response:
-    """What people do about an incident.
-
-    Raises:
-        NotFound: there is no such incident.
-    """
-    scene_of(connection, incident_id)
-    return Response(
-        assignments=[
-            AssignmentRow(unit=item.unit, assigned_by=item.assigned_by, assigned_at_ms=item.assigned_at_ms,
-                          accepted_at_ms=item.accepted_at_ms, en_route_at_ms=item.en_route_at_ms,
-                          on_scene_at_ms=item.on_scene_at_ms, ended_at_ms=item.ended_at_ms, ended_as=item.ended_as)
-            for item in rows.assignments(connection, incident_id)
-        ],
-        units=[unit_shape(item) for item in rows.units(connection, incident=incident_id)],
-        notes=notes(connection, incident_id),
-    )  # fmt: skip
 
 
 def notes(connection: sqlite3.Connection, incident_id: int) -> list[Note]:

@@ -82,6 +82,18 @@ class UnitWasHeard(Shape):
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
+class UnitLink(Shape):
+    """The small page of a unit, for its phone. Shown once; a new one ends the old one."""
+
+    url: str
+
+
+class UnitLinkNew(Shape):
+    """For how long."""
+
+    hours: Annotated[float, Field(gt=0, le=24)] = 12.0
+
+
 class Assign(Shape):
     """Compare-and-set on both: the versions of incident and unit that the person saw."""
 
@@ -189,14 +201,6 @@ class Note(Shape):
 class NoteList(Shape):
     """An incident's notes, the first one first."""
 
-    notes: list[Note]
-
-
-class Response(Shape):
-    """Everything that people do about an incident."""
-
-    assignments: list[AssignmentRow]
-    units: list[Unit]
     notes: list[Note]
 
 

@@ -7,7 +7,17 @@ from command_center import event_feed
 from command_center.api import queries, unit_queries
 from command_center.api.access import Parts, UnitDispatcher, UnitReader
 from command_center.api.shapes import Problem
-from command_center.api.unit_shapes import Unit, UnitAt, UnitConflict, UnitList, UnitNew, UnitStep, UnitWasHeard
+from command_center.api.unit_shapes import (
+    Unit,
+    UnitAt,
+    UnitConflict,
+    UnitLink,
+    UnitLinkNew,
+    UnitList,
+    UnitNew,
+    UnitStep,
+    UnitWasHeard,
+)
 from command_center.errors import BadRequest, LostRace, NotFound, NotPossible
 from command_center.services import Services
 from command_center.units.nearest import Position
@@ -73,6 +83,13 @@ async def heard(name: str, body: UnitWasHeard, person: UnitDispatcher, parts: Pa
     """Somebody heard it: its welfare timer begins anew."""
     await parts.board.heard(name, body.note, person)
     return await as_it_is(parts, name)
+
+
+@router.post("/{name}/link", status_code=201, responses=_ANSWERS)
+async def give_link(name: str, body: UnitLinkNew, person: Dispatcher, parts: Parts) -> UnitLink:
+    """A link for the unit's phone: its small page for a shift, whatever it is assigned to."""
+    token = await parts.board.give_link(name, body.hours, person)
+    return UnitLink(url=f"{parts.postman.base_url}/u/{token}")
 
 
 async def as_it_is(parts: Services, name: str, status: int = 200) -> Response:

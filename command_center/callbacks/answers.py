@@ -6,6 +6,7 @@ its hash is kept. Opening the link changes nothing, so that a messenger's previe
 
 import enum
 import hashlib
+import secrets
 import sqlite3
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from command_center import event_feed, facts, incident_store, journal
 from command_center.errors import NotFound, NotPossible
 from command_center.facts import UnitAnswer
 from command_center.incidents import Incident, State
+from command_center.units import rows
 from command_center.units.status import UnitStatus
 from relay.kinds.acknowledgement import AnswerState
 
@@ -43,7 +45,8 @@ class Link:
     """What a link is good for."""
 
     receiver: str
-    incident: Incident
+    incident: Incident | None
+    """None: a unit's own link, while it is assigned to nothing."""
 
 
 def link_of(connection: sqlite3.Connection, token: str, now_ms: int) -> Link:
@@ -58,21 +61,49 @@ def link_of(connection: sqlite3.Connection, token: str, now_ms: int) -> Link:
     ).fetchone()
     if row is None:
         raise NotFound("this link is not good, or no longer: ask the command center for the incident")
-    return Link(receiver=row[0], incident=incident_store.load(connection, row[1]))
+    return (
+        Link(receiver=row[0], incident=incident_store.load(connection, row[1]))
+        if row[1]
+        else of_unit(connection, row[0])
+    )
 
 
-def answer(connection: sqlite3.Connection, link: Link, state: UnitState, note: str, now_ms: int) -> None:
+def of_unit(connection: sqlite3.Connection, name: str) -> Link:
+    """What a unit may speak about by itself: whatever it is assigned to.
+
+    Raises:
+        NotFound: it is not on the board.
+    """
+    unit = rows.load(connection, name)
+    return Link(
+        receiver=name, incident=None if unit.incident is None else incident_store.load(connection, unit.incident)
+    )
+
+
+def give(connection: sqlite3.Connection, receiver: str, incident_id: int, until_ms: int) -> str:
+    """Make a link's token; ``incident_id`` 0: for whatever this unit is assigned to. Only its hash is kept."""
+    token = secrets.token_urlsafe(32)
+    connection.execute(
+        "INSERT INTO capability VALUES (?, ?, ?, ?)",
+        (hashlib.sha256(token.encode()).digest(), receiver, incident_id, until_ms),
+    )
+    return token
+
+
+def answer(
+    connection: sqlite3.Connection, unit: str, incident: Incident, state: UnitState, note: str, now_ms: int
+) -> None:
     """Write down what the unit says. The caller tells the camera, in the same transaction.
 
     Raises:
         NotPossible: the incident is closed.
     """
-    if link.incident.state is State.CLOSED:
-        raise NotPossible(f"incident {link.incident.id} is closed: there is nothing to answer any more")
-    fact = UnitAnswer(incident=link.incident.id, unit=link.receiver, state=state.value, note=note)
-    journal.append(connection, at_ms=now_ms, kind="unit-answered", actor=f"unit:{link.receiver}",
-                   subject=f"incident:{link.incident.id}", payload=facts.encode(fact))  # fmt: skip
-    event_feed.note(connection, "incident", link.incident.id)
+    if incident.state is State.CLOSED:
+        raise NotPossible(f"incident {incident.id} is closed: there is nothing to answer any more")
+    fact = UnitAnswer(incident=incident.id, unit=unit, state=state.value, note=note)
+    journal.append(connection, at_ms=now_ms, kind="unit-answered", actor=f"unit:{unit}",
+                   subject=f"incident:{incident.id}", payload=facts.encode(fact))  # fmt: skip
+    event_feed.note(connection, "incident", incident.id)
 
 
 def latest(connection: sqlite3.Connection, incident_id: int) -> list[tuple[str, str, int]]:

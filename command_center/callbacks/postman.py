@@ -49,6 +49,11 @@ class Postman:
         self._dice = random.SystemRandom()
 
     @property
+    def base_url(self) -> str:
+        """Where people reach this centre: links begin with it."""
+        return self._base_url
+
+    @property
     def public_key(self) -> str:
         """With which receivers check."""
         return signing.public_text(self._key)

@@ -4,7 +4,6 @@ The body is made once and kept: every attempt signs and sends the same bytes. It
 moment; what matters later is told by a later event.
 """
 
-import hashlib
 import json
 import secrets
 import sqlite3
@@ -13,7 +12,7 @@ from typing import Final
 
 from command_center import journal
 from command_center.api import queries
-from command_center.callbacks import store
+from command_center.callbacks import answers, store
 from command_center.callbacks.store import Receiver
 from command_center.errors import NotFound
 from command_center.incidents import Quiet, State
@@ -109,12 +108,7 @@ def _opens(connection: sqlite3.Connection, incident_id: int, entry_id: int) -> b
 
 
 def _capability(connection: sqlite3.Connection, receiver: str, incident_id: int, now_ms: int) -> str:
-    token = secrets.token_urlsafe(32)
-    connection.execute(
-        "INSERT INTO capability VALUES (?, ?, ?, ?)",
-        (hashlib.sha256(token.encode()).digest(), receiver, incident_id, now_ms + ANSWER_WITHIN_MS),
-    )
-    return token
+    return answers.give(connection, receiver, incident_id, now_ms + ANSWER_WITHIN_MS)
 
 
 def _iso(at_ms: int) -> str:

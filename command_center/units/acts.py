@@ -77,6 +77,7 @@ def retire(connection: sqlite3.Connection, name: str, *, by: str, now: int) -> N
     unit = rows.load(connection, name)
     if unit.status.is_busy:
         raise NotPossible(f"{name} is {unit.status.words} at incident {unit.incident}: release it first")
+    connection.execute("DELETE FROM capability WHERE receiver = ? AND incident = 0", (name,))
     record(connection, "unit-retired", UnitRetired(unit=name, by=by), actor=by, subject=f"unit:{name}", now=now)
     event_feed.note(connection, "unit", name)
 

@@ -2,18 +2,26 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from command_center import incident_store
 from command_center.accounts import SignedIn
+from command_center.callbacks import answers, unit_links
+from command_center.callbacks.answers import Link, UnitState
 from command_center.dispatch import Dispatch
+from command_center.errors import NotPossible
 from command_center.incidents import State
 from command_center.metrics import Metrics
-from command_center.units import acts
+from command_center.units import acts, rows
 from command_center.units.nearest import Position
 from command_center.units.status import UnitStatus
 from relay.clock import Clock
 from relay.database import Database
 from relay.spool import Spooled
+
+FindLink = Callable[[sqlite3.Connection, int], Link]
+"""Who speaks, and about which incident; inside the transaction, at a wall time."""
+_WORDS_OF_ITS_OWN: Final = frozenset({UnitStatus.AVAILABLE.value, UnitStatus.OUT_OF_SERVICE.value})
 
 
 class Board:
@@ -123,6 +131,78 @@ class Board:
         self._metrics.count("positions_kept" if is_kept else "positions_thinned")
         self._after_commit()
         return is_kept
+
+    async def unit_says(self, find: FindLink, word: str, note: str) -> None:
+        """A unit says how far it is: its step on the board, its word at the incident, and the camera is told.
+
+        Raises:
+            NotFound: the link is good for nothing.
+            NotPossible: not a word that it may say now.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            now = self._clock.wall_ms()
+            link = find(connection, now)
+            unit = rows.find(connection, link.receiver)
+            if word in _WORDS_OF_ITS_OWN:
+                acts.set_status(connection, link.receiver, UnitStatus(word), version=None, by=f"unit:{link.receiver}",
+                                source="page", note=note, now=now)  # fmt: skip
+                return []
+            state = UnitState(word)
+            if link.incident is None:
+                raise NotPossible(f"{link.receiver} is not assigned to an incident: there is nothing to answer")
+            if unit is not None and unit.incident == link.incident.id:
+                if unit.status is state.status:
+                    return []  # said twice is said once
+                acts.set_status(connection, unit.name, state.status, version=None, by=f"unit:{unit.name}", note=note,
+                                source="unable" if state is UnitState.UNABLE else "link", now=now)  # fmt: skip
+            answers.answer(connection, link.receiver, link.incident, state, note, now)
+            if state.for_camera is None:
+                return []
+            return self._dispatch.tell_camera(connection, link.incident.id, state.for_camera, "field unit", now)
+
+        await self._carry_out(work)
+
+    async def unit_writes(self, find: FindLink, text: str, key: str) -> None:
+        """A unit adds a note to the incident of its link.
+
+        Raises:
+            NotFound: the link is good for nothing.
+            NotPossible: no incident, or nothing in the note.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock.wall_ms()
+            link = find(connection, now)
+            if link.incident is None:
+                raise NotPossible(f"{link.receiver} is not assigned to an incident: there is nothing to note")
+            by = f"unit:{link.receiver}"
+            if rows.find(connection, link.receiver) is not None:
+                acts.heard(connection, link.receiver, by=by, note="wrote a note", now=now)
+            acts.write_note(connection, link.incident.id, text, by=by, role="field unit", key=key, now=now)
+
+        await self._run(work)
+
+    async def unit_is_at(self, find: FindLink, here: Position, accuracy_m: float) -> None:
+        """A unit tells where it is.
+
+        Raises:
+            NotFound: the link is good for nothing, or belongs to nobody on the board.
+            NotPossible: no such place.
+        """
+        link = await self._database.run(lambda c: find(c, self._clock.wall_ms()))
+        await self.position(link.receiver, here, accuracy_m=accuracy_m, measured_at_ms=None, by=f"unit:{link.receiver}",
+                            source="page")  # fmt: skip
+
+    async def give_link(self, name: str, hours: float, person: SignedIn) -> str:
+        """A link of its own for a unit, for a shift; returns the token, which is kept nowhere.
+
+        Raises:
+            NotFound, NotPossible: no such unit, or for too long.
+        """
+        return await self._database.run(
+            lambda c: unit_links.give(c, name, hours, by=_actor(person), now=self._clock.wall_ms())
+        )
 
     async def heard(self, name: str, note: str, person: SignedIn) -> None:
         """Somebody heard it: it is well.

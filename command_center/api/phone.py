@@ -1,0 +1,64 @@
+"""What the small pages share: plain HTML without any script, for phones from 360 px on, and their style sheet."""
+
+import html
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+router = APIRouter(include_in_schema=False)
+
+_STYLE: Final = """\
+/* The small pages of field units and of other agencies: large targets, no script. */
+:root { color-scheme: dark light; }
+body { margin: 0; font: 18px/1.4 system-ui, sans-serif; background: light-dark(#f4f6f8, #12181d); color: light-dark(#12181d, #eef2f5); }
+main { max-width: 30rem; margin: 0 auto; padding: 12px 16px 32px; }
+h1 { margin: 0 0 8px; padding: 8px 12px; border-radius: 6px; font-size: 22px; background: light-dark(#ffe3b3, #4a3510); }
+h1.flash { background: #b3261e; color: #fff; }
+h2 { margin: 20px 0 4px; font-size: 18px; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 4px 14px; }
+dt, .small { color: light-dark(#4b5660, #a7b3bd); }
+dd { margin: 0; overflow-wrap: anywhere; font-weight: 600; }
+img { display: block; width: 100%; height: auto; border-radius: 6px; }
+form { margin: 10px 0; }
+label { display: block; margin: 8px 0 4px; }
+input, textarea, button { box-sizing: border-box; width: 100%; font: inherit; color: inherit; border-radius: 8px; }
+input, textarea { padding: 8px; border: 2px solid light-dark(#5a6772, #8795a1); background: light-dark(#fff, #1b232a); }
+button { min-height: 56px; border: 2px solid light-dark(#5a6772, #8795a1); background: transparent; font-weight: 700; }
+button.chosen { border-color: #1f6fd0; background: #1f6fd0; color: #fff; }
+:focus-visible { outline: 3px solid light-dark(#0b57b0, #8ec2ff); outline-offset: 2px; }
+ul { padding-left: 20px; overflow-wrap: anywhere; }
+p, li { overflow-wrap: anywhere; white-space: pre-line; }
+.back { padding: 10px 12px; border-left: 5px solid #c77700; background: light-dark(#fff3d9, #2b2412); font-weight: 700; }
+.small { font-size: 14px; }
+"""
+
+
+@router.get("/phone.css")
+async def style() -> Response:
+    """The style sheet."""
+    return Response(_STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+
+
+def page(content: str, *, status: int = 200, refresh_s: int | None = None, title: str = "Heard") -> HTMLResponse:
+    """A whole page around ``content``, which must be escaped already."""
+    refresh = f"<meta http-equiv='refresh' content='{refresh_s}'>" if refresh_s else ""
+    return HTMLResponse(
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<meta name='color-scheme' content='dark light'><meta name='robots' content='noindex'>{refresh}"
+        f"<title>{html.escape(title)}</title><link rel='icon' href='/icon.svg'><link rel='stylesheet' href='/phone.css'>"
+        f"</head><body><main>{content}</main></body></html>",
+        status_code=status, headers={"Cache-Control": "no-store"},
+    )  # fmt: skip
+
+
+def refusal(text: object, status: int) -> HTMLResponse:
+    """A page that says why not."""
+    return page(f"<h1>Not possible</h1><p>{html.escape(str(text))}</p>", status=status)
+
+
+def facts_list(facts: list[tuple[str, str]]) -> str:
+    """Names and values, escaped; empty values are left out."""
+    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts if value)
+    return f"<dl>{rows}</dl>"

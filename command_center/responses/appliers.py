@@ -1,0 +1,105 @@
+"""What facts make of the rows of plans, handovers and shares. Live and replay run the same functions."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from command_center import facts, journal
+from command_center.facts import decode
+from command_center.journal import Entry
+from command_center.responses.facts import (
+    HandoverGiven,
+    HandoverTaken,
+    PlanMatched,
+    PlanStepSettled,
+    Shared,
+    ShareEnded,
+    ShareOpened,
+)
+
+Apply = Callable[[sqlite3.Connection, Entry], None]
+
+
+def record(
+    connection: sqlite3.Connection, kind: str, fact: msgspec.Struct, *, actor: str, subject: str, now: int
+) -> int:
+    """Write an entry and what it makes of the views; returns its number."""
+    entry = journal.append(connection, at_ms=now, kind=kind, actor=actor, subject=subject, payload=facts.encode(fact))
+    APPLIERS[kind](connection, entry)
+    return entry.id
+
+
+def _matched(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, PlanMatched)
+    connection.execute(
+        "INSERT INTO plan_match VALUES (?, ?, ?, ?, ?, ?)",
+        (fact.incident, fact.plan, fact.instructions, fact.units, ",".join(fact.capabilities), entry.at_ms),
+    )
+    used = connection.execute(
+        "SELECT COALESCE(MAX(number), 0) FROM plan_step WHERE incident = ?", (fact.incident,)
+    ).fetchone()[0]
+    connection.executemany(
+        "INSERT INTO plan_step (incident, number, plan, kind, target, state, at_ms) VALUES (?, ?, ?, ?, ?, 'proposed', ?)",
+        [(fact.incident, number, fact.plan, step.kind, step.target, entry.at_ms)
+         for number, step in enumerate(fact.steps, start=used + 1)],
+    )  # fmt: skip
+
+
+def _settled(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, PlanStepSettled)
+    connection.execute(
+        "UPDATE plan_step SET state = ?, by = ?, at_ms = ?, note = ? WHERE incident = ? AND number = ?",
+        (fact.state, fact.by, entry.at_ms, fact.note, fact.incident, fact.number),
+    )
+
+
+def _given(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, HandoverGiven)
+    connection.execute(
+        "INSERT INTO handover (id, by, role, note, summary, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        (entry.id, fact.by, fact.role, fact.note, fact.summary, entry.at_ms),
+    )
+
+
+def _taken(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, HandoverTaken)
+    connection.execute(
+        "UPDATE handover SET taken_by = ?, taken_at_ms = ?, taken_note = ? WHERE id = ?",
+        (fact.by, entry.at_ms, fact.note, fact.handover),
+    )
+
+
+def _shared(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, Shared)
+    connection.execute(
+        "INSERT INTO share (id, incident, agency, reason, by, at_ms, until_ms, token_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (entry.id, fact.incident, fact.agency, fact.reason, fact.by, entry.at_ms, fact.until_ms, fact.token_sha256),
+    )
+
+
+def _opened(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, ShareOpened)
+    connection.execute(
+        "UPDATE share SET seat_sha256 = ?, opened_at_ms = ? WHERE id = ?", (fact.seat_sha256, entry.at_ms, fact.share)
+    )
+
+
+def _ended(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, ShareEnded)
+    connection.execute(
+        "UPDATE share SET ended_at_ms = ?, ended_by = ?, ended_why = ? WHERE id = ?",
+        (entry.at_ms, fact.by, fact.reason, fact.share),
+    )
+
+
+APPLIERS: Final[dict[str, Apply]] = {
+    "plan-matched": _matched,
+    "plan-step": _settled,
+    "handover-given": _given,
+    "handover-taken": _taken,
+    "incident-shared": _shared,
+    "share-opened": _opened,
+    "share-ended": _ended,
+}
