@@ -29,6 +29,8 @@ from command_center.errors import BadRequest
 from command_center.evidence import steps
 from command_center.evidence.steps import EvidenceExport
 from command_center.fleet import Standing
+from command_center.units import office as unit_office
+from command_center.units.commands import UnitCommand
 from relay.clock import Clock
 from relay.database import Database
 from relay.kinds import roster as rosters
@@ -66,6 +68,10 @@ class Administration:
         if isinstance(command, CallbackCommand):
             outcome = await self._database.run(
                 lambda c: callback_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
+            )
+        elif isinstance(command, UnitCommand):
+            outcome = await self._database.run(
+                lambda c: unit_office.perform(c, command, by=_ACTOR, url=self._url, now_ms=self._clock.wall_ms())
             )
         elif isinstance(command, AccountCommand):
             outcome = await self._database.run(

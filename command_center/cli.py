@@ -31,6 +31,7 @@ from command_center.commands import (
 from command_center.evidence import cli as evidence_cli
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
+from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
 from relay.clock import SystemClock
 from relay.errors import HeardError, OperatorError
@@ -45,6 +46,9 @@ app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(node, name="node")
 app.add_typer(callback, name="callback")
+app.add_typer(unit, name="unit")
+app.add_typer(place, name="place")
+app.add_typer(plan, name="plan")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from command_center.config import RoleName
 from command_center.custody.commands import CustodyCommand
 from command_center.evidence.steps import EvidenceExport
+from command_center.units.commands import UnitCommand
 
 
 class UserAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -156,7 +157,7 @@ AccountCommand = (
     | TokenRevoke
 )
 OwnCommand = NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
-Command = OwnCommand | CallbackCommand | AccountCommand | CustodyCommand
+Command = OwnCommand | CallbackCommand | AccountCommand | CustodyCommand | UnitCommand
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

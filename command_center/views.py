@@ -139,8 +139,16 @@ class Replay:
         self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
         self.rebuilt.executescript(
-            "".join((*view_schema.SCHEMA, fleet.SCHEMA[0], *unit_schema.SCHEMA, *response_schema.SCHEMA,
-                     *journeys.SCHEMA, *custody_schema.SCHEMA))
+            "".join(
+                (
+                    *view_schema.SCHEMA,
+                    fleet.SCHEMA[0],
+                    *unit_schema.SCHEMA,
+                    *response_schema.SCHEMA,
+                    *journeys.SCHEMA,
+                    *custody_schema.SCHEMA,
+                )
+            )
         )
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from command_center.api import queries, response_queries, unit_queries
-from command_center.api.access import Dispatcher, Parts, Person
+from command_center.api.access import Dispatcher, Parts, Person, Sharer, UnitDispatcher
 from command_center.api.response_shapes import (
     PlanCard,
     PlanSettle,
@@ -53,7 +53,7 @@ async def recommendations(
 
 
 @router.post("/units", response_model=Assigned, responses=_ANSWERS)
-async def assign(incident_id: int, body: Assign, person: Dispatcher, parts: Parts) -> Response:
+async def assign(incident_id: int, body: Assign, person: UnitDispatcher, parts: Parts) -> Response:
     """Send a unit; one that is at another incident is taken away from there. The camera is told."""
     try:
         await parts.board.assign(body.unit, body.unit_version, incident_id, body.version, body.note, person)
@@ -63,7 +63,7 @@ async def assign(incident_id: int, body: Assign, person: Dispatcher, parts: Part
 
 
 @router.post("/units/{unit}/release", response_model=Assigned, responses=_ANSWERS)
-async def release(incident_id: int, unit: str, body: Release, person: Dispatcher, parts: Parts) -> Response:
+async def release(incident_id: int, unit: str, body: Release, person: UnitDispatcher, parts: Parts) -> Response:
     """Take a unit off: it is available again."""
     try:
         await parts.board.release(unit, body.unit_version, incident_id, body.reason, person)
@@ -95,7 +95,7 @@ async def settle_step(
 
 
 @router.post("/shares", status_code=201, responses=_ANSWERS)
-async def share(incident_id: int, body: ShareNew, person: Dispatcher, parts: Parts) -> ShareMade:
+async def share(incident_id: int, body: ShareNew, person: Sharer, parts: Parts) -> ShareMade:
     """Show it to another agency for a while: a link that works in one browser, is shown once and can be revoked."""
     number, token = await parts.mutual_aid.share(incident_id, body.agency, body.minutes, body.reason, person)
     found = await parts.readers.run(lambda c: mutual_aid.shares(c, incident_id))
@@ -105,7 +105,7 @@ async def share(incident_id: int, body: ShareNew, person: Dispatcher, parts: Par
 
 @router.post("/shares/{number}/revoke", responses=_ANSWERS)
 async def revoke_share(
-    incident_id: int, number: int, body: ShareRevoke, person: Dispatcher, parts: Parts
+    incident_id: int, number: int, body: ShareRevoke, person: Sharer, parts: Parts
 ) -> list[ShareRow]:
     """End it at once."""
     await parts.mutual_aid.revoke(incident_id, number, body.reason, person)

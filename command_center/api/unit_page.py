@@ -1,6 +1,6 @@
 """``/u/TOKEN`` and ``/unit``: the small page on which a field unit answers. Plain HTML, no script, works on any phone.
 
-By link: a callback's (one incident) or the unit's own (a shift). By sign-in: an account speaks for the unit of the same name.
+By link: a callback's (one incident) or the unit's own (a shift). By sign-in: an account speaks for its unit.
 Opening it changes nothing; each button is a form of its own. Text from nodes and people is escaped; the picture is re-encoded.
 """
 
@@ -16,9 +16,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from command_center import facts, journal
-from command_center.accounts import SignedIn
+from command_center.accounts import Permission, SignedIn, Stage
 from command_center.api import incident_card, phone, queries, response_queries, snapshots
-from command_center.api.access import COOKIE, Parts, address_of
+from command_center.api.access import COOKIE, DEVICE_COOKIE, Parts, address_of, agent_of
+from command_center.api.session import set_session
 from command_center.callbacks import answers
 from command_center.callbacks.answers import Link, UnitState
 from command_center.errors import AccessDenied, ActionRefused, NotFound, NotPossible
@@ -43,6 +44,11 @@ _SIGN_IN: Final = (
     "<input id='password' name='password' type='password' autocomplete='current-password' required>"
     "<p><button>Sign in</button></p></form>"
 )
+_CODE: Final = (
+    "<h1>Field unit</h1><form method='post' action='/unit/code'>{csrf}<label for='code'>Code of your authenticator</label>"
+    "<input id='code' name='code' inputmode='numeric' autocomplete='one-time-code' required>"
+    "<p><button>Go on</button></p></form>"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +66,9 @@ def _by_link(token: str) -> _Speaker:
 
 def _by_sign_in(person: SignedIn) -> _Speaker:
     def find(connection: sqlite3.Connection, _: int) -> Link:
-        row = connection.execute(
-            "SELECT name FROM unit WHERE lower(name) = ? AND NOT is_retired", (person.username.lower(),)
-        ).fetchone()
-        if row is None:
-            raise NotFound(f"no unit on the board is called {person.username}: ask dispatch to put it there")
-        return answers.of_unit(connection, row[0])
+        if not person.unit:
+            raise NotFound(f"{person.username} speaks for no unit: an administrator can say which")
+        return answers.of_unit(connection, person.unit)
 
     return _Speaker(find=find, base="/unit", csrf=person.csrf)
 
@@ -92,14 +95,18 @@ async def picture(token: str, request: Request, parts: Parts) -> Response:
 async def own_page(request: Request, parts: Parts) -> Response:
     """The same for a signed-in unit; the form to sign in where nobody is."""
     person = await parts.door.who(request.cookies.get(COOKIE))
-    return phone.page(_SIGN_IN) if person is None else await _shown(_by_sign_in(person), request, parts)
+    if person is not None and person.stage is Stage.SECOND_FACTOR:
+        return phone.page(_CODE.format(csrf=_hidden(_by_sign_in(person))))
+    if person is None or not person.may(Permission.UNIT_OWN):
+        return phone.page(_SIGN_IN)
+    return await _shown(_by_sign_in(person), request, parts)
 
 
 @router.post("/unit")
 async def own_say(request: Request, parts: Parts) -> Response:
     """The signed-in unit's word."""
     person = await parts.door.who(request.cookies.get(COOKIE))
-    if person is None:
+    if person is None or not person.may(Permission.UNIT_OWN):
         return phone.page(_SIGN_IN, status=401)
     return await _said(_by_sign_in(person), request, parts)
 
@@ -108,7 +115,7 @@ async def own_say(request: Request, parts: Parts) -> Response:
 async def own_picture(request: Request, parts: Parts) -> Response:
     """The signed-in unit's snapshot."""
     person = await parts.door.who(request.cookies.get(COOKIE))
-    if person is None:
+    if person is None or not person.may(Permission.UNIT_OWN):
         return phone.page(_SIGN_IN, status=401)
     return await _picture(_by_sign_in(person), request, parts)
 
@@ -118,16 +125,39 @@ async def sign_in(request: Request, parts: Parts) -> Response:
     """Open a session as the API does. A form of another site can't: its answer carries a cookie that is strict."""
     form = await _form(request)
     try:
-        token, _ = await parts.door.sign_in(
-            form.get("name", "").lower(), form.get("password", "")[:1024], address_of(request)
-        )
+        token, person = await parts.door.sign_in(
+            form.get("name", "").lower(), form.get("password", "")[:1024], address_of(request),
+            device=request.cookies.get(DEVICE_COOKIE, ""), agent=agent_of(request),
+        )  # fmt: skip
     except AccessDenied as error:
         return phone.page(f"<p class='back'>{html.escape(str(error))}</p>{_SIGN_IN}", status=error.status)
+    return _signed_in(parts, token, person)
+
+
+@router.post("/unit/code")
+async def show_code(request: Request, parts: Parts) -> Response:
+    """The step after the password, where the account has a second factor."""
+    form = await _form(request)
+    person = await parts.door.who(request.cookies.get(COOKIE))
+    if person is None or person.stage is not Stage.SECOND_FACTOR:
+        return phone.page(_SIGN_IN, status=401)
+    if not hmac.compare_digest(form.get("csrf", "").encode(), person.csrf.encode()):
+        return phone.refusal("this page is old: go back, reload it and try again", 403)
+    try:
+        token, person = await parts.door.show_code(
+            person, form.get("code", ""), address_of(request), device=request.cookies.get(DEVICE_COOKIE, ""),
+            agent=agent_of(request),
+        )  # fmt: skip
+    except AccessDenied as error:
+        return phone.page(f"<p class='back'>{html.escape(str(error))}</p>", status=error.status)
+    return _signed_in(parts, token, person)
+
+
+def _signed_in(parts: Services, token: str, person: SignedIn) -> Response:
+    if person.stage in {Stage.ENROLLMENT, Stage.PASSWORD}:
+        return phone.refusal("this sign-in has more steps: complete it once at the console, then come back", 403)
     response = RedirectResponse("/unit", status_code=303)
-    response.set_cookie(
-        COOKIE, token, httponly=True, samesite="strict", path="/", max_age=int(parts.config.sessions.absolute_h * 3600),
-        secure=parts.config.sessions.requires_https or parts.config.tls.mode != "off",
-    )  # fmt: skip
+    set_session(response, parts, token, person)
     return response
 
 

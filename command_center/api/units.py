@@ -86,7 +86,7 @@ async def heard(name: str, body: UnitWasHeard, person: UnitDispatcher, parts: Pa
 
 
 @router.post("/{name}/link", status_code=201, responses=_ANSWERS)
-async def give_link(name: str, body: UnitLinkNew, person: Dispatcher, parts: Parts) -> UnitLink:
+async def give_link(name: str, body: UnitLinkNew, person: UnitDispatcher, parts: Parts) -> UnitLink:
     """A link for the unit's phone: its small page for a shift, whatever it is assigned to."""
     token = await parts.board.give_link(name, body.hours, person)
     return UnitLink(url=f"{parts.postman.base_url}/u/{token}")

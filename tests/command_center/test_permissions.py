@@ -20,8 +20,10 @@ OPEN = {
     "/api/v1/callbacks/key",
 }  # fmt: skip
 """For machines that watch, and for people who are about to sign in."""
-OWN_PROOF = {"/u/{token}", "/api/v1/enrollments"}
+OWN_PROOF = {"/u/{token}", "/u/{token}/picture", "/aid/{token}", "/aid/{token}/picture", "/api/v1/enrollments"}
 """A capability in the address, or a one-time code in the body."""
+PHONE = {"/phone.css", "/unit", "/unit/sign-in", "/unit/code", "/unit/picture"}
+"""Small pages for people: they ask by hand, and answer with a page to sign in at (``test_unit_page``)."""
 ANY_STAGE = {"/api/v1/session", "/api/v1/session/second-factor", "/api/v1/account/password", "/api/v1/account/second-factor",
              "/api/v1/account/second-factor/confirm"}  # fmt: skip
 """Part of signing in, and of signing out."""
@@ -56,7 +58,7 @@ def _permission(calls: list[object]) -> Permission | None:
 
 async def test_each_route_names_its_permission_or_is_open_on_purpose(house: House) -> None:
     for method, path, calls in _routes(house):
-        if _permission(calls) is None and path not in OPEN | OWN_PROOF:
+        if _permission(calls) is None and path not in OPEN | OWN_PROOF | PHONE:
             assert anyone in calls or (method, path) == ("POST", "/api/v1/session"), (
                 f"{method} {path} asks nobody who they are"
             )

@@ -321,7 +321,7 @@ async def test_shared_incident_opens_in_one_browser_until_it_is_revoked_and_each
     node = house.node()
     alert = node.alert()
     await house.deliver(node, alert)
-    async with house.signed_in() as client:
+    async with house.signed_in("sue", UserRole.SUPERVISOR) as client:
         link, number = await shared(client)
         async with house.browser("198.51.100.7") as theirs, house.browser("203.0.113.9") as other:
             before = await theirs.get(link)
@@ -360,7 +360,7 @@ async def test_shared_incident_opens_in_one_browser_until_it_is_revoked_and_each
 async def test_share_ends_at_its_time_with_its_incident_and_when_the_clock_leaps_back(house: House) -> None:
     node = house.node()
     await house.deliver(node, node.alert())
-    async with house.signed_in() as client:
+    async with house.signed_in("sue", UserRole.SUPERVISOR) as client:
         link, _ = await shared(client)
         await shared(client, minutes=1440)
 
