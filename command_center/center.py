@@ -41,6 +41,8 @@ from command_center.exhibits import DueObject
 from command_center.facts import ObjectStored, Remark
 from command_center.ingest import Ingest
 from command_center.link_denials import LinkDenials
+from command_center.live.ice import IceServers
+from command_center.live.sessions import LiveSessions
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.responses import plan_file
@@ -62,6 +64,8 @@ from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.errors import OperatorError
 from relay.ids import NodeId
+from relay.kinds.answer import Word
+from relay.kinds.roster import Roster
 from relay.service import carrying_verbs
 from relay.station import Station
 
@@ -90,12 +94,17 @@ class _Bell:
     def __init__(self) -> None:
         self.station: Station | None = None
         self.feed: EventFeed | None = None
+        self.live: LiveSessions | None = None
         self.work = asyncio.Event()
 
     def ring(self) -> None:
         self.work.set()
         if self.feed is not None:
             self.feed.wake()
+
+    def word(self, node_id: NodeId, word: Word) -> None:
+        if self.live is not None:
+            self.live.heard(node_id, word)
 
     def passport_wire(self, node_id: bytes) -> bytes | None:
         return self.station.trust.wire_of(NodeId(node_id)) if self.station else None
@@ -120,7 +129,7 @@ async def open_center(
     timings = Timings(clock=clock, metrics=metrics)
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
                     limits=config.incidents, passport_wire=bell.passport_wire,
-                    after_commit=bell.ring)  # fmt: skip
+                    after_commit=bell.ring, on_word=bell.word)  # fmt: skip
     listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
                       for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
     async with contextlib.AsyncExitStack() as stack:
@@ -160,11 +169,17 @@ async def open_center(
                           announce=station.announce, after_commit=bell.ring)  # fmt: skip
         await station.database.run(planner.set_up)
         denials = LinkDenials(database=station.database, clock=clock, metrics=metrics)
+        door = Door(database=station.database, readers=readers, clock=clock, passwords=passwords, config=config.sessions,
+                    policy=config.accounts, identity=station.identity, metrics=metrics)  # fmt: skip
+        live = LiveSessions(
+            database=station.database, readers=readers, spool=station.spool, clock=clock, metrics=metrics,
+            config=config.live, ice=IceServers(config.live, state.root_dir), held_by=door.live, announce=station.announce,
+        )  # fmt: skip
+        bell.live = live
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
-            door=Door(database=station.database, readers=readers, clock=clock, passwords=passwords,
-                      config=config.sessions, policy=config.accounts, identity=station.identity, metrics=metrics),
+            door=door, live=live,
             provider=Provider(config.oidc, base_url=url, clock=clock, state_dir=state.root_dir) if config.oidc.issuer else None,
             dispatch=dispatch,
             board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
@@ -176,7 +191,7 @@ async def open_center(
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
-            database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=station.publish_roster,
+            database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=lambda roster: _withdraw(live, station, roster),
             after_commit=bell.ring, running=lambda: _running_figures(station, url), after_accounts=services.door.sweep,
         )  # fmt: skip
         station.on_answer(timings.answered)
@@ -191,6 +206,12 @@ async def open_center(
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
 
 
+async def _withdraw(live: LiveSessions, station: Station, roster: Roster) -> None:
+    """Once the roster is out, no word reaches the withdrawn: what they show ends before."""
+    await live.cut_revoked()
+    await station.publish_roster(roster)
+
+
 def _start_work(
     members: Crew, services: Services, bell: _Bell, timings: Timings, watch: Watch, tls: Tls | None
 ) -> None:
@@ -200,6 +221,7 @@ def _start_work(
     members.start(_work_after_commits(services, bell), "work after commits")
     members.start(services.postman.run(), "callbacks")
     welfare = Welfare(clock=services.clock, metrics=services.metrics, limits=services.config.welfare)
+    members.start(services.live.run(), "live video")
     every: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
         "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
         "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),

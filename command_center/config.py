@@ -91,6 +91,24 @@ class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """After their incident was closed; 0: for good. What is on hold stays, and each deletion leaves a tombstone."""
 
 
+class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Live video on demand."""
+
+    most_viewers: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 50
+    """Viewings open at once; 0: nobody watches live. Each node has a limit of its own."""
+    most_of_person: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
+    longest_s: Annotated[int, msgspec.Meta(ge=10, le=86_400)] = 3600
+    """A viewing ends after this; the person may begin another."""
+    answer_within_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.0
+    """How long a viewer waits for a node that does not answer."""
+    ice_urls: tuple[str, ...] = ()
+    """``turn:host:port?transport=udp`` or ``stun:host:port``, for viewers and nodes; empty: nobody asks any server, ever."""
+    turn_secret_file: str = ""
+    """coturn's ``static-auth-secret``; each viewing gets credentials of its own from it."""
+    is_relay_only: bool = False
+    """Viewers and nodes never learn each other's addresses: everything goes through TURN."""
+
+
 class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may set."""
 
@@ -111,6 +129,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     accounts: AccountsConfig = AccountsConfig()
     oidc: OidcConfig = OidcConfig()
     retention: RetentionConfig = RetentionConfig()
+    live: LiveConfig = LiveConfig()
 
 
 _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
@@ -121,6 +140,7 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "accounts": AccountsConfig,
     "oidc": OidcConfig,
     "retention": RetentionConfig,
+    "live": LiveConfig,
 }
 
 
@@ -170,5 +190,6 @@ def default_text(name: str, http: str, url: str) -> str:
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
         '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'
         '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n\n'
-        "[retention]\n# media_days = 0  # pictures and clips, after their incident was closed; 0: for good\n"
+        "[retention]\n# media_days = 0  # pictures and clips, after their incident was closed; 0: for good\n\n"
+        '[live]\n# ice_urls = ["turn:center.example:3478?transport=udp"]  # with turn_secret_file\n'
     )

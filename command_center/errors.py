@@ -10,6 +10,7 @@ HeardError (relay.errors)
 └── ActionRefused          a person's action is not possible now; the API says why
     ├── NotFound           no such incident, node, snapshot
     ├── LostRace           somebody else acted first: look again, then decide
+    ├── WatchingRefused    live video can't be shown now: too many watch, the node says no, or says nothing
     └── AccessDenied       not signed in, wrong password, wrong role, too many attempts
 """
 
@@ -58,3 +59,12 @@ class AccessDenied(ActionRefused):
     def __init__(self, message: str, *, status: int = 401) -> None:
         super().__init__(message)
         self.status = status
+
+
+class WatchingRefused(ActionRefused):
+    """Live video can't be shown now; ``status`` is HTTP's, and 0 s to retry after means that waiting does not help."""
+
+    def __init__(self, message: str, *, status: int, retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s

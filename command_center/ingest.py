@@ -38,8 +38,9 @@ from command_center.timings import Timings
 from command_center.views import Body, BodyOpener
 from relay.clock import Clock
 from relay.errors import SenderError
+from relay.ids import EnvelopeId, NodeId
 from relay.kinds.alert import Alert
-from relay.kinds.answer import Answer, Followed
+from relay.kinds.answer import Answer, Followed, Still, Word
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
@@ -57,8 +58,11 @@ class Ingest:
 
     def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings,
                  limits: IncidentConfig,
-                 passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None]) -> None:  # fmt: skip
-        """``passport_wire`` gives a node's passport as signed; ``after_commit`` is called on the event loop."""
+                 passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None],
+                 on_word: Callable[[NodeId, Word], None] = lambda _, __: None) -> None:  # fmt: skip
+        """``passport_wire`` gives a node's passport as signed; the last two are called on the event loop, after the commit."""
+        self._on_word = on_word
+        self._words: dict[EnvelopeId, Word] = {}
         self._opener = opener
         self._clock = clock
         self._metrics = metrics
@@ -82,6 +86,9 @@ class Ingest:
         """They are durable: measure, and tell consoles and workers."""
         for arrival in arrivals:
             self._metrics.count(f"stored_{arrival.envelope.header.kind.name.lower()}")
+            word = self._words.pop(arrival.envelope.id, None)
+            if word is not None:
+                self._on_word(arrival.envelope.header.origin, word)
         self._timings.committed(arrivals)
         self._after_commit()
 
@@ -131,12 +138,16 @@ class Ingest:
             self._metrics.count(exhibits.keep_piece(connection, envelope.header.origin, body))
         elif isinstance(body, Heartbeat):
             self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
+        elif isinstance(body, Answer):
+            self._words[envelope.id] = body.word
+            if not isinstance(body.word, Still):  # what a viewer saw passes; that they watched is in the journal
+                self._journal(connection, arrival, "answer", stored)
+            self._note_answer(connection, arrival, body)
         else:
             self._journal(connection, arrival, envelope.header.kind.name.lower(), stored)
-            self._note_answer(connection, arrival, body)
 
-    def _note_answer(self, connection: sqlite3.Connection, arrival: Arrival, body: Body) -> None:
-        if isinstance(body, Answer) and isinstance(body.word, Followed):
+    def _note_answer(self, connection: sqlite3.Connection, arrival: Arrival, body: Answer) -> None:
+        if isinstance(body.word, Followed):
             node = arrival.envelope.header.origin
             is_ours = clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
             self._metrics.count("answers" if is_ours else "answers_unasked")
