@@ -117,7 +117,14 @@ class Ingest:
             self._metrics.count("unreadable")
             _log.warning("unreadable body kept", node=envelope.header.origin.hex(), reason=reason)
             self._journal(connection, arrival, "unreadable", stored)
-        elif isinstance(body, Alert):
+        elif isinstance(body, Heartbeat):
+            self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
+        else:
+            self._take_body(connection, arrival, body, stored)
+
+    def _take_body(self, connection: sqlite3.Connection, arrival: Arrival, body: Body, stored: EnvelopeStored) -> None:
+        envelope = arrival.envelope
+        if isinstance(body, Alert):
             self._take_alert(connection, arrival, body, stored)
         elif isinstance(body, Retraction):
             subject = incident_acts.subject_of_alert(connection, body.alert_id, envelope.header.origin)
@@ -136,17 +143,17 @@ class Ingest:
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, Chunk):
             self._metrics.count(exhibits.keep_piece(connection, envelope.header.origin, body))
-        elif isinstance(body, Heartbeat):
-            self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
         elif isinstance(body, Answer):
-            self._words[envelope.id] = body.word
-            if not isinstance(body.word, Still):  # what a viewer saw passes; that they watched is in the journal
-                self._journal(connection, arrival, "answer", stored)
-            self._note_answer(connection, arrival, body)
+            self._take_answer(connection, arrival, body, stored)
         else:
             self._journal(connection, arrival, envelope.header.kind.name.lower(), stored)
 
-    def _note_answer(self, connection: sqlite3.Connection, arrival: Arrival, body: Answer) -> None:
+    def _take_answer(
+        self, connection: sqlite3.Connection, arrival: Arrival, body: Answer, stored: EnvelopeStored
+    ) -> None:
+        self._words[arrival.envelope.id] = body.word
+        if not isinstance(body.word, Still):  # what a viewer saw passes; that they watched is in the journal
+            self._journal(connection, arrival, "answer", stored)
         if isinstance(body.word, Followed):
             node = arrival.envelope.header.origin
             is_ours = clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
