@@ -14,9 +14,9 @@ from nacl.signing import SigningKey
 from command_center import (
     admin_door,
     administration,
+    assembling,
     enrollments,
     event_feed,
-    exhibits,
     facts,
     fleet,
     journal,
@@ -27,7 +27,7 @@ from command_center.accounts.oidc import Provider
 from command_center.administration import Administration
 from command_center.api import queries
 from command_center.api.app import create_app
-from command_center.blobs import BlobStore, WrongHash
+from command_center.blobs import BlobStore
 from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
 from command_center.certificates import Tls
@@ -37,8 +37,7 @@ from command_center.custody.clip_orders import ClipOrders
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
-from command_center.exhibits import DueObject
-from command_center.facts import ObjectStored, Remark
+from command_center.facts import Remark
 from command_center.ingest import Ingest
 from command_center.link_denials import LinkDenials
 from command_center.live.ice import IceServers
@@ -136,11 +135,10 @@ async def open_center(
         socket = web_server.bind(http or config.http)
         stack.callback(socket.close)
         tls = _encryption(config, state, socket.getsockname()[0], clock)
-        station = await stack.enter_async_context(
+        station = bell.station = await stack.enter_async_context(
             Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
                          clock=clock, database_name=DATABASE_NAME)
         )  # fmt: skip
-        bell.station = station
         await station.database.run(lambda connection: _note_start(connection, clock, config))
         roster = await station.database.run(administration.newest_roster)
         if roster is not None:
@@ -159,7 +157,6 @@ async def open_center(
         key = SigningKey(await station.database.run(callback_writer.set_up))
         postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
                           after_commit=bell.ring)  # fmt: skip
-        orders = ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce)
         exports = ExportOffice(state, database=station.database, clock=clock, metrics=metrics,
                                kept_h=config.exports_kept_h)  # fmt: skip
         stack.push_async_callback(exports.close)
@@ -171,11 +168,10 @@ async def open_center(
         denials = LinkDenials(database=station.database, clock=clock, metrics=metrics)
         door = Door(database=station.database, readers=readers, clock=clock, passwords=passwords, config=config.sessions,
                     policy=config.accounts, identity=station.identity, metrics=metrics)  # fmt: skip
-        live = LiveSessions(
+        live = bell.live = LiveSessions(
             database=station.database, readers=readers, spool=station.spool, clock=clock, metrics=metrics,
             config=config.live, ice=IceServers(config.live, state.root_dir), held_by=door.live, announce=station.announce,
         )  # fmt: skip
-        bell.live = live
         services = Services(
             database=station.database, readers=readers, clock=clock, config=config, identity=station.identity,
             journal_origin=origin_of(station), issuer=issuer, feed=feed, metrics=metrics,
@@ -187,7 +183,8 @@ async def open_center(
             planner=planner, handovers=Handovers(database=station.database, clock=clock, after_commit=bell.ring),
             mutual_aid=MutualAid(database=station.database, clock=clock, denials=denials, after_commit=bell.ring), link_denials=denials,
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            shelves=shelves, postman=postman, exports=exports, clip_orders=orders, ring=bell.ring, station_gauges=lambda: _gauges(station),
+            shelves=shelves, postman=postman, exports=exports,
+            clip_orders=ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce), ring=bell.ring, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
@@ -291,7 +288,7 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
         try:
             while await services.readers.run(services.dispatch.owes):
                 await services.dispatch.pay_owed()
-            await _assemble_due(services)
+            await assembling.assemble_due(services)
             while await services.readers.run(clip_orders.is_due):
                 await services.clip_orders.pay()
         except OperatorError as error:
@@ -300,45 +297,6 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
             await asyncio.sleep(1.0)
             bell.work.set()
         services.feed.wake()
-
-
-async def _assemble_due(services: Services) -> None:
-    """Put together the objects whose bytes are all here."""
-    while due := await services.readers.run(exhibits.due):
-        for wanted in due:
-            await _assemble(services, wanted)
-        services.feed.wake()
-
-
-async def _assemble(services: Services, wanted: DueObject) -> None:
-    if await services.readers.run(lambda connection: exhibits.is_stored(connection, wanted.sha256)):
-        return  # another node's copy was put together meanwhile
-    reason = ""
-    try:
-        size_bytes = await services.readers.run(
-            lambda connection: services.blobs.write(wanted.sha256, exhibits.pieces(connection, wanted))
-        )
-        if size_bytes != wanted.size_bytes:
-            reason = f"expected {wanted.size_bytes} bytes, found {size_bytes}"
-    except WrongHash as error:
-        reason = str(error)
-    fact = ObjectStored(sha256=wanted.sha256, size_bytes=wanted.size_bytes, media_type=wanted.media_type, reason=reason)
-    await services.database.run(lambda connection: _settle(connection, services.clock, wanted, fact))
-    services.metrics.count("objects_refused" if reason else "objects_stored")
-    if reason:
-        _log.warning("object refused", node=wanted.node.hex(), sha256=wanted.sha256.hex(), reason=reason)
-
-
-def _settle(connection: sqlite3.Connection, clock: Clock, wanted: DueObject, fact: ObjectStored) -> None:
-    now = clock.wall_ms()
-    journal.append(
-        connection, at_ms=now, kind="object-refused" if fact.reason else "object-stored",
-        actor=f"node:{wanted.node.hex()}", subject=f"object:{wanted.sha256.hex()}", payload=facts.encode(fact),
-    )  # fmt: skip
-    exhibits.forget_pieces(connection, wanted, is_stored=not fact.reason)
-    if not fact.reason:
-        for incident in exhibits.note_stored(connection, wanted.sha256, wanted.size_bytes, wanted.media_type, now):
-            event_feed.note(connection, "incident", incident)
 
 
 async def _checkpoint(services: Services) -> None:
