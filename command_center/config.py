@@ -109,6 +109,17 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Viewers and nodes never learn each other's addresses: everything goes through TURN."""
 
 
+class MapConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the console's map lies on. Without either it draws a grid of coordinates."""
+
+    base_file: str = ""
+    """A PMTiles archive, raster or vector; an absolute path."""
+    plan_file: str = ""
+    """A picture of the site (PNG, JPEG or WebP), north up; an absolute path."""
+    plan_corners: tuple[tuple[float, float], tuple[float, float]] | None = None
+    """Latitude and longitude of the plan's south-west and north-east corner."""
+
+
 class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may set."""
 
@@ -126,6 +137,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sessions: SessionConfig = SessionConfig()
     welfare: WelfareConfig = WelfareConfig()
     tls: TlsConfig = TlsConfig()
+    map: MapConfig = MapConfig()
     accounts: AccountsConfig = AccountsConfig()
     oidc: OidcConfig = OidcConfig()
     retention: RetentionConfig = RetentionConfig()
@@ -137,6 +149,7 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "sessions": SessionConfig,
     "welfare": WelfareConfig,
     "tls": TlsConfig,
+    "map": MapConfig,
     "accounts": AccountsConfig,
     "oidc": OidcConfig,
     "retention": RetentionConfig,

@@ -20,6 +20,7 @@ from command_center.api import (
     incidents,
     journal,
     live,
+    maps,
     nodes,
     phone,
     places,
@@ -81,6 +82,7 @@ def create_app(services: Services) -> FastAPI:
         handovers,
         responses,
         places,
+        maps,
     ):
         app.include_router(noun.router)
     app.mount("/", console_files.ConsoleFiles(), name="console")

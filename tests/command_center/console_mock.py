@@ -31,6 +31,8 @@ PASSWORD: Final = "correct horse"
 CSRF: Final = "csrf-of-the-mock"
 SESSION: Final = {"username": USERNAME, "role": "dispatcher", "csrf": CSRF}
 MAX_FAILED_SIGN_INS: Final = 5
+NOTHING_YET: Final[dict[str, "Record"]] = {"/api/v1/units": {"units": []}, "/api/v1/places": {"places": []}}
+"""What this stand-in has none of; the pages about it are tested with a real center."""
 
 Record = dict[str, Any]
 
@@ -202,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._static(path)
         elif path == "/api/v1/session":
             self._session()
+        elif path == "/api/v1/session/ways":
+            self._answer(HTTPStatus.OK, {"single_sign_on": None})
         elif not self._is_signed_in():
             self._answer(HTTPStatus.UNAUTHORIZED, {"detail": "sign in first"})
         elif path == "/api/v1/incidents":
@@ -209,6 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
                 i for i in self.center.incidents.values() if query.get("state") == "all" or i["state"] != "closed"
             ]
             self._answer(HTTPStatus.OK, {"watermark": self.center.watermark, "incidents": listed})
+        elif path in NOTHING_YET:
+            self._answer(HTTPStatus.OK, NOTHING_YET[path])
+        elif path.endswith("/response"):
+            self._answer(HTTPStatus.OK, {"plans": [], "assignments": [], "units": [], "notes": [], "shares": []})
         elif path == "/api/v1/shelves":
             self._answer(HTTPStatus.OK, {"shelves": self.center.shelves})
         elif path.startswith("/api/v1/clips/"):

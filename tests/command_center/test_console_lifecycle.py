@@ -52,6 +52,7 @@ def test_shelving_asks_for_a_reason_and_stays_in_sight(console: Page, center: Mo
     expect(console.get_by_role("alert").filter(has_text="Give the reason first")).to_be_visible()
     console.get_by_label("Reason").fill("film crew")
     console.keyboard.press("Enter")
+    assert center.shelves == []  # Enter leads to the choices and makes none
     console.keyboard.press("2")
     shelf = console.get_by_role("list", name="Shelved sources")
     expect(shelf).to_contain_text(
@@ -59,6 +60,7 @@ def test_shelving_asks_for_a_reason_and_stays_in_sight(console: Page, center: Mo
     )
     expect(row(console, 1)).to_contain_text("shelved")
     assert center.shelves[0]["covers_flash"] is False
+    assert 59 * 60_000 < center.shelves[0]["until_ms"] - center.shelves[0]["at_ms"] < 61 * 60_000
     shelf.get_by_role("button", name="Take off").click()
     expect(shelf).to_be_hidden()
 

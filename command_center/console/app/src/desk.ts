@@ -6,16 +6,19 @@
 import { signal } from "@preact/signals";
 
 import { Acts } from "./acts";
+import { DispatchActs } from "./dispatch_acts";
 import { Fleet } from "./fleet";
 import { loadPages } from "./loading";
 import { IncidentBook } from "./model/incident_book";
 import { Queue } from "./model/queue";
 import { ServerClock } from "./model/server_clock";
+import { Units } from "./units";
 import { AlarmSound, type AlarmState } from "./sound/alarm_sound";
 import { announce } from "./sound/announcer";
 import { hear } from "./sound/hearing";
 import { ApiFailure, Center, wordsOf } from "./wire/center";
 import { EventStream, type StreamState } from "./wire/event_stream";
+import type { Place, Unit } from "./wire/dispatch_shapes";
 import type { FleetNode, Incident, Session, Shelf } from "./wire/shapes";
 
 const SIGNED_IN_KEY = "heard.signed-in";
@@ -24,7 +27,7 @@ const ASK_NODES_EVERY_MS = 30_000;
 const DESK_RESTS_MS = 20_000; // nobody has touched anything: then the details follow the queue
 const DETAIL_AFTER_MS = 60; // a held arrow key passes over rows that nobody looks at
 
-export type FormName = "close" | "merge" | "shelve" | "note" | "assign";
+export type FormName = "close" | "merge" | "shelve" | "assign";
 export interface Notice {
   text: string;
   tone: "plain" | "problem";
@@ -38,7 +41,9 @@ export class Desk {
   readonly sound = new AlarmSound();
   readonly fleet = new Fleet(this.clock);
   readonly stream = new EventStream((after, signal) => this.center.events(after, signal));
+  readonly units = new Units();
   readonly acts = new Acts(this);
+  readonly dispatch = new DispatchActs(this);
 
   readonly phase = signal<"loading" | "sign-in" | "console">("loading");
   readonly session = signal<Session | null>(null);
@@ -63,6 +68,9 @@ export class Desk {
   readonly listeners = new Map<string, Set<(value: unknown) => void>>();
   /** What a digit chooses in the open form. */
   choose: (at: number) => void = () => {};
+
+  /** A sign-in that is not complete yet. */
+  pending: Session | null = null;
 
   #mustLoad = false;
   #isLoading = false;
@@ -109,15 +117,27 @@ export class Desk {
     }
   }
 
+  /** Somebody signed in, or is about to elsewhere: after a reload it is worth asking who. */
+  rememberSignedIn(): void {
+    localStorage.setItem(SIGNED_IN_KEY, "yes");
+  }
+
   async enter(session: Session): Promise<void> {
+    if ((session.stage ?? "full") !== "full") {
+      this.pending = session;
+      this.phase.value = "sign-in";
+      return;
+    }
+    this.pending = null;
     this.session.value = session;
     await this.load();
-    localStorage.setItem(SIGNED_IN_KEY, "yes");
+    this.rememberSignedIn();
     this.phase.value = "console";
     this.#tick();
   }
 
   leave(why: string): void {
+    this.pending = null;
     this.phase.value = "sign-in";
     this.session.value = null;
     this.leftBecause.value = why;
@@ -146,9 +166,13 @@ export class Desk {
     this.#load.abort();
     const load = (this.#load = new AbortController());
     const state = this.queue.showsClosed ? "all" : "open";
-    const [first, { nodes }, { shelves }] = await Promise.all([this.center.incidents(state, 200), this.center.nodes(), this.center.shelves()]);
+    const [first, { nodes }, { shelves }, { units }, { places }] = await Promise.all([
+      this.center.incidents(state, 200), this.center.nodes(), this.center.shelves(), this.center.get<{ units: Unit[] }>("/units"), this.center.get<{ places: Place[] }>("/places"),
+    ]);
     if (load.signal.aborted) return;
     this.shelves.value = shelves;
+    this.units.replace(units);
+    this.units.places.value = places;
     this.#askedNodesAt = performance.now();
     this.book.replace(first.incidents);
     for (const node of nodes) this.clock.heard(node.last_heard_at_ms);
@@ -279,6 +303,10 @@ export class Desk {
   #take(name: string, value: unknown): void {
     if (name === "incident") this.takeIncident(value as Incident);
     if (name === "shelves") this.shelves.value = (value as { shelves: Shelf[] }).shelves;
+    if (name === "unit") this.units.take(value as Unit);
+    if (name === "places") this.units.places.value = (value as { places: Place[] }).places;
+    // Something is gone that the event can't name any more; of what is shown that can only be a unit.
+    if (name === "gone") void this.center.get<{ units: Unit[] }>("/units").then(({ units }) => this.units.replace(units)).catch(() => undefined); // a lost center is told by the stream
     if (name === "node") {
       this.clock.heard((value as FleetNode).last_heard_at_ms);
       this.fleet.take(value as FleetNode);

@@ -13,6 +13,7 @@ import { IncidentsPage } from "./incidents_page";
 import { useKeyboard, type Shortcut } from "./keyboard";
 import { KeysDialog, showKeys } from "./keys_dialog";
 import { pagesFor } from "./pages";
+import { focusNote } from "./response";
 import { SignIn } from "./sign_in";
 
 export function App(): JSX.Element | null {
@@ -36,6 +37,8 @@ function useShortcuts(): Shortcut[] {
     { keys: ["a"], shown: "a", does: "Acknowledge the selected incident", act: onQueue(() => void desk.acts.acknowledge(desk.queue.selectedId)) },
     { keys: ["c"], shown: "c", does: "Close it, with a disposition", act: onQueue(() => desk.toggleForm("close")) },
     { keys: ["g"], shown: "g", does: "Merge it into another incident", act: onQueue(() => desk.toggleForm("merge")) },
+    { keys: ["u"], shown: "u", does: "Send a unit to it", act: onQueue(() => desk.toggleForm("assign")) },
+    { keys: ["w"], shown: "w", does: "Write a note", act: onQueue(focusNote) },
     { keys: ["s"], shown: "s", does: "Shelve its source for a while", act: onQueue(() => desk.toggleForm("shelve")) },
     { keys: ["n"], shown: "n", does: "Bring in what is new and go to the first unacknowledged", act: () => {
       goTo("incidents");
@@ -60,7 +63,7 @@ function useShortcuts(): Shortcut[] {
         desk.choose(digit - 1);
         return true;
       }
-      const chosen = pagesFor(desk.session.value?.role ?? "")[digit - 1];
+      const chosen = pagesFor(desk.session.value)[digit - 1];
       if (chosen) goTo(chosen.name);
       return chosen !== undefined;
     },
@@ -71,7 +74,7 @@ function useShortcuts(): Shortcut[] {
 function Console(): JSX.Element {
   const desk = useDesk();
   const shortcuts = useShortcuts();
-  const pages = pagesFor(desk.session.value?.role ?? "");
+  const pages = pagesFor(desk.session.value);
   const shown = pages.find((candidate) => candidate.name === page.value) ?? pages[0];
   const isDetailOpen = desk.isDetailOpen.value;
   useEffect(() => {

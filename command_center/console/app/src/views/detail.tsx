@@ -10,8 +10,11 @@ import { Clips } from "./clips";
 import { useDesk } from "./desk_context";
 import { CloseForm, MergeForm, ShelveForm } from "./forms";
 import { HopBar } from "./hop_bar";
+import { LivePlayer } from "./live_player";
+import { may, mayAct } from "./may";
 import { Picture } from "./picture";
 import { PrecedenceMark } from "./precedence_mark";
+import { AssignForm, Response } from "./response";
 import { Age, Time } from "./time";
 import { Timeline } from "./timeline";
 
@@ -37,7 +40,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
   const desk = useDesk();
   const notice = desk.notices.value.get(incident.id);
   const form = desk.form.value;
-  const isOpen = incident.state !== "closed";
+  const isOpen = incident.state !== "closed" && mayAct(desk);
   return (
     <div class="detail-content">
       <header class="detail-head">
@@ -50,20 +53,24 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
       <div class="actions">
         <p class="detail-state"><State incident={incident} /></p>
         <div class="buttons">
-          {incident.state === "unacknowledged" && <button type="button" class="button primary" aria-keyshortcuts="a" onClick={() => void desk.acts.acknowledge(incident.id)}>Acknowledge <kbd>a</kbd></button>}
+          {incident.state === "unacknowledged" && isOpen && <button type="button" class="button primary" aria-keyshortcuts="a" onClick={() => void desk.acts.acknowledge(incident.id)}>Acknowledge <kbd>a</kbd></button>}
+          {isOpen && may(desk, "units.dispatch") && <button type="button" class="button" aria-keyshortcuts="u" aria-expanded={form === "assign"} onClick={() => desk.toggleForm("assign")}>Send… <kbd>u</kbd></button>}
           {isOpen && <button type="button" class="button" aria-keyshortcuts="c" aria-expanded={form === "close"} onClick={() => desk.toggleForm("close")}>Close… <kbd>c</kbd></button>}
           {isOpen && <button type="button" class="button quiet" aria-keyshortcuts="g" aria-expanded={form === "merge"} onClick={() => desk.toggleForm("merge")}>Merge… <kbd>g</kbd></button>}
-          {isOpen && <button type="button" class="button quiet" aria-keyshortcuts="s" aria-expanded={form === "shelve"} onClick={() => desk.toggleForm("shelve")}>Shelve… <kbd>s</kbd></button>}
+          {isOpen && may(desk, "sources.shelve") && <button type="button" class="button quiet" aria-keyshortcuts="s" aria-expanded={form === "shelve"} onClick={() => desk.toggleForm("shelve")}>Shelve… <kbd>s</kbd></button>}
         </div>
       </div>
-      <p class="returned" role="status">{incident.returned && isOpen ? "Taken back: the camera's node has retracted every alert of this incident. Look before you send anybody." : ""}</p>
+      <p class="returned" role="status">{incident.returned && incident.state !== "closed" ? "Taken back: the camera's node has retracted every alert of this incident. Look before you send anybody." : ""}</p>
+      {form === "assign" && <AssignForm incident={incident} />}
       {form === "close" && <CloseForm incident={incident} />}
       {form === "merge" && <MergeForm incident={incident} />}
       {form === "shelve" && <ShelveForm incident={incident} />}
       <p class={`notice${notice?.tone === "problem" ? " problem" : ""}`} role="status">{notice?.text}</p>
       <Parts parts={incident.parts ?? []} />
       <Picture incident={incident} class="large" />
+      <LivePlayer incident={incident} />
       <Clips clips={incident.clips ?? []} />
+      <Response incident={incident} />
       <div class="detail-columns">
         <section><h3>Facts</h3><Facts incident={incident} /></section>
         <section><h3>Who owns the delay?</h3><HopBar incident={incident} /></section>

@@ -1,6 +1,6 @@
 /** The forms of the details: close, merge, shelve. Each choice is one key; nothing is sent before one is chosen. */
 
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, JSX, TargetedKeyboardEvent } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { duration, place, words } from "../model/format";
@@ -63,7 +63,7 @@ export function CloseForm({ incident }: { incident: Incident }): JSX.Element {
       </div>
       <label for="close-note" class="visually-hidden">Note for the journal</label>
       <input ref={note} id="close-note" type="text" maxLength={500} autocomplete="off" placeholder="Note for the journal (optional)"
-        onKeyDown={(event) => event.key === "Enter" && focusFirstChoice(event.currentTarget)} />
+        onKeyDown={toFirstChoice} />
     </Form>
   );
 }
@@ -119,7 +119,7 @@ export function ShelveForm({ incident }: { incident: Incident }): JSX.Element {
     <Form name="Shelve this source" lead={`Shelve “${words(incident.label)}” at ${place(incident)}: kept and listed, not sounded. Give the reason, then choose how long.`} choose={choose}>
       <label for="shelve-reason" class="visually-hidden">Reason</label>
       <input ref={reason} id="shelve-reason" type="text" data-first maxLength={300} autocomplete="off" required placeholder="Why nobody needs to hear it, e.g. film crew until 18:00"
-        onKeyDown={(event) => event.key === "Enter" && focusFirstChoice(event.currentTarget)} />
+        onKeyDown={toFirstChoice} />
       <label class="check"><input ref={flash} id="shelve-flash" type="checkbox" /> FLASH, too: sounds on until a supervisor agrees</label>
       <div class="choices">{TIMES.map(([minutes, name], at) => <Choice key={minutes} at={at} name={name} onChoose={() => choose(at)} />)}</div>
       <p class="form-problem" role="alert">{problem}</p>
@@ -127,6 +127,9 @@ export function ShelveForm({ incident }: { incident: Incident }): JSX.Element {
   );
 }
 
-function focusFirstChoice(input: HTMLElement): void {
-  input.closest(".close-form")?.querySelector<HTMLElement>(".choice")?.focus();
+/** Enter leads on to the choices. It must not press the first of them: a key that goes on where the focus went would. */
+function toFirstChoice(event: TargetedKeyboardEvent<HTMLInputElement>): void {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  event.currentTarget.closest(".close-form")?.querySelector<HTMLElement>(".choice")?.focus();
 }

@@ -6,13 +6,16 @@ import type { Shortcut } from "./keyboard";
 
 const COMMANDS: readonly (readonly [string, string])[] = [
   ["quay flash", "Filter: incidents that have every word"],
+  ["s M21 en route", "Unit M21 is en route"],
+  ["d M21", "Send unit M21 to the selected incident"],
+  ["note white van", "Write a note"],
   ["ack", "Acknowledge the selected incident"],
   ["close handled …", "Close it, with a note"],
   ["go 12", "Select an incident by its number"],
   ["open fleet", "Go to a page"],
 ];
 
-export function KeysDialog({ shortcuts, commands = [] }: { shortcuts: readonly Shortcut[]; commands?: readonly (readonly [string, string])[] }): JSX.Element {
+export function KeysDialog({ shortcuts }: { shortcuts: readonly Shortcut[] }): JSX.Element {
   const rows: (readonly [string, string])[] = [...shortcuts.map(({ shown, does }) => [shown, does] as const), ["1 … 9", "Choose in the open form; else go to a page"], ["Esc", "Leave the form, the filter, the details"]];
   return (
     <dialog id="keys" class="keys" aria-labelledby="keys-title" onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}>
@@ -25,7 +28,7 @@ export function KeysDialog({ shortcuts, commands = [] }: { shortcuts: readonly S
           ])}
         </dl>
         <h2>Command bar</h2>
-        <dl>{[...COMMANDS, ...commands].map(([line, does]) => [<dt key={line}><kbd>/</kbd> <code>{line}</code></dt>, <dd key={does}>{does}</dd>])}</dl>
+        <dl>{COMMANDS.map(([line, does]) => [<dt key={line}><kbd>/</kbd> <code>{line}</code></dt>, <dd key={does}>{does}</dd>])}</dl>
         <button type="button" class="button primary" onClick={(event) => event.currentTarget.closest("dialog")?.close()}>Done</button>
       </div>
     </dialog>

@@ -3,7 +3,14 @@
 import type { FunctionComponent } from "preact";
 
 import type { PageName } from "../model/command";
+import type { Session } from "../wire/shapes";
+import { AuditPage } from "./audit_page";
+import { FleetPage } from "./fleet_page";
+import { HandoverPage } from "./handover_page";
 import { IncidentsPage } from "./incidents_page";
+import { MapPage } from "./map_page";
+import { permits } from "./may";
+import { UnitsPage } from "./units_page";
 
 export interface PageEntry {
   name: PageName;
@@ -13,8 +20,14 @@ export interface PageEntry {
 
 const EVERY: readonly PageEntry[] = [
   { name: "incidents", title: "Incidents", Page: IncidentsPage },
+  { name: "map", title: "Map", Page: MapPage },
+  { name: "units", title: "Units", Page: UnitsPage },
+  { name: "fleet", title: "Fleet", Page: FleetPage },
+  { name: "handover", title: "Handover", Page: HandoverPage },
+  { name: "audit", title: "Audit", Page: AuditPage },
 ];
 
-export function pagesFor(_role: string): readonly PageEntry[] {
-  return EVERY;
+/** A dispatcher has no audit page: the center would refuse each of its questions. */
+export function pagesFor(session: Session | null): readonly PageEntry[] {
+  return permits(session, "journal.read") ? EVERY : EVERY.filter(({ name }) => name !== "audit");
 }

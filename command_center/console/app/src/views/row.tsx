@@ -6,6 +6,8 @@ import type { Notice } from "../desk";
 import { percent, place, plural, words } from "../model/format";
 import { LEVELS, warnings } from "../model/warnings";
 import type { Incident } from "../wire/shapes";
+import { useDesk } from "./desk_context";
+import { mayAct } from "./may";
 import { Picture } from "./picture";
 import { PrecedenceMark } from "./precedence_mark";
 import { Age, Time } from "./time";
@@ -22,6 +24,7 @@ interface RowProps {
 }
 
 export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAcknowledge }: RowProps): JSX.Element {
+  const desk = useDesk();
   const tags = warnings(incident);
   const label = `${incident.precedence}: ${words(incident.label)}, ${place(incident)}, ${incident.state}${tags.map(([tag]) => `, ${tag}`).join("")}`;
   const classes = `row${isSelected ? " selected" : ""}${incident.quarantined ? " quarantined" : ""}${incident.quiet ? " silent" : ""}`;
@@ -44,7 +47,8 @@ export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAck
       </div>
       <div class="row-end">
         <span class="row-state"><State incident={incident} /></span>
-        {incident.state === "unacknowledged" && (
+        {(incident.responding?.length ?? 0) > 0 && <span class="row-units">{incident.responding?.map(({ unit, status }) => `${unit} ${words(status)}`).join(", ")}</span>}
+        {incident.state === "unacknowledged" && mayAct(desk) && (
           <button type="button" class="button acknowledge" tabIndex={isSelected ? 0 : -1} aria-keyshortcuts="a" onClick={onAcknowledge}>Acknowledge <kbd>a</kbd></button>
         )}
         <span class="row-notice" role="status" title={notice?.text}>{notice?.text}</span>

@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { duration, words } from "../model/format";
 import type { Shelf } from "../wire/shapes";
 import { useDesk } from "./desk_context";
+import { may } from "./may";
 
 export function Shelves(): JSX.Element {
   const desk = useDesk();
@@ -14,8 +15,7 @@ export function Shelves(): JSX.Element {
 
 function Item({ shelf }: { shelf: Shelf }): JSX.Element {
   const desk = useDesk();
-  const { username, role } = desk.session.value ?? { username: "", role: "" };
-  const mayAgree = shelf.covers_flash && !shelf.agreed_by && shelf.by !== username && ["supervisor", "administrator"].includes(role);
+  const mayAgree = shelf.covers_flash && !shelf.agreed_by && shelf.by !== desk.session.value?.username && may(desk, "sources.shelve-flash");
   const flash = !shelf.covers_flash ? "FLASH still sounds" : shelf.agreed_by ? `FLASH too, agreed by ${shelf.agreed_by}` : "FLASH waits for a second person";
   return (
     <li class="shelf">
@@ -24,7 +24,7 @@ function Item({ shelf }: { shelf: Shelf }): JSX.Element {
       <span class="shelf-flash">{flash}. </span>
       <span class="shelf-left"><Left until={shelf.until_ms} /></span>
       {mayAgree && <button type="button" class="button" onClick={() => void desk.acts.agreeToShelf(shelf.id)}>Agree: FLASH, too</button>}
-      <button type="button" class="button quiet" onClick={() => void desk.acts.endShelf(shelf.id)}>Take off</button>
+      {may(desk, "sources.shelve") && <button type="button" class="button quiet" onClick={() => void desk.acts.endShelf(shelf.id)}>Take off</button>}
     </li>
   );
 }

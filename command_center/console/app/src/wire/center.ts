@@ -1,7 +1,7 @@
 /** The command center's HTTP API. One method a call; every failure is an ApiFailure that says what to do. */
 
 import type { ServerClock } from "../model/server_clock";
-import type { Disposition, FleetNode, Incident, IncidentPage, Session, Shelf, Shelving } from "./shapes";
+import type { Disposition, Enrollment, FleetNode, Incident, IncidentPage, Session, Shelf, Shelving } from "./shapes";
 
 const DEADLINE_MS = 10_000;
 
@@ -39,8 +39,29 @@ export class Center {
     return this.#keep(await this.get("/session"));
   }
 
-  async signIn(username: string, password: string, more: Record<string, string> = {}): Promise<Session> {
-    return this.#keep(await this.send("POST", "/session", { username, password, ...more }));
+  async signIn(username: string, password: string): Promise<Session> {
+    return this.#keep(await this.send("POST", "/session", { username, password }));
+  }
+
+  /** The step after the password; another CSRF token comes with it. */
+  async secondFactor(code: string): Promise<Session> {
+    return this.#keep(await this.send("POST", "/session/second-factor", { code }));
+  }
+
+  /** What an authenticator app needs; shown this once. */
+  enrollment(): Promise<Enrollment> {
+    return this.send("POST", "/account/second-factor", {});
+  }
+
+  /** The app shows the right code: from now on it is asked for. */
+  async confirmEnrollment(code: string): Promise<{ codes: string[]; session: Session }> {
+    const confirmed = await this.send<{ codes: string[]; session: Session }>("POST", "/account/second-factor/confirm", { code });
+    this.#keep(confirmed.session);
+    return confirmed;
+  }
+
+  async changePassword(current: string, chosen: string): Promise<Session> {
+    return this.#keep(await this.send("POST", "/account/password", { current, new: chosen }));
   }
 
   async signOut(): Promise<void> {
@@ -119,10 +140,23 @@ export class Center {
     } catch {
       throw new ApiFailure("The command center could not be reached.", 0);
     }
+    return this.#answerOf<Answer>(response, path);
+  }
+
+  /** Sends a file as it is; large ones take their time. */
+  async upload<Answer>(path: string, file: Blob): Promise<Answer> {
+    const headers = { Accept: "application/json", "Content-Type": "application/zip", "X-Heard-CSRF": this.#csrf };
+    const response = await fetch(this.#root + path, { method: "POST", headers, body: file, cache: "no-store" }).catch(() => {
+      throw new ApiFailure("The command center could not be reached, or ended the upload.", 0);
+    });
+    return this.#answerOf<Answer>(response, path);
+  }
+
+  async #answerOf<Answer>(response: Response, path: string): Promise<Answer> {
     this.#hearTime(response);
     const answer: unknown = response.status === 204 ? null : await response.json().catch(() => null);
     if (response.ok) return answer as Answer;
-    if (response.status === 401 && path !== "/session") this.onSignedOut();
+    if (response.status === 401 && !path.startsWith("/session")) this.onSignedOut();
     throw new ApiFailure(refusal(answer) ?? `The command center answered ${response.status}.`, response.status, answer);
   }
 

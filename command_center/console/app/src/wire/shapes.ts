@@ -8,6 +8,15 @@ export interface Session {
   username: string;
   role: Role;
   csrf: string;
+  /** `full`, or the next step of the sign-in. */
+  stage?: "full" | "second_factor" | "enrollment" | "password";
+  permissions?: string[];
+}
+
+export interface Enrollment {
+  secret: string;
+  /** `otpauth://…` */
+  uri: string;
 }
 
 export interface NodeName {
@@ -52,6 +61,8 @@ export interface Incident {
   returned?: boolean;
   merged_into?: number | null;
   parts?: number[];
+  /** Units that are assigned to it, and how far each is. */
+  responding?: { unit: string; status: string }[];
   disposition?: Disposition | null;
   closed_by?: string | null;
   closed_at_ms?: number | null;
@@ -161,4 +172,15 @@ export interface FleetNode {
   paths: PathFacts[];
   model: string;
   release: string;
+}
+
+export interface QualityRow {
+  node: NodeName;
+  camera: string;
+  label: string;
+  model_sha256_prefix: string;
+  incidents: number;
+  real: number;
+  not_real: number;
+  precision: number | null;
 }

@@ -1,0 +1,103 @@
+/** The auditor's page: the journal searched, who looked at what, evidence exported and verified. It changes nothing. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { utcTime } from "../model/format";
+import { wordsOf } from "../wire/center";
+import type { AuditEntry, Look } from "../wire/audit_shapes";
+import { useDesk } from "./desk_context";
+import { Exports } from "./exports";
+import { may } from "./may";
+import { Verify } from "./verify";
+
+const TABS = ["Search", "Who looked", "Export", "Verify"] as const;
+
+export function AuditPage(): JSX.Element {
+  const desk = useDesk();
+  const [tab, setTab] = useState<(typeof TABS)[number]>("Search");
+  const tabs = may(desk, "evidence.export") ? TABS : TABS.slice(0, 2);
+  return (
+    <main class="page" aria-labelledby="audit-title">
+      <div class="page-head">
+        <h2 id="audit-title">Audit</h2>
+        <div class="segmented" role="group" aria-label="Audit">
+          {tabs.map((name) => <button key={name} type="button" aria-pressed={tab === name} onClick={() => setTab(name)}>{name}</button>)}
+        </div>
+      </div>
+      {tab === "Search" && <Search key="entries" path="/audit/entries" />}
+      {tab === "Who looked" && <Search key="looks" path="/audit/looks" />}
+      {tab === "Export" && <Exports />}
+      {tab === "Verify" && <Verify />}
+    </main>
+  );
+}
+
+interface Row {
+  id: number;
+  at_ms: number;
+  who: string;
+  what: string;
+  subject: string;
+  detail: string;
+}
+
+/** A search through the journal, newest first, page by page. */
+function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Element {
+  const desk = useDesk();
+  const [rows, setRows] = useState<Row[] | null>(null);
+  const [before, setBefore] = useState<number | null>(null);
+  const [asked, setAsked] = useState("");
+  const [problem, setProblem] = useState("");
+  const ask = async (query: string, from: number | null) => {
+    setProblem("");
+    try {
+      const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null }>(`${path}?limit=100${query}${from === null ? "" : `&before=${from}`}`);
+      const found = (answer.entries ?? []).map((entry) => ({ ...entry, who: entry.actor, what: entry.kind })).concat((answer.looks ?? []).map((look) => ({ ...look, actor: look.who, kind: look.what })));
+      setRows((held) => (from === null ? found : [...(held ?? []), ...found]));
+      setBefore(answer.next_before);
+      setAsked(query);
+    } catch (error) {
+      setProblem(wordsOf(error));
+    }
+  };
+  const submit = (form: HTMLFormElement) => {
+    const given = new FormData(form);
+    const query = new URLSearchParams();
+    for (const name of ["text", "actor", "incident"]) {
+      const value = String(given.get(name) ?? "").trim();
+      if (value) query.set(name, name === "actor" && !value.includes(":") && value !== "center" ? `user:${value}` : value);
+    }
+    for (const [name, asks] of [["from", "from_ms"], ["until", "until_ms"]] as const) {
+      const at = Date.parse(String(given.get(name) ?? ""));
+      if (Number.isFinite(at)) query.set(asks, String(at));
+    }
+    void ask(query.size ? `&${query}` : "", null);
+  };
+  return (
+    <>
+      <form class="line-form" role="search" aria-label="Search the journal" onSubmit={(event) => {
+        event.preventDefault();
+        submit(event.currentTarget);
+      }}>
+        <label>Text <input name="text" type="search" maxLength={200} /></label>
+        <label>Who <input name="actor" maxLength={80} placeholder="okafor" autocomplete="off" /></label>
+        <label>Incident <input name="incident" inputMode="numeric" pattern="[0-9]*" maxLength={12} autocomplete="off" /></label>
+        <label>From <input name="from" type="datetime-local" /></label>
+        <label>Until <input name="until" type="datetime-local" /></label>
+        <button type="submit" class="button primary">Search</button>
+      </form>
+      {problem && <p class="notice problem" role="alert">{problem}</p>}
+      {rows && (
+        <div class="table-scroll" tabIndex={0} role="region" aria-label="Entries"><table class="table entries">
+          <thead><tr><th>Entry</th><th>When (UTC)</th><th>Who</th><th>What</th><th>About</th><th>Detail</th></tr></thead>
+          <tbody>{rows.map((row) => (
+            <tr key={row.id}><td>{row.id}</td><td class="mono">{utcTime(row.at_ms).replace(" UTC", "")}</td><td>{row.who}</td><td>{row.what}</td><td class="mono">{row.subject}</td><td>{row.detail}</td></tr>
+          ))}</tbody>
+        </table></div>
+      )}
+      {rows?.length === 0 && <p class="empty">No entry matches.{before === null ? "" : " Older ones have not been searched yet."}</p>}
+      {rows && before !== null && <button type="button" class="button" onClick={() => void ask(asked, before)}>Older entries</button>}
+    </>
+  );
+}

@@ -1,0 +1,83 @@
+/** Evidence exports: order one, watch it, fetch it. Each of these is an entry of the journal. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { bytes } from "../model/format";
+import { announce } from "../sound/announcer";
+import { wordsOf } from "../wire/center";
+import type { ExportJob } from "../wire/audit_shapes";
+import { useAnswer } from "./answer";
+import { useDesk } from "./desk_context";
+import { Time } from "./time";
+
+const LOOK_EVERY_MS = 1000;
+
+export function Exports(): JSX.Element {
+  const desk = useDesk();
+  const jobs = useAnswer<{ exports: ExportJob[] }>("/exports", { everyMs: LOOK_EVERY_MS });
+  const [notice, setNotice] = useState("");
+  const order = async (form: HTMLFormElement) => {
+    const given = new FormData(form);
+    const text = (name: string) => String(given.get(name) ?? "").trim();
+    const incidents = text("incidents").split(/[\s,]+/).filter(Boolean);
+    const at = (name: string) => (text(name) ? new Date(text(name)).toISOString() : "");
+    try {
+      await desk.center.send<ExportJob>("POST", "/exports", { incidents, everything: given.get("everything") === "on", since: at("since"), until: at("until"), camera: text("camera") });
+      setNotice("Ordered: it is on its way below.");
+      announce("Export ordered.");
+      form.reset();
+      jobs.again();
+    } catch (error) {
+      setNotice(`Not ordered. ${wordsOf(error)}`);
+      announce(`Not ordered. ${wordsOf(error)}`, { isUrgent: true });
+    }
+  };
+  const stop = async (job: ExportJob) => {
+    try {
+      await desk.center.send("DELETE", `/exports/${job.id}`);
+      jobs.again();
+    } catch (error) {
+      setNotice(wordsOf(error));
+    }
+  };
+  return (
+    <>
+      <form class="line-form" aria-label="Order an export" onSubmit={(event) => {
+        event.preventDefault();
+        void order(event.currentTarget);
+      }}>
+        <label>Incidents <input name="incidents" placeholder="INC-2026-000007, 12" autocomplete="off" /></label>
+        <label>or since <input name="since" type="datetime-local" /></label>
+        <label>until <input name="until" type="datetime-local" /></label>
+        <label>camera <input name="camera" maxLength={64} autocomplete="off" /></label>
+        <label class="check"><input name="everything" type="checkbox" /> or everything</label>
+        <button type="submit" class="button primary">Export</button>
+      </form>
+      <p class="notice" role="status">{notice}</p>
+      {jobs.problem && <p class="notice problem" role="alert">{jobs.problem}</p>}
+      <ul class="jobs" aria-label="Exports">
+        {jobs.value?.exports.map((job) => <Job key={job.id} job={job} stop={() => void stop(job)} />)}
+        {jobs.value?.exports.length === 0 && <li class="hint">Nothing has been exported yet.</li>}
+      </ul>
+    </>
+  );
+}
+
+function Job({ job, stop }: { job: ExportJob; stop: () => void }): JSX.Element {
+  const isUnderWay = job.state === "waiting" || job.state === "running";
+  return (
+    <li class="card job" data-state={job.state}>
+      <p><strong>{job.selection}</strong> by {job.by}, <Time at={job.created_at_ms} /></p>
+      {isUnderWay && <>
+        <p>{job.state === "waiting" ? "Waiting" : job.phase}</p>
+        <progress aria-label={`Export ${job.id}`} {...(job.total_bytes > 0 ? { value: job.done_bytes, max: job.total_bytes } : {})} />
+        <button type="button" class="button quiet" onClick={stop}>Stop</button>
+      </>}
+      {job.state === "done" && <p>✓ Done, {bytes(job.size_bytes)}. <a class="button" href={job.file_url ?? ""} download>Download</a> <button type="button" class="button quiet" onClick={stop}>Delete the file</button></p>}
+      {job.tag_manifest_sha256 && <p class="mono fingerprint">Whole bag: {job.tag_manifest_sha256}{job.authority && <><br />Authority: {job.authority}</>}</p>}
+      {job.missing.length > 0 && <><p class="form-problem">What the bag can't have:</p><ul>{job.missing.map((line) => <li key={line}>{line}</li>)}</ul></>}
+      {(job.state === "failed" || job.state === "stopped") && <p class="form-problem">× {job.state}{job.problem && `: ${job.problem}`}</p>}
+    </li>
+  );
+}

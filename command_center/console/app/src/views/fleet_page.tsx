@@ -1,0 +1,70 @@
+/** The fleet: health, paths, gaps, models and ownership of every node; what people made of its alarms. */
+
+import type { JSX } from "preact";
+
+import { duration, percent, plural, words } from "../model/format";
+import { backlog, gapWords, SIGNS } from "../model/fleet";
+import type { FleetNode, QualityRow } from "../wire/shapes";
+import { useAnswer } from "./answer";
+import { useDesk } from "./desk_context";
+import { CameraLine } from "./fleet_strip";
+import { Age } from "./time";
+
+export function FleetPage(): JSX.Element {
+  const desk = useDesk();
+  void desk.second.value;
+  const nodes = desk.fleet.nodes.value;
+  return (
+    <main class="page" aria-labelledby="fleet-page-title">
+      <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
+      {nodes.length === 0 ? <p class="empty">No node is enrolled yet.</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
+        <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>
+        <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
+      </table></div>}
+      <Quality />
+    </main>
+  );
+}
+
+function NodeRow({ node }: { node: FleetNode }): JSX.Element {
+  const desk = useDesk();
+  const state = desk.fleet.state(node);
+  const waiting = backlog(node);
+  const isAllHeard = node.missing === 0 && waiting === 0 && node.forgone === 0;
+  return (
+    <tr class="node" data-node={node.id} data-state={state}>
+      <th scope="row">{node.name}<span class="hint"> {node.role}</span></th>
+      <td><span class="node-state">{SIGNS[state] ?? "?"} {state}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>last word <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
+        {node.reason && <p class="node-troubles">{node.reason}</p>}</td>
+      <td><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
+      <td><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {path.is_up ? (path.rtt_ms > 0 ? `${Math.round(path.rtt_ms)} ms` : "up") : "down"}</li>)}</ul></td>
+      <td>{isAllHeard ? "nothing missing" : <ul class="node-troubles">
+        {node.missing > 0 && <li>{node.missing} missing ({gapWords(node.gaps ?? [])})</li>}
+        {waiting > 0 && <li>{waiting} waiting, oldest {duration(node.oldest_waiting_s * 1000)}</li>}
+        {node.forgone > 0 && <li>{node.forgone} given up</li>}
+      </ul>}</td>
+      <td>{node.model || "–"}<br /><span class="hint">{node.release}</span></td>
+      <td>{node.site || "–"}</td>
+    </tr>
+  );
+}
+
+/** Precision by camera and model, as people's dispositions say; the least precise first. */
+function Quality(): JSX.Element | null {
+  const { value } = useAnswer<{ sources: QualityRow[] }>("/quality");
+  if (!value || value.sources.length === 0) return null;
+  return (
+    <section aria-labelledby="quality-title">
+      <h3 id="quality-title">What people made of the alarms</h3>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Alarm quality"><table class="table">
+        <thead><tr><th>Source</th><th>Closed incidents</th><th>Real</th><th>Not real</th><th>Precision</th></tr></thead>
+        <tbody>{value.sources.map((row) => (
+          <tr key={`${row.node.id} ${row.camera} ${row.label} ${row.model_sha256_prefix}`}>
+            <th scope="row">{words(row.label)} at {row.node.name}, {row.camera}</th>
+            <td>{row.incidents}</td><td>{row.real}</td><td>{row.not_real}</td><td>{row.precision === null ? "not known" : percent(row.precision)}</td>
+          </tr>
+        ))}</tbody>
+      </table></div>
+    </section>
+  );
+}

@@ -1,0 +1,102 @@
+/** The unit board: who is where, for how long, and what each may do next. */
+
+import type { JSX } from "preact";
+import { useRef, useState } from "preact/hooks";
+
+import { words } from "../model/format";
+import { goTo } from "../page";
+import { announce } from "../sound/announcer";
+import { wordsOf } from "../wire/center";
+import type { Unit } from "../wire/dispatch_shapes";
+import { useDesk } from "./desk_context";
+import { mayAct } from "./may";
+import { Age } from "./time";
+
+/** Busy ones first: they are the ones to watch. */
+const GROUPS: readonly (readonly [title: string, states: readonly string[]])[] = [
+  ["At work", ["on_scene", "en_route", "accepted", "assigned"]], ["Free", ["available", "clear"]], ["Out of service", ["out_of_service"]],
+];
+export const STATUS_SIGNS: Record<string, string> = { available: "○", assigned: "◔", accepted: "◑", en_route: "▶", on_scene: "●", clear: "◇", out_of_service: "×" };
+
+export function UnitsPage(): JSX.Element {
+  const desk = useDesk();
+  const units = desk.units.all.value;
+  const [notice, setNotice] = useState("");
+  const tell = (text: string) => {
+    setNotice(text);
+    announce(text);
+  };
+  return (
+    <main class="page" aria-labelledby="units-title">
+      <div class="page-head"><h2 id="units-title">Units</h2><p class="hint">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
+      <p class="notice" role="status">{notice}</p>
+      {units.length === 0 && <p class="empty">No unit is on the board yet.</p>}
+      {GROUPS.map(([title, states]) => {
+        const group = units.filter((unit) => states.includes(unit.status));
+        return group.length > 0 && (
+          <section key={title} class="board" aria-label={title}>
+            <h3>{title} ({group.length})</h3>
+            <ul>{group.map((unit) => <Row key={unit.name} unit={unit} tell={tell} />)}</ul>
+          </section>
+        );
+      })}
+      {mayAct(desk) && <NewUnit tell={tell} />}
+    </main>
+  );
+}
+
+function Row({ unit, tell }: { unit: Unit; tell: (text: string) => void }): JSX.Element {
+  const desk = useDesk();
+  const act = async (doing: Promise<{ text: string }>) => tell((await doing).text);
+  const isBusy = unit.incident !== null;
+  return (
+    <li class="unit" data-unit={unit.name} data-status={unit.status}>
+      <span class="unit-name">{unit.name}</span>
+      <span class="unit-status"><span aria-hidden="true">{STATUS_SIGNS[unit.status] ?? "?"}</span> {words(unit.status)} for <Age at={unit.status_at_ms} /></span>
+      <span class="unit-where">
+        {unit.incident !== null && <button type="button" class="button quiet" onClick={() => {
+          desk.select(unit.incident);
+          goTo("incidents");
+        }}>Incident {unit.incident}</button>}
+        {[unit.agency, ...unit.capabilities].filter(Boolean).join(" · ")}
+      </span>
+      <span class={`unit-heard${unit.welfare_level > 0 ? " overdue" : ""}`}>
+        {unit.welfare_level > 0 && <strong>Not heard, reminder {unit.welfare_level}: </strong>}heard <Age at={unit.heard_at_ms} /> ago
+      </span>
+      <span class="unit-steps">
+        {mayAct(desk) && <>
+          {unit.steps.filter((step) => step !== "assigned").map((step) => <button key={step} type="button" class="button" aria-label={`${unit.name}: ${words(step)}`} onClick={() => void act(desk.dispatch.setStatus(unit, step))}>{words(step)}</button>)}
+          {isBusy && <button type="button" class="button quiet" aria-label={`${unit.name}: heard`} onClick={() => void act(desk.dispatch.heard(unit))}>heard</button>}
+        </>}
+      </span>
+    </li>
+  );
+}
+
+function NewUnit({ tell }: { tell: (text: string) => void }): JSX.Element {
+  const desk = useDesk();
+  const form = useRef<HTMLFormElement>(null);
+  const add = async () => {
+    const given = new FormData(form.current ?? undefined);
+    const text = (name: string) => String(given.get(name) ?? "").trim();
+    try {
+      const unit = await desk.center.send<Unit>("POST", "/units", { name: text("name"), agency: text("agency"), capabilities: text("capabilities").split(/[\s,]+/).filter(Boolean) });
+      desk.units.take(unit);
+      form.current?.reset();
+      tell(`${unit.name} is on the board, out of service until somebody says that it is available.`);
+    } catch (error) {
+      tell(`Not added. ${wordsOf(error)}`);
+    }
+  };
+  return (
+    <form class="line-form" ref={form} aria-label="Put a unit on the board" onSubmit={(event) => {
+      event.preventDefault();
+      void add();
+    }}>
+      <label>Unit <input name="name" required maxLength={64} autocomplete="off" /></label>
+      <label>Agency <input name="agency" maxLength={64} autocomplete="off" /></label>
+      <label>Can do <input name="capabilities" maxLength={200} autocomplete="off" placeholder="medic, k9" /></label>
+      <button type="submit" class="button">Put on the board</button>
+    </form>
+  );
+}

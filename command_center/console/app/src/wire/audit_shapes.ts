@@ -1,0 +1,44 @@
+/** The shapes of the auditor's pages. Times are ms since 1970 UTC. */
+
+export interface AuditEntry {
+  id: number;
+  at_ms: number;
+  kind: string;
+  actor: string;
+  subject: string;
+  detail: string;
+}
+
+export interface Look {
+  id: number;
+  at_ms: number;
+  who: string;
+  what: string;
+  subject: string;
+  detail: string;
+}
+
+export interface ExportJob {
+  id: string;
+  by: string;
+  selection: string;
+  state: "waiting" | "running" | "done" | "failed" | "stopped";
+  phase: string;
+  done_bytes: number;
+  total_bytes: number;
+  created_at_ms: number;
+  finished_at_ms: number | null;
+  size_bytes: number;
+  tag_manifest_sha256: string | null;
+  authority: string | null;
+  missing: string[];
+  problem: string;
+  file_url: string | null;
+}
+
+export interface Verification {
+  name: string;
+  passed: boolean;
+  claims: string[];
+  problem: string;
+}
