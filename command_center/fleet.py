@@ -8,7 +8,7 @@ whole, whenever what it says *changed* (``notable``), and the last one is always
 import enum
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,6 +156,15 @@ def hear(connection: sqlite3.Connection, node_id: bytes, clock: Clock, *, receiv
         (node_id, received_wall_ms, received_monotonic_ms, clock.boot_id, body, digest),
     )
     return heartbeat is not None and (row is None or row[0] != digest)
+
+
+def hear_alerts(connection: sqlite3.Connection, boot_id: str, heard: Mapping[bytes, tuple[int, int]]) -> None:
+    """Note words of several nodes that are no heartbeats. ``heard``: node to (wall ms, monotonic ms) of its last word."""
+    connection.executemany(
+        "INSERT INTO last_word VALUES (?, ?, ?, ?, NULL, x'', 'waiting') ON CONFLICT (node) DO UPDATE SET "
+        "at_wall_ms = excluded.at_wall_ms, at_monotonic_ms = excluded.at_monotonic_ms, boot_id = excluded.boot_id",
+        [(node, wall_ms, monotonic_ms, boot_id) for node, (wall_ms, monotonic_ms) in heard.items()],
+    )
 
 
 def next_serial(connection: sqlite3.Connection) -> int:

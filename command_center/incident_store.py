@@ -3,12 +3,9 @@
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from command_center import incidents
 from command_center.errors import NotFound
-from command_center.facts import EnvelopeStored
 from command_center.incidents import Disposition, Incident, Place, Quiet, Sighting, State
 from relay.envelope import Envelope
 from relay.kinds.alert import Alert
@@ -20,14 +17,6 @@ _COLUMNS: Final = (
     "acknowledged_at_ms, closed_by, closed_at_ms, disposition, level, quiet, merged_into, "
     "retracted_count >= alert_count AS is_returned"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """Where an alert went."""
-
-    incident: Incident
-    is_new: bool
 
 
 def load(connection: sqlite3.Connection, incident_id: int) -> Incident:
@@ -42,45 +31,31 @@ def load(connection: sqlite3.Connection, incident_id: int) -> Incident:
     return _from_row(row)
 
 
-def place_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, stored: EnvelopeStored,
-                window_ms: int) -> Placed:  # fmt: skip
-    """Decide which incident an alert belongs to; writes nothing."""
-    header = envelope.header
-    place = Place(node=header.origin, camera=alert.camera, label=alert.label, is_quarantined=stored.is_quarantined)
-    sighting = Sighting(series=header.series, boot=header.boot, monotonic_ms=max(0, header.monotonic_ms - alert.age_ms),
-                        received_at_ms=stored.received_wall_ms)  # fmt: skip
+def open_at(connection: sqlite3.Connection, place: Place) -> list[Incident]:
+    """The latest open incidents of a place, the latest first: what an alert from there may join."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM incident WHERE node = ? AND camera = ? AND label = ? AND is_quarantined = ? "  # noqa: S608  a constant
         "AND state <> 'closed' ORDER BY id DESC LIMIT 20",
         (place.node, place.camera, place.label, place.is_quarantined),
     )
-    for row in rows.fetchall():
-        incident = _from_row(row)
-        if incidents.joins(incident, place, header.precedence, sighting, window_ms):
-            return Placed(incident=incidents.joined(incident, sighting), is_new=False)
-    next_id = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM incident").fetchone()[0]
-    quiet = Quiet(stored.quiet)
-    return Placed(incident=incidents.opened(next_id, place, header.precedence, sighting, quiet), is_new=True)
+    return [_from_row(row) for row in rows.fetchall()]
 
 
-def write_alert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, stored: EnvelopeStored,
-                placed: Placed, entry_id: int) -> None:  # fmt: skip
-    """Write an alert and what it makes of its incident."""
-    header, incident = envelope.header, placed.incident
-    if placed.is_new:
-        _insert(connection, envelope, alert, incident)
-    else:
-        _update_sightings(connection, alert, incident)
-    connection.execute(
+def next_id(connection: sqlite3.Connection) -> int:
+    """Of the next incident."""
+    return int(connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM incident").fetchone()[0])
+
+
+def insert_alerts(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write rows of ``alert``, without the two last columns: nothing is retracted yet."""
+    connection.executemany(
         "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
-        (envelope.id, entry_id, incident.id, header.origin, alert.label, alert.camera, alert.zone, header.precedence,
-         alert.confidence, alert.rule.name.lower(), alert.track, *alert.box_xyxy, alert.model_sha256_prefix,
-         alert.age_ms, header.quality, header.series, header.boot, header.sequence, header.wall_ms,
-         header.monotonic_ms, stored.received_wall_ms, stored.received_monotonic_ms, stored.via, stored.path),
-    )  # fmt: skip
+        rows,
+    )
 
 
-def _insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, incident: Incident) -> None:
+def insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, incident: Incident) -> None:
+    """Write a new incident around its first alert."""
     header = envelope.header
     first, last = incident.first, incident.last
     row: dict[str, object] = {
@@ -101,16 +76,19 @@ def _insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, in
     connection.execute(f"INSERT INTO incident ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608  constant names
 
 
-def _update_sightings(connection: sqlite3.Connection, alert: Alert, incident: Incident) -> None:
-    connection.execute(
+def update(
+    connection: sqlite3.Connection, moved: Sequence[tuple[Incident, float, tuple[float, float, float, float]]]
+) -> None:
+    """Write incidents that alerts have joined, each with the most confident of those alerts: its confidence and box."""
+    connection.executemany(
         "UPDATE incident SET x1 = ?, y1 = ?, x2 = ?, y2 = ?, confidence = ? WHERE id = ? AND confidence < ?",
-        (*alert.box_xyxy, alert.confidence, incident.id, alert.confidence),
+        [(*box, confidence, incident.id, confidence) for incident, confidence, box in moved],
     )
-    connection.execute(
+    connection.executemany(
         "UPDATE incident SET alert_count = ?, last_alert_at_ms = ?, series = ?, boot = ?, first_monotonic_ms = ?, "
         "last_monotonic_ms = ? WHERE id = ?",
-        (incident.alert_count, incident.last.received_at_ms, incident.last.series, incident.last.boot,
-         incident.first.monotonic_ms, incident.last.monotonic_ms, incident.id),
+        [(incident.alert_count, incident.last.received_at_ms, incident.last.series, incident.last.boot,
+          incident.first.monotonic_ms, incident.last.monotonic_ms, incident.id) for incident, _, _ in moved],
     )  # fmt: skip
 
 

@@ -13,8 +13,10 @@ and not with joining alerts: an operator who acts on a moving incident must only
 """
 
 import enum
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from command_center.errors import LostRace, NotPossible
 from relay.precedence import Precedence
@@ -69,8 +71,7 @@ class Quiet(enum.Enum):
     FLOOD = "flood"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What correlated alerts share."""
 
     node: bytes
@@ -79,8 +80,7 @@ class Place:
     is_quarantined: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When something was seen: on the node's monotonic clock within one boot, and when the centre received it."""
 
     series: int
@@ -89,8 +89,7 @@ class Sighting:
     received_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One incident, as far as its rules need it."""
 
     id: int

@@ -12,6 +12,7 @@ The steps for each new arrival, in the database's transaction:
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -24,10 +25,10 @@ from command_center import (
     facts,
     fleet,
     incident_acts,
-    incident_store,
     journal,
     views,
 )
+from command_center.alert_batch import AlertBatch
 from command_center.config import IncidentConfig
 from command_center.custody import clip_orders, holds
 from command_center.facts import EnvelopeStored, NodeChange
@@ -38,6 +39,7 @@ from command_center.timings import Timings
 from command_center.views import Body, BodyOpener
 from relay.clock import Clock
 from relay.errors import SenderError
+from relay.header import Kind
 from relay.ids import EnvelopeId, NodeId
 from relay.kinds.alert import Alert
 from relay.kinds.answer import Answer, Followed, Still, Word
@@ -68,24 +70,33 @@ class Ingest:
         self._metrics = metrics
         self._timings = timings
         self._limits = limits
-        self._window_ms = limits.window_s * 1000
         self._passport_wire = passport_wire
         self._after_commit = after_commit
         self._ledger = Ledger()
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
-        """Store new arrivals: on the database thread, inside the transaction."""
-        heard: set[bytes] = set()
+        """Store new arrivals: on the database thread, inside the transaction. Runs of ordinary alerts go together."""
+        group = _AlertGroup(connection, self._limits.window_s * 1000)
+        heard: dict[bytes, tuple[int, int]] = {}
         for arrival in arrivals:
-            self._take(connection, arrival)
-            heard.add(arrival.envelope.header.origin)
+            header = arrival.envelope.header
+            heard[header.origin] = (arrival.received_wall_ms, arrival.received_monotonic_ms)
+            if header.kind is Kind.ALERT and not arrival.is_fork and (standing := group.standing_of(header.origin)):
+                self._take_alert(group, arrival, standing)
+            else:
+                self._write(group)
+                self._take(connection, arrival)
+                group.renew()
+        self._write(group)
+        fleet.hear_alerts(connection, self._clock.boot_id, heard)
         for node_id in heard:
             event_feed.note(connection, "node", node_id.hex())
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """They are durable: measure, and tell consoles and workers."""
-        for arrival in arrivals:
-            self._metrics.count(f"stored_{arrival.envelope.header.kind.name.lower()}")
+        for kind, count in Counter(arrival.envelope.header.kind for arrival in arrivals).items():
+            self._metrics.count(f"stored_{kind.name.lower()}", count)
+        for arrival in arrivals if self._words else ():
             word = self._words.pop(arrival.envelope.id, None)
             if word is not None:
                 self._on_word(arrival.envelope.header.origin, word)
@@ -108,14 +119,9 @@ class Ingest:
             received_monotonic_ms=arrival.received_monotonic_ms,
             heartbeat=body if isinstance(body, Heartbeat) else None,
         )  # fmt: skip
-        stored = EnvelopeStored(
-            wire=envelope.wire, via=arrival.via, path=arrival.path, received_wall_ms=arrival.received_wall_ms,
-            received_monotonic_ms=arrival.received_monotonic_ms, is_quarantined=is_quarantined, is_fork=arrival.is_fork,
-            reason=reason,
-        )  # fmt: skip
+        stored = _stored(arrival, is_quarantined=is_quarantined, reason=reason)
         if reason:
-            self._metrics.count("unreadable")
-            _log.warning("unreadable body kept", node=envelope.header.origin.hex(), reason=reason)
+            self._note_unreadable(arrival, reason)
             self._journal(connection, arrival, "unreadable", stored)
         elif isinstance(body, Heartbeat):
             self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
@@ -124,22 +130,24 @@ class Ingest:
 
     def _take_body(self, connection: sqlite3.Connection, arrival: Arrival, body: Body, stored: EnvelopeStored) -> None:
         envelope = arrival.envelope
-        if isinstance(body, Alert):
-            self._take_alert(connection, arrival, body, stored)
+        if isinstance(body, Alert):  # of a node that is new here, or that forks: by itself
+            group = _AlertGroup(connection, self._limits.window_s * 1000)
+            self._add_alert(group, arrival, body, stored)
+            self._write(group)
         elif isinstance(body, Retraction):
             subject = incident_acts.subject_of_alert(connection, body.alert_id, envelope.header.origin)
-            entry = self._journal(connection, arrival, "retraction", stored, subject=subject)
-            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+            self._journal(connection, arrival, "retraction", stored, subject=subject)
+            for incident in views.write_envelope(connection, envelope, body, stored):
                 event_feed.note(connection, "incident", incident)
                 self._metrics.count("alerts_retracted")
         elif isinstance(body, Exhibit):
-            entry = self._journal(connection, arrival, "exhibit", stored)
+            self._journal(connection, arrival, "exhibit", stored)
             exhibits.expect(connection, envelope.header.origin, body)
-            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+            for incident in views.write_envelope(connection, envelope, body, stored):
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, Trace):
-            entry = self._journal(connection, arrival, "trace", stored)
-            for incident in views.write_envelope(connection, entry, envelope, body, stored, None):
+            self._journal(connection, arrival, "trace", stored)
+            for incident in views.write_envelope(connection, envelope, body, stored):
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, Chunk):
             self._metrics.count(exhibits.keep_piece(connection, envelope.header.origin, body))
@@ -188,28 +196,61 @@ class Ingest:
         admit_node(connection, SignedPassport(passport=arrival.passport, wire=wire), actor="center",
                    at_ms=self._clock.wall_ms())  # fmt: skip
 
-    def _take_alert(
-        self, connection: sqlite3.Connection, arrival: Arrival, alert: Alert, stored: EnvelopeStored
-    ) -> None:
+    def _take_alert(self, group: "_AlertGroup", arrival: Arrival, standing: Standing) -> None:
+        """An alert of a node that is known."""
+        body: Body = None
+        reason = ""
+        try:
+            body = self._opener.open(arrival.envelope, arrival.passport.sealing_key)
+        except SenderError as error:
+            reason = f"{error.reason}: {error}"
+        is_quarantined = standing is not Standing.APPROVED
+        if is_quarantined:
+            self._metrics.count(f"from_{standing.value}")
+        stored = _stored(arrival, is_quarantined=is_quarantined, reason=reason)
+        if isinstance(body, Alert):
+            self._add_alert(group, arrival, body, stored)
+        else:
+            self._note_unreadable(arrival, reason)
+            self._journal(group.journal, arrival, "unreadable", stored)
+
+    def _add_alert(self, group: "_AlertGroup", arrival: Arrival, alert: Alert, stored: EnvelopeStored) -> None:
         envelope = arrival.envelope
-        placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
+        placed = group.alerts.place(envelope, alert, stored)
         if placed.is_new and not stored.is_quarantined:
-            quiet = self._quiet(connection, placed.incident, stored.received_wall_ms)
+            quiet = self._quiet(group.connection, placed.incident, stored.received_wall_ms)
             if quiet is not Quiet.NO:
                 self._metrics.count(f"held_back_{quiet.value}")
                 stored = msgspec.structs.replace(stored, quiet=quiet.value)
-                placed = incident_store.place_alert(connection, envelope, alert, stored, self._window_ms)
+                placed = group.alerts.place(envelope, alert, stored)
         incident = placed.incident
-        holds.alert_joined(connection, incident.id, envelope.header.origin, envelope.id, stored.received_wall_ms)
-        entry = self._journal(connection, arrival, "alert", stored, subject=f"incident:{incident.id}")
-        views.write_envelope(connection, entry, envelope, alert, stored, placed)
-        event_feed.note(connection, "incident", incident.merged_into or incident.id)
+        if not placed.is_new and group.is_held(incident.id):
+            holds.alert_joined(
+                group.connection, incident.id, envelope.header.origin, envelope.id, stored.received_wall_ms
+            )
+        entry = self._journal(group.journal, arrival, "alert", stored, subject=f"incident:{incident.id}")
+        group.alerts.add(envelope, alert, stored, placed, entry)
+        group.touched[incident.merged_into or incident.id] = None
         if incident.state is State.ACKNOWLEDGED:
             # A person has this incident in hand already: the node must know that its new alert is seen, too.
-            connection.execute(
-                "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)",
-                (incident.id, envelope.id),
+            group.owed.append((incident.id, envelope.id))
+
+    @staticmethod
+    def _write(group: "_AlertGroup") -> None:
+        """Write a run of alerts: what comes next may read and append."""
+        group.journal.write()
+        group.alerts.write()
+        if group.owed:
+            group.connection.executemany(
+                "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)", group.owed
             )
+        for incident in group.touched:
+            event_feed.note(group.connection, "incident", incident)
+        group.renew()
+
+    def _note_unreadable(self, arrival: Arrival, reason: str) -> None:
+        self._metrics.count("unreadable")
+        _log.warning("unreadable body kept", node=arrival.envelope.header.origin.hex(), reason=reason)
 
     def _quiet(self, connection: sqlite3.Connection, incident: Incident, now_ms: int) -> Quiet:
         """Whether a new incident is held back: shelved by people, or one too many of a flood."""
@@ -232,12 +273,51 @@ class Ingest:
         if stored is not None:
             self._journal(connection, arrival, "heartbeat", stored)
 
-    def _journal(self, connection: sqlite3.Connection, arrival: Arrival, kind: str, stored: EnvelopeStored,
+    def _journal(self, into: sqlite3.Connection | journal.Batch, arrival: Arrival, kind: str, stored: EnvelopeStored,
                  subject: str = "") -> int:  # fmt: skip
         node = f"node:{arrival.envelope.header.origin.hex()}"
-        entry = journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor=node, subject=subject or node,
-                               payload=facts.encode(stored))  # fmt: skip
-        return entry.id
+        at_ms, payload = self._clock.wall_ms(), facts.encode(stored)
+        if isinstance(into, journal.Batch):
+            return into.add(at_ms=at_ms, kind=kind, actor=node, subject=subject or node, payload=payload)
+        return journal.append(into, at_ms=at_ms, kind=kind, actor=node, subject=subject or node, payload=payload).id
+
+
+class _AlertGroup:
+    """A run of alerts that are stored together."""
+
+    def __init__(self, connection: sqlite3.Connection, window_ms: int) -> None:
+        self.connection = connection
+        self._window_ms = window_ms
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: what was read before may have changed."""
+        self.journal = journal.Batch(self.connection)
+        self.alerts = AlertBatch(self.connection, self._window_ms)
+        self.touched: dict[int, None] = {}
+        self.owed: list[tuple[int, bytes]] = []
+        self._standings: dict[bytes, Standing | None] = {}
+        self._held: dict[int, bool] = {}
+
+    def standing_of(self, node_id: bytes) -> Standing | None:
+        """None: not known here yet."""
+        if node_id not in self._standings:
+            self._standings[node_id] = fleet.standing_of(self.connection, node_id)
+        return self._standings[node_id]
+
+    def is_held(self, incident_id: int) -> bool:
+        """Whether an incident is on legal hold."""
+        if incident_id not in self._held:
+            self._held[incident_id] = holds.is_held(self.connection, incident_id)
+        return self._held[incident_id]
+
+
+def _stored(arrival: Arrival, *, is_quarantined: bool, reason: str) -> EnvelopeStored:
+    return EnvelopeStored(
+        wire=arrival.envelope.wire, via=arrival.via, path=arrival.path, received_wall_ms=arrival.received_wall_ms,
+        received_monotonic_ms=arrival.received_monotonic_ms, is_quarantined=is_quarantined, is_fork=arrival.is_fork,
+        reason=reason,
+    )  # fmt: skip
 
 
 def admit_node(connection: sqlite3.Connection, signed: SignedPassport, *, actor: str, at_ms: int) -> None:

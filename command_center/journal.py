@@ -98,6 +98,40 @@ def append(
     return Entry(id=entry_id, at_ms=at_ms, kind=kind, actor=actor, subject=subject, payload=payload, leaf=leaf)
 
 
+class Batch:
+    """Entries that are added together: each has its id at once, and ``write`` adds them all.
+
+    Between ``add`` and ``write`` nothing else may append. The rows and hashes are those that ``append`` would have made, one
+    by one; for a group of alerts that costs a fifth.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._size = -1  # read with the first entry
+        self._rows: list[tuple[int, int, str, str, str, bytes, bytes]] = []
+
+    def add(self, *, at_ms: int, kind: str, actor: str, subject: str, payload: bytes) -> int:
+        """Take one more; returns its id."""
+        if not self._rows:
+            self._size = size(self._connection)
+        entry_id = self._size + len(self._rows) + 1
+        leaf = leaf_of(entry_id, at_ms, kind, actor, subject, payload)
+        self._rows.append((entry_id, at_ms, kind, actor, subject, payload, leaf))
+        return entry_id
+
+    def write(self) -> None:
+        """Add them. The batch is empty afterwards, and may be used on."""
+        if not self._rows:
+            return
+        self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", self._rows)
+        leaves = [row[6] for row in self._rows]
+        self._connection.executemany(
+            "INSERT INTO tree_hash VALUES (?, ?, ?)",
+            merkle.hashes_of_many(self._size, leaves, hash_reader(self._connection)),
+        )
+        self._rows = []
+
+
 def entries(
     connection: sqlite3.Connection, *, first: int = 1, at_most: int | None = None, subject: str | None = None
 ) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ Source: RFC 9162, sections 2.1.1 to 2.1.4.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 HashAt = Callable[[int, int], bytes]
 """The stored hash at (level, position)."""
@@ -33,6 +33,20 @@ def hashes_to_store(size: int, leaf: bytes, hash_at: HashAt) -> list[tuple[int, 
         current = join(hash_at(level, position - 1), current)
         level, position = level + 1, position >> 1
         added.append((level, position, current))
+    return added
+
+
+def hashes_of_many(size: int, leaves: Sequence[bytes], hash_at: HashAt) -> list[tuple[int, int, bytes]]:
+    """What appending all of ``leaves`` adds, level by level: the same hashes as one by one, with one look-up a level."""
+    added: list[tuple[int, int, bytes]] = []
+    level, first, row = 0, size, list(leaves)
+    while row:
+        added += [(level, position, value) for position, value in enumerate(row, start=first)]
+        if first & 1:
+            first -= 1
+            row.insert(0, hash_at(level, first))
+        row = [join(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)]
+        level, first = level + 1, first >> 1
     return added
 
 

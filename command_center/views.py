@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from command_center import exhibits, fleet, incident_acts, incident_store, journal, journeys, view_schema
+from command_center import exhibits, fleet, incident_acts, journal, journeys, view_schema
+from command_center.alert_batch import AlertBatch
 from command_center.custody import appliers as custody_appliers
 from command_center.custody import schema as custody_schema
 from command_center.errors import ActionRefused, JournalDamaged
@@ -26,7 +27,6 @@ from command_center.facts import (
 )
 from command_center.facts import decode as decode_fact
 from command_center.fleet import Standing
-from command_center.incident_store import Placed
 from command_center.journal import Entry
 from command_center.responses import appliers as response_appliers
 from command_center.responses import schema as response_schema
@@ -103,13 +103,8 @@ class Difference:
     text: str
 
 
-def write_envelope(connection: sqlite3.Connection, entry_id: int, envelope: Envelope, body: Body,
-                   stored: EnvelopeStored, placed: Placed | None) -> list[int]:  # fmt: skip
-    """What an envelope makes of the views; returns the incidents that it touched."""
-    if isinstance(body, Alert) and placed is not None:
-        incident_store.write_alert(connection, envelope, body, stored, placed, entry_id)
-        exhibits.show_picture(connection, envelope.id)  # it may have come before its alert
-        return [placed.incident.id]
+def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Body, stored: EnvelopeStored) -> list[int]:
+    """What an envelope that is no alert makes of the views; returns the incidents that it touched."""
     if isinstance(body, Retraction):
         touched = incident_acts.apply_retraction(connection, envelope, body, stored)
         return [] if touched is None else [touched]
@@ -136,7 +131,6 @@ class Replay:
 
     def __init__(self, opener: BodyOpener) -> None:
         self._opener = opener
-        self._window_ms = 30_000
         self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
         self.rebuilt.executescript(
             "".join(
@@ -150,15 +144,19 @@ class Replay:
                 )
             )
         )
+        self._alerts = AlertBatch(self.rebuilt, 30_000)
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Yields one line for each thing that does not follow; the first wrong entry first."""
         for entry in journal.entries(connection):
             try:
+                if entry.kind != "alert":
+                    self._alerts.write()
                 self._apply(entry)
             except (HeardError, ActionRefused, sqlite3.Error, ValueError) as error:
                 yield f"entry {entry.id} ({entry.kind}, {entry.subject}) can't be applied to the views: {error}"
                 return
+        self._alerts.write()
         for table, key in self.TABLES.items():
             yield from self._compare(connection, table, key)
 
@@ -176,7 +174,7 @@ class Replay:
         elif entry.kind == "configured":
             remark = decode_fact(entry.payload, Remark)
             if remark.what == "window_ms":
-                self._window_ms = int(remark.detail)
+                self._alerts = AlertBatch(self.rebuilt, int(remark.detail))
 
     def _apply_envelope(self, entry: Entry) -> None:
         stored = decode_fact(entry.payload, EnvelopeStored)
@@ -189,12 +187,13 @@ class Replay:
         )
         envelopes.verify(envelope, passport.signing_key)
         body = self._opener.open(envelope, passport.sealing_key)
-        placed = None
         if isinstance(body, Alert):
-            placed = incident_store.place_alert(self.rebuilt, envelope, body, stored, self._window_ms)
+            placed = self._alerts.place(envelope, body, stored)
             if entry.subject != f"incident:{placed.incident.id}":
                 raise JournalDamaged(f"it should belong to incident {placed.incident.id}")
-        write_envelope(self.rebuilt, entry.id, envelope, body, stored, placed)
+            self._alerts.add(envelope, body, stored, placed, entry.id)
+        else:
+            write_envelope(self.rebuilt, envelope, body, stored)
 
     def _compare(self, connection: sqlite3.Connection, table: str, key: str) -> Iterator[str]:
         query = f"SELECT * FROM {table} ORDER BY {key}"  # noqa: S608  names from the table above

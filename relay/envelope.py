@@ -7,10 +7,10 @@ keeps its hash from giving away a guessable content.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import msgpack
+import msgspec
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
     crypto_aead_xchacha20poly1305_ietf_encrypt,
@@ -29,8 +29,7 @@ _TAG_BYTES: Final = 16
 _SIGNATURE_BYTES: Final = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One envelope as it travels, with the parsed view of its header beside the exact signed bytes."""
 
     header: Header

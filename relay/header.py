@@ -22,8 +22,9 @@ offset bytes field
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from relay.clock import ClockQuality
 from relay.errors import Malformed
@@ -57,8 +58,7 @@ class Kind(enum.IntEnum):
         return self >= 0x40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The parsed view of header bytes."""
 
     kind: Kind

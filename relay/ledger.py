@@ -8,7 +8,7 @@ after the commit.
 
 import enum
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +86,38 @@ class Ledger:
             return Novelty.DUPLICATE
         connection.execute("INSERT INTO inbound VALUES (?, ?, ?, ?)", (*key, envelope.id))
         return Novelty.FORK if known else Novelty.NEW
+
+    def note_all(self, connection: sqlite3.Connection, envelopes: Sequence[Envelope]) -> list[Novelty]:
+        """``note`` for a group, in order.
+
+        A number outside its series' ranges is new for sure: ``extend`` follows each ``note`` in its transaction. So only a
+        number that is inside them, or came twice in this group, has to be looked up.
+        """
+        stored: dict[tuple[NodeId, int], RangeSet] = {}
+        here: set[tuple[NodeId, int, int]] = set()
+        rows: list[tuple[NodeId, int, int, bytes]] = []
+        found: list[Novelty] = []
+        for envelope in envelopes:
+            header = envelope.header
+            series = (header.origin, header.series)
+            ranges = stored.get(series)
+            if ranges is None:
+                ranges = stored[series] = self.state(connection, *series).stored
+            key = (header.origin, header.series, header.sequence)
+            if header.sequence in ranges or key in here:
+                self._insert(connection, rows)
+                rows = []
+                found.append(self.note(connection, envelope))
+            else:
+                rows.append((*key, envelope.id))
+                found.append(Novelty.NEW)
+            here.add(key)
+        self._insert(connection, rows)
+        return found
+
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[NodeId, int, int, bytes]]) -> None:
+        connection.executemany("INSERT INTO inbound VALUES (?, ?, ?, ?)", rows)
 
     def extend(self, connection: sqlite3.Connection, envelopes: Iterable[Envelope]) -> None:
         """Add envelopes to the ranges of their series."""

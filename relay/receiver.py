@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from relay import envelope as envelopes
@@ -38,8 +39,7 @@ _MOST_WAITING: Final = 20_000
 """Verified envelopes in memory before the next is turned away: its sender keeps it and tries again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """A verified envelope addressed to us, and how it came."""
 
     envelope: Envelope
@@ -192,15 +192,17 @@ class Receiver:
     def _store(self, connection: sqlite3.Connection, group: list[tuple[Arrival, Link]]) -> _Outcome:
         outcome = _Outcome()
         streams: dict[tuple[NodeId, int], _News] = {}
-        for arrival, link in group:
+        ours = [(arrival, link) for arrival, link in group if self.is_for_us(arrival.envelope)]
+        if len(ours) < len(group):
+            for arrival, link in group:
+                if not self.is_for_us(arrival.envelope):
+                    self._carry(connection, arrival.envelope, link, outcome)
+        novelties = self._ledger.note_all(connection, [arrival.envelope for arrival, _ in ours])
+        for (arrival, link), novelty in zip(ours, novelties, strict=True):
             envelope = arrival.envelope
-            if not self.is_for_us(envelope):
-                self._carry(connection, envelope, link, outcome)
-                continue
             news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
             news.came_by.add(link.id)
             news.is_urgent |= envelope.header.precedence.is_alert
-            novelty = self._ledger.note(connection, envelope)
             if novelty == Novelty.DUPLICATE:
                 self._counters.count("duplicates_arrived")
                 continue
@@ -259,6 +261,4 @@ class Receiver:
 
 
 def _as_fork(arrival: Arrival) -> Arrival:
-    return Arrival(envelope=arrival.envelope, passport=arrival.passport, via=arrival.via, path=arrival.path,
-                   received_wall_ms=arrival.received_wall_ms, received_monotonic_ms=arrival.received_monotonic_ms,
-                   is_fork=True)  # fmt: skip
+    return msgspec.structs.replace(arrival, is_fork=True)

@@ -19,10 +19,10 @@ Names are 1–12 bytes of UTF-8; zone may be empty. The sighting's own time is t
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 import msgpack
+import msgspec
 
 from relay import limits
 from relay.errors import Malformed
@@ -47,8 +47,7 @@ class Rule(enum.IntEnum):
     TAMPER = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The body of an alert."""
 
     label: str

@@ -1,10 +1,9 @@
 """The rules of incidents, without I/O."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from command_center import incidents
 from command_center.errors import LostRace
@@ -53,7 +52,7 @@ def test_rise_in_severity_breaks_out() -> None:
     "changes", [{"camera": "cam2"}, {"label": "rifle"}, {"node": b"m" * 8}, {"is_quarantined": True}]
 )
 def test_other_places_are_other_incidents(changes: dict[str, object]) -> None:
-    other = replace(PLACE, **changes)  # type: ignore[arg-type]
+    other = replace(PLACE, **changes)
     assert not incidents.joins(fresh(), other, Precedence.IMMEDIATE, sighting(100_000), WINDOW)
 
 

@@ -166,10 +166,11 @@ def test_fork_of_our_own_chain_is_told(spool_file: Path) -> None:
 
 
 def _resealed(header: Header, body: bytes) -> envelopes.Envelope:
-    import dataclasses
     import hashlib
 
-    changed = dataclasses.replace(header, body_sha256=hashlib.sha256(body).digest())
+    from msgspec.structs import replace
+
+    changed = replace(header, body_sha256=hashlib.sha256(body).digest())
     return envelopes.seal(changed, body, signing=ME.signing, shared_secret=bytes(32))
 
 
