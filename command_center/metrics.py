@@ -1,6 +1,7 @@
 """Counts and latencies, in Prometheus' text format. May be called from any thread."""
 
 import threading
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Final
 
@@ -21,12 +22,13 @@ class Metrics:
         with self._lock:
             self._counts[name] += by
 
-    def observe_ms(self, hop: str, value_ms: float) -> None:
-        """Note one latency of a hop."""
+    def observe_ms(self, hop: str, value_ms: float, times: int = 1) -> None:
+        """Note one latency of a hop, or several that are the same."""
+        at = bisect_left(_BUCKETS_MS, value_ms)
+        bound = _BUCKETS_MS[at] if at < len(_BUCKETS_MS) else float("inf")
         with self._lock:
-            bound = next((bound for bound in _BUCKETS_MS if value_ms <= bound), float("inf"))
-            self._buckets[hop][bound] += 1
-            self._sums[hop] += value_ms
+            self._buckets[hop][bound] += times
+            self._sums[hop] += value_ms * times
 
     def __getitem__(self, name: str) -> int:
         with self._lock:

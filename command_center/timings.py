@@ -84,9 +84,9 @@ class Timings:
         self, alerts: list[tuple[bytes, int | None]], committed_monotonic_ms: int, committed_s: float
     ) -> None:
         to_receipt_ms = (time.perf_counter() - committed_s) * 1000
+        self._metrics.observe_ms("stored_to_receipt", to_receipt_ms, times=len(alerts))
         for alert_id, to_stored_ms in alerts:
             self._hops.append((alert_id, committed_monotonic_ms, to_stored_ms, to_receipt_ms))
-            self._metrics.observe_ms("stored_to_receipt", to_receipt_ms)
             if to_stored_ms is not None:
                 self._metrics.observe_ms("spooled_to_stored", to_stored_ms)
         self._wake.set()
@@ -94,9 +94,8 @@ class Timings:
     def _write(
         self, connection: sqlite3.Connection, hops: list[tuple[bytes, int, int | None, float]], answers: list[Answer]
     ) -> None:
-        connection.executemany("INSERT OR IGNORE INTO hop VALUES (?, ?, ?, ?)", hops)
-        touched = {row[0] for hop in hops
-                   for row in connection.execute("SELECT incident FROM alert WHERE id = ?", (hop[0],))}  # fmt: skip
+        connection.executemany("INSERT OR IGNORE INTO hop SELECT entry, ?2, ?3, ?4 FROM alert WHERE id = ?1", hops)
+        touched = _incidents_of(connection, [hop[0] for hop in hops])
         for answer in answers:
             row = connection.execute(
                 "UPDATE sent_acknowledgement SET to_node_ms = MAX(0, ? - put_monotonic_ms) "
@@ -108,6 +107,15 @@ class Timings:
                 self._metrics.observe_ms("acknowledged_to_node", row[1])
         for incident in touched:
             event_feed.note(connection, "incident", incident)
+
+
+def _incidents_of(connection: sqlite3.Connection, alert_ids: Sequence[bytes]) -> set[int]:
+    found: set[int] = set()
+    for at in range(0, len(alert_ids), 500):
+        some = alert_ids[at : at + 500]
+        query = f"SELECT DISTINCT incident FROM alert WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608  question marks
+        found.update(row[0] for row in connection.execute(query, some))
+    return found
 
 
 def note_sent(connection: sqlite3.Connection, spooled: Spooled, incident: int, clock: Clock) -> None:

@@ -5,6 +5,7 @@ so that a signature over a receipt can't be passed off as one over a header. An 
 one-line script and checks the signature with ``openssl pkeyutl -verify -rawin``.
 """
 
+import functools
 from typing import Final
 
 from nacl.bindings import crypto_sign_open
@@ -23,8 +24,13 @@ ENROLLMENT_TYPE: Final = "application/vnd.heard.enrollment.v1"
 
 def pae(payload_type: str, payload: bytes) -> bytes:
     """The pre-authentication encoding of a payload: the bytes that are signed."""
+    return _prefix(payload_type, len(payload)) + payload
+
+
+@functools.lru_cache(maxsize=1024)
+def _prefix(payload_type: str, payload_bytes: int) -> bytes:
     kind = payload_type.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    return b"DSSEv1 %d %b %d " % (len(kind), kind, payload_bytes)
 
 
 def sign(payload_type: str, payload: bytes, key: SigningKey) -> bytes:

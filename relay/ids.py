@@ -4,6 +4,7 @@ A node's id is the first 8 bytes of the SHA-256 of its signing key; an envelope'
 signed header bytes. Both follow from the content, so nobody hands them out and nobody can choose them.
 """
 
+import functools
 import hashlib
 from typing import Final, NewType
 
@@ -17,8 +18,9 @@ AUTHORITY: Final = NodeId(bytes(8))
 """The destination "whichever command centre serves my authority": all zero, no key hashes to it by chance."""
 
 
+@functools.lru_cache(maxsize=4096)
 def node_id_of(signing_key: bytes) -> NodeId:
-    """The id of the holder of this Ed25519 public key (32 bytes)."""
+    """The id of the holder of this Ed25519 public key (32 bytes). Kept: it is asked for with every parcel."""
     return NodeId(hashlib.sha256(signing_key).digest()[:8])
 
 

@@ -42,8 +42,8 @@ SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site
 """
 _BESIDE: Final = """
 LEFT JOIN node n ON n.id = i.node
-LEFT JOIN alert f ON f.id = (SELECT a.id FROM alert a WHERE a.incident = i.id ORDER BY a.entry LIMIT 1)
-LEFT JOIN hop h ON h.alert_id = f.id
+LEFT JOIN alert f ON f.entry = (SELECT MIN(a.entry) FROM alert a WHERE a.incident = i.id)
+LEFT JOIN hop h ON h.entry = f.entry
 """
 _INCIDENT: Final = f"{_SHOWN} FROM incident i {_BESIDE}"
 _OPEN_ORDER: Final = (
@@ -57,7 +57,7 @@ _ALERT: Final = """
 SELECT a.*, h.committed_monotonic_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
   (SELECT e.sha256 FROM exhibit_item e JOIN stored_object o ON o.sha256 = e.sha256
    WHERE e.alert_id = a.id AND e.node = a.node AND o.media_type LIKE 'image/%' LIMIT 1) AS snapshot
-FROM alert a LEFT JOIN hop h ON h.alert_id = a.id
+FROM alert a LEFT JOIN hop h ON h.entry = a.entry
 """
 
 

@@ -36,6 +36,7 @@ _log = structlog.get_logger("relay.paths.zeromq")
 
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
+_LANES: Final = {int(lane): lane for lane in Lane}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -318,7 +319,7 @@ class ZeroMqListen:
         except (zmq.ZMQError, ValueError):
             self._counters.refused("no_transport_key")
             return
-        if len(frames) != 2 or len(routing_id) != _ROUTING_ID_BYTES or routing_id[-1] not in set(Lane):
+        if len(frames) != 2 or len(routing_id) != _ROUTING_ID_BYTES or routing_id[-1] not in _LANES:
             self._counters.refused("malformed")
             return
         if key in self._banned:  # on a connection that was made before the ban: libzmq can't close a peer's
@@ -333,7 +334,7 @@ class ZeroMqListen:
         elif session.transport_key != key:
             self._counters.refused("foreign_transport_key")
             return
-        lane = Lane(routing_id[-1])
+        lane = _LANES[routing_id[-1]]
         if lane not in session.lanes:
             session.lanes.add(lane)
             session.connections[lane] = connection_of(frames[0])
