@@ -21,7 +21,7 @@ from relay.errors import OperatorError
 from relay.header import Kind
 from relay.ids import EnvelopeId
 from relay.kinds import body, chunk
-from relay.kinds.alert import Alert, Rule
+from relay.kinds.alert import Alert, Rule, tag
 from relay.kinds.exhibit import Exhibit, ExhibitItem
 from relay.kinds.retraction import Ground, Retraction
 from relay.precedence import Precedence
@@ -34,11 +34,6 @@ _MOST_UNSPOOLED: Final = 256
 _RETRY_EVERY_S: Final = 2.0
 _REMEMBERED: Final = 512
 """Sightings whose picture may still come."""
-
-
-def tag(text: str) -> str:
-    """Text cut to what fits an alert's tag, never in the middle of a character."""
-    return text.encode()[: limits.MAX_TAG_BYTES].decode(errors="ignore")
 
 
 def build_alert(camera: str, sighting: Sighting, *, now_ms: int, model_sha256: bytes) -> Alert:

@@ -31,23 +31,22 @@ is_sent = "always"
 
 import re
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
+from camera_node import config_check
 from camera_node.actions import ActionConfig
 from camera_node.crop_check import LOOK_ALIKES
+from camera_node.frigate import FrigateSettings
 from camera_node.governor import GovernorSettings
 from camera_node.motion_gate import MotionGateSettings
+from camera_node.onvif_events import OnvifSettings
 from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
-from camera_node.rules.line_crossing import LineCrossingSettings
-from camera_node.rules.zone_intrusion import ZoneIntrusionSettings
 from camera_node.source import SourceKind, parse_source
-from relay import limits
 from relay.config import HttpsDialOptions, MqttOptions, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
 
@@ -208,6 +207,10 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: tuple[PathConfig, ...] = ()
     second_stage: SecondStageConfig | None = None
     camera: Annotated[tuple[CameraConfig, ...], Meta(max_length=64)] = ()
+    frigate: FrigateSettings | None = None
+    """Frigate on this site: what it tracks becomes alerts of this node."""
+    onvif: Annotated[tuple[OnvifSettings, ...], Meta(max_length=64)] = ()
+    """Cameras whose own analytics are heard."""
     heartbeat: HeartbeatConfig = HeartbeatConfig()
     fallback: FallbackConfig = FallbackConfig()
     action: Annotated[tuple[ActionConfig, ...], Meta(max_length=32)] = ()
@@ -240,8 +243,7 @@ def load(config_file: Path) -> NodeConfig:
         raise ConfigError(f"{config_file} is not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{config_file}: {_explain(str(error))}") from None
-    problem = _problem(config)
-    if problem:
+    if problem := config_check.problem(config):
         raise ConfigError(f"{config_file}: {problem}")
     return _resolved(config, config_file.resolve().parent)
 
@@ -257,9 +259,9 @@ def _explain(message: str) -> str:
         "camera.motion_gate": MotionGateSettings, "model": ModelConfig, "second_stage": SecondStageConfig,
         "second_stage.model": ModelConfig, "path": PathConfig,
         "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
+        "frigate": FrigateSettings, "frigate.mqtt": MqttOptions, "onvif": OnvifSettings,
         "governor": GovernorSettings, "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
-        "video": VideoConfig,
-        "spool": SpoolConfig,
+        "video": VideoConfig, "spool": SpoolConfig,
     }  # fmt: skip
     known = tables.get(place)
     if known is not None:
@@ -270,83 +272,6 @@ def _explain(message: str) -> str:
             for settings in get_args(ActionConfig if place == "action" else RuleSettings)
         )
     return f"unknown key {key!r} in {f'[{place}]' if place else 'the top level'}; known keys: {fields}"
-
-
-def _problem(config: NodeConfig) -> str:
-    """The first thing that one field alone can't show; empty if there is none."""
-    problem = _model_problem("model", config.model)
-    if not problem and config.second_stage is not None and config.second_stage.model is not None:
-        problem = _model_problem("second_stage.model", config.second_stage.model)
-    if problem:
-        return problem
-    doubled = _doubled([camera.name for camera in config.camera])
-    if doubled:
-        return f"two cameras are called {doubled!r}: names must differ"
-    doubled = _doubled([path.name for path in config.path])
-    if doubled:
-        return f"two paths are called {doubled!r}: names must differ"
-    names = [action.name for action in config.action]
-    doubled = _doubled(names)
-    if doubled:
-        return f"two actions are called {doubled!r}: names must differ"
-    unknown = [name for name in config.fallback.actions if name not in names]
-    if unknown:
-        return f"[fallback] actions names {unknown[0]!r}, known are {', '.join(names) or 'none'}: add an [[action]] of that name"
-    if config.spool.reserve_bytes >= config.spool.capacity_bytes:
-        return "[spool] reserve_bytes must be less than capacity_bytes"
-    for camera in config.camera:
-        pre_roll_s, post_roll_s = config.clip.rolls_s(camera)
-        if pre_roll_s + post_roll_s > config.clip.longest_s:
-            return (
-                f"[clip] longest_s must be at least pre_roll_s + post_roll_s of camera {camera.name!r}, "
-                f"{pre_roll_s + post_roll_s:g}, found {config.clip.longest_s:g}"
-            )
-    return next((problem for camera in config.camera if (problem := _camera_problem(camera))), "")
-
-
-def _model_problem(table: str, model: ModelConfig) -> str:
-    given = [name for name in ("registry_dir", "bundle_file", "weights_file") if getattr(model, name) is not None]
-    if len(given) != 1:
-        return f"[{table}] expected exactly one of registry_dir, bundle_file, weights_file, found {' and '.join(given) or 'none'}"
-    if given != ["weights_file"] and model.signers_file is None:
-        return f"[{table}] {given[0]} needs signers_file: whose models are trusted"
-    return ""
-
-
-def _camera_problem(camera: CameraConfig) -> str:
-    names = [zone.name for zone in camera.zone]
-    for what, name in [("camera", camera.name), *(("zone", name) for name in names)]:
-        size = len(name.encode())
-        if not 1 <= size <= limits.MAX_TAG_BYTES:
-            return (
-                f"expected 1 to {limits.MAX_TAG_BYTES} bytes of UTF-8 for the name of a {what}, found {size} in {name!r}: "
-                "it travels in every alert, and an alert must fit one radio frame"
-            )
-    doubled = _doubled(names)
-    if doubled:
-        return f"camera {camera.name!r}: two zones are called {doubled!r}"
-    for rule in camera.rule:
-        missing = [zone for zone in rule.zones if zone not in names]
-        if missing:
-            return (
-                f"camera {camera.name!r}: a rule names the zone {missing[0]!r}, known are {', '.join(names) or 'none'}"
-            )
-        if isinstance(rule, LineCrossingSettings):
-            if rule.line[0] == rule.line[1]:
-                return f"camera {camera.name!r}: expected two different points for a line, found {rule.line[0]} twice"
-            if not 1 <= len(rule.name.encode()) <= limits.MAX_TAG_BYTES:
-                return f"camera {camera.name!r}: expected 1 to {limits.MAX_TAG_BYTES} bytes for a line's name, found {rule.name!r}"
-        if isinstance(rule, ClassOfInterestSettings | ZoneIntrusionSettings) and rule.hits > rule.window:
-            return f"camera {camera.name!r}: expected hits ≤ window, found {rule.hits} of {rule.window}"
-    try:
-        parse_source(camera.source)
-    except ValueError as error:
-        return f"camera {camera.name!r}: {error}"
-    return ""
-
-
-def _doubled(names: Sequence[str]) -> str:
-    return next((name for name in names if names.count(name) > 1), "")
 
 
 def _resolved(config: NodeConfig, base_dir: Path) -> NodeConfig:

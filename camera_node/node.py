@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from camera_node import answered, clip_book, site_orders, suppression_book
+from camera_node import answered, clip_book, frigate, onvif_events, site_orders, suppression_book
 from camera_node.actions import Actions
 from camera_node.alert_builder import AlertBuilder
 from camera_node.answered import AlertAnswers, AnswerBook, read
@@ -22,11 +22,13 @@ from camera_node.clip_report import ClipsReport, describe
 from camera_node.clip_sender import ClipSender
 from camera_node.config import ModelConfig, NodeConfig
 from camera_node.fallback import Fallback
+from camera_node.frigate import FrigateEvents
 from camera_node.governor import Governor
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
 from camera_node.live_window import LiveReport, LiveWindow
 from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
+from camera_node.other_eyes import OtherEyes
 from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
@@ -37,7 +39,7 @@ from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.identity import Identity
 from relay.kinds.heartbeat import CameraHealth, CameraState
-from relay.service import emit_verb, station_verbs
+from relay.service import emit_alert, emit_verb, retract_alert, station_verbs
 from relay.station import Station, StationStatus
 
 _log = structlog.get_logger("camera_node.node")
@@ -116,6 +118,10 @@ class Node:
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
                                          cameras=self.cameras)  # fmt: skip
+        self.other_eyes = OtherEyes(
+            emit=lambda request: emit_alert(station, request, book.emitted),
+            retract=lambda request: retract_alert(station, request), counters=station.counters,
+        )  # fmt: skip
         self.orders = SiteOrders(station, self.actions, self.eyes)
         self.care = BoardCare(
             self.eyes, Governor(config.governor), clock=station.clock, changed=self.heartbeat.send_soon
@@ -183,11 +189,26 @@ class Node:
                 members.start(self.live.run(), "live video")
                 members.start(self.care.run(), "board care")
                 members.start(self.orders.run(), "site orders")
+                self._start_other_eyes(members)
                 for eye in self.eyes:
                     members.start(eye.run(), f"eye {eye.camera.name}")
                 await asyncio.Event().wait()
             finally:
                 self._crew = None
+
+    def _start_other_eyes(self, members: Crew) -> None:
+        """Whatever else sees on this site."""
+        station, hear = self.station, self.other_eyes.hear
+        if self._config.frigate is not None:
+            events = FrigateEvents(self._config.frigate, counters=station.counters)
+            members.start(frigate.listen(events, self._config.frigate, hear), "frigate")
+        for settings in self._config.onvif:
+            listening = onvif_events.listen(
+                settings, hear, counters=station.counters, now_ms=station.clock.monotonic_ms
+            )
+            members.start(listening, f"onvif {settings.camera}")
+        if self._config.frigate is not None or self._config.onvif:
+            members.start(self.other_eyes.run(), "other eyes")
 
     def look_at_orders(self) -> None:
         """Instructions were taken in."""

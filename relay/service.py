@@ -66,36 +66,54 @@ async def is_well(station: Station) -> str:
 Alongside = Callable[[sqlite3.Connection, Spooled, EmitRequest], None]
 
 
-def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
-    """The door's ``emit``: spools the alert first and alone, then its picture.
+async def emit_alert(station: Station, request: EmitRequest, alongside: Alongside | None = None) -> Emitted:
+    """Spool an alert first and alone, then its picture; durable when this returns.
 
     ``alongside`` writes what else belongs to the alert, in the transaction that spools it.
+
+    Raises:
+        Malformed: a field is outside its bounds.
+        OperatorError: the spool has no room, or its disk fails.
     """
+    sealing_key = station.authority.sealing_key
+    draft = request.alert_draft(sealing_key)
+
+    def put(connection: sqlite3.Connection) -> Spooled:
+        spooled = station.spool.put(connection, draft)
+        if alongside is not None:
+            alongside(connection, spooled, request)
+        return spooled
+
+    spooled = await station.database.run(put)
+    station.announce([spooled])
+    result = emitted(spooled)
+    if request.snapshot:
+        await station.put_all(
+            snapshot_drafts(request.snapshot, alert_id=spooled.envelope.id, sealing_key=sealing_key,
+                            captured_wall_ms=station.clock.wall_ms() - request.age_ms,
+                            captured_monotonic_ms=max(0, station.clock.monotonic_ms() - request.age_ms))
+        )  # fmt: skip
+    return result
+
+
+async def retract_alert(station: Station, request: RetractRequest) -> Emitted:
+    """Spool a retraction.
+
+    Raises:
+        Malformed, OperatorError: as ``emit_alert``.
+    """
+    return emitted(await station.put(request.draft(station.authority.sealing_key)))
+
+
+def emit_verb(station: Station, alongside: Alongside | None = None) -> Verb:
+    """The door's ``emit``."""
 
     async def emit(raw: msgspec.Raw) -> Emitted:
         try:
             request = msgspec.json.decode(raw, type=EmitRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"expected the fields of an alert: {error}") from error
-        sealing_key = station.authority.sealing_key
-        draft = request.alert_draft(sealing_key)
-
-        def put(connection: sqlite3.Connection) -> Spooled:
-            spooled = station.spool.put(connection, draft)
-            if alongside is not None:
-                alongside(connection, spooled, request)
-            return spooled
-
-        spooled = await station.database.run(put)
-        station.announce([spooled])
-        result = emitted(spooled)
-        if request.snapshot:
-            await station.put_all(
-                snapshot_drafts(request.snapshot, alert_id=spooled.envelope.id, sealing_key=sealing_key,
-                                captured_wall_ms=station.clock.wall_ms() - request.age_ms,
-                                captured_monotonic_ms=max(0, station.clock.monotonic_ms() - request.age_ms))
-            )  # fmt: skip
-        return result
+        return await emit_alert(station, request, alongside)
 
     return emit
 
@@ -108,7 +126,7 @@ def retract_verb(station: Station) -> Verb:
             request = msgspec.json.decode(raw, type=RetractRequest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"expected the fields of a retraction: {error}") from error
-        return emitted(await station.put(request.draft(station.authority.sealing_key)))
+        return await retract_alert(station, request)
 
     return retract
 

@@ -100,6 +100,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return body
 
 
+def tag(text: str) -> str:
+    """Text cut to what fits an alert's names, never in the middle of a character."""
+    return text.encode(errors="replace")[: limits.MAX_TAG_BYTES].decode(errors="ignore")
+
+
 def decode(data: bytes) -> Alert:
     """The typed view of an alert's body.
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camera_node import snapshot
-from camera_node.alert_builder import build_alert, build_exhibit, tag
+from camera_node.alert_builder import build_alert, build_exhibit
 from camera_node.frame import Frame
 from camera_node.messages import Picture, Sighting
 from relay import envelope as envelopes
@@ -31,7 +31,7 @@ def sighting(label: str = "handgun", zone: str = "yard") -> Sighting:
 @given(st.text(min_size=1, max_size=60), st.text(alphabet=string.printable + "äß漢字🚨", max_size=12))
 def test_sealed_alert_fits_one_radio_frame_whatever_the_names(label: str, camera: str) -> None:
     built = build_alert(
-        camera or "c", sighting(label, tag("Parkhaus 漢字漢字")), now_ms=5_080, model_sha256=bytes(range(32))
+        camera or "c", sighting(label, alerts.tag("Parkhaus 漢字漢字")), now_ms=5_080, model_sha256=bytes(range(32))
     )
     data = built.encode()
     identity = Identity.generate()

@@ -90,7 +90,7 @@ def test_files_named_inside_a_path_count_from_the_folder_too(tmp_path: Path) -> 
     ('"FLASH"', '"ROUTINE"', ["ROUTINE"]),
     ('weights_file = "weights.onnx"', "", ["exactly one of registry_dir, bundle_file, weights_file", "none"]),
     ('weights_file = "weights.onnx"', 'bundle_file = "x"', ["bundle_file needs signers_file"]),
-    ("clip.mp4", "http://camera/x", ["rtsp://", "http://camera/x"]),
+    ("clip.mp4", "gopher://camera/x", ["rtsp://", "gopher://camera/x"]),
     ("[model]", "[model", ["not valid TOML"]),
 ])  # fmt: skip
 def test_bad_file_is_one_clear_error(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
