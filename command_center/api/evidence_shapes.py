@@ -19,6 +19,8 @@ class ExportOrder(Shape):
     until: str = ""
     """ISO 8601: incidents that began before then."""
     camera: str = ""
+    unredacted: bool = False
+    """Originals of what is redacted: for a court. Not for auditors."""
     fetch: bool = False
     """First have the nodes send the clips that are not here."""
     fetch_within_s: float = Field(default=60.0, gt=0, le=3600)

@@ -7,6 +7,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from command_center import facts, journal
-from command_center.accounts import UserRole
+from command_center.accounts import Permission, UserRole
 from command_center.api.access import EvidenceExporter, Parts
 from command_center.api.evidence_shapes import ExportJob, ExportJobs, ExportOrder, Verification
 from command_center.api.shapes import Problem
@@ -43,6 +44,9 @@ async def order(body: ExportOrder, person: EvidenceExporter, parts: Parts) -> Ex
         )
     except BadRequest as error:
         raise NotPossible(str(error)) from error
+    if body.unredacted and not person.may(Permission.EVIDENCE_HOLD):
+        raise AccessDenied("originals of what is redacted are exported by supervisors and administrators", status=403)
+    chosen = replace(chosen, is_unredacted=body.unredacted)
     prepare = _fetch_first(parts, chosen, person.username, body) if body.fetch else None
     identifier = parts.exports.order(chosen, person.username, prepare=prepare)
     return _shape(parts.exports.view(identifier))

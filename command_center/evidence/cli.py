@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,6 +50,9 @@ def export_command(
     ] = "",
     until: Annotated[str, typer.Option("--until", help="Incidents that began before then.")] = "",
     camera: Annotated[str, typer.Option(help="Incidents of this camera.")] = "",
+    unredacted: Annotated[
+        bool, typer.Option("--unredacted", help="Originals of what is redacted, too: for a court.")
+    ] = False,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="First have the nodes send the clips that are not here.")
     ] = False,
@@ -58,6 +62,7 @@ def export_command(
 ) -> None:
     """Write incidents as evidence that anybody can check offline: a BagIt bag in a ZIP."""
     chosen = selection_of(incident or [], is_all=everything, since=since, until=until, camera=camera)
+    chosen = replace(chosen, is_unredacted=unredacted)
     own, progress = StateDir(state), Progress()
     prepare = (lambda: _fetch(own, chosen, progress, fetch_within)) if fetch else None
     made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare)

@@ -48,12 +48,22 @@ def write(bag: BagWriter, reading: Reading, selection: Selection, said: dict[tup
     missing = [{"sha256": m.sha256.hex(), "media_type": m.media_type, "size_bytes": m.size_bytes, "why": m.absence}
                for m in sorted(media.values(), key=lambda m: m.sha256) if m.absence]  # fmt: skip
     bag.add("completeness.json", pretty({
-        "asked_of_nodes": asked, "selection": selection.words, "journal_size": reading.size, "missing_media": missing, "redactions": [],
+        "asked_of_nodes": asked, "selection": selection.words, "journal_size": reading.size, "missing_media": missing, "redactions": list(_redactions(reading, media)),
         "streams": [{"node": s.node.hex(), "series": s.series, "first": s.first, "last": s.last, "file": s.file,
                      "is_forked": _is_forked(reading, s)} for s in streams],
         "range": "all numbers known to the centre" if selection.is_all else "from the first to the last statement in this bag",
         "not_included_by_kind": "pieces of pictures (their whole is in media/), heartbeats that said nothing new",
     }))  # fmt: skip
+
+
+def _redactions(reading: Reading, media: dict[bytes, Media]) -> Iterator[dict[str, object]]:
+    """What is not given away as it is: the original's digest, what was done, and the copy that is here instead."""
+    for one in sorted(media.values(), key=lambda m: m.sha256):
+        view = reading.redaction_of(one.sha256)
+        if view is not None:
+            yield {"original_sha256": one.sha256.hex(), "original_size_bytes": one.size_bytes, "media_type": one.media_type,
+                   "mode": view.mode if one.masked else "withhold", "regions_px": view.regions_px, "file": one.masked or None,
+                   "why": view.reason, "by": view.by, "journal_entry": view.entry}  # fmt: skip
 
 
 def _asked(reading: Reading, said: dict[tuple[bytes, int], dict[bytes, int]]) -> Iterator[dict[str, object]]:

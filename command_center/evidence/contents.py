@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from command_center.administration import newest_roster
-from command_center.evidence import completeness, journal_slice, papers, report_html, report_pdf, tables
+from command_center.evidence import completeness, journal_slice, papers, report_html, report_pdf, site_plan, tables
 from command_center.evidence.archive import PIECE_BYTES, BagWriter
+from command_center.evidence.eido import EidoWriter
 from command_center.evidence.evidence_database import EvidenceDatabase
 from command_center.evidence.progress import Progress
 from command_center.evidence.reading import AlertFacts, Media, Reading
 from command_center.evidence.report_pdf import PdfReport
 from command_center.evidence.selection import Selection, utc
+from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.statements import StatementWriter, pretty
 from command_center.evidence.tables import Moment
 from command_center.evidence.verifier.bag import FORMAT
@@ -108,6 +110,7 @@ def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tupl
     completeness.write(bag, reading, chosen, statements.said, gathered.media)
     _tables(bag, reading, incidents, nodes, ordered)
     _reports(bag, reading, incidents, facts, occasion)
+    _eido(bag, reading, incidents, keys)
     _database(bag, reading, incidents, ordered, scratch_dir / "incident.db")
     _papers(bag, facts, keys, occasion)
     info = {
@@ -174,6 +177,8 @@ def _alerts(reading: Reading, incidents: tuple[int, ...]) -> Iterator[AlertFacts
 
 
 def _media(bag: BagWriter, reading: Reading, media: Media) -> None:
+    if media.masked and bag.add(media.masked, reading.masked(media.sha256)).hex() not in media.masked:
+        raise DamagedObject(media.sha256)
     if media.absence:
         return
     found = bag.add(media.name, _pieces(reading.blobs.file_of(media.sha256)), media.size_bytes)
@@ -251,17 +256,34 @@ def _reports(
     def pages() -> Iterator[bytes]:
         yield from report_html.begin(facts)
         for incident in incidents:
-            yield from report_html.incident(reading.incident(incident), reading.alerts(incident), about(incident))
+            plan = _plan(reading, incident)
+            yield from report_html.incident(reading.incident(incident), reading.alerts(incident), about(incident), plan)
         yield from report_html.end()
 
     bag.add("report.html", pages())
-    paper = PdfReport(facts, reading.blobs, occasion.at_ms)
+    paper = PdfReport(facts, reading, occasion.at_ms)
     for incident in incidents:
-        paper.begin_incident(reading.incident(incident))
+        paper.begin_incident(reading.incident(incident), _plan(reading, incident))
         for alert in reading.alerts(incident):
             paper.alert(alert)
         paper.end_incident(about(incident))
     bag.add("report.pdf", paper.finish())
+
+
+def _plan(reading: Reading, incident: int) -> SitePlan | None:
+    node, camera = reading.connection.execute("SELECT node, camera FROM incident WHERE id = ?", (incident,)).fetchone()
+    passport = reading.passport(node)
+    return site_plan.plan_of(reading.connection, node=passport.name, site=passport.site, camera=camera)
+
+
+def _eido(bag: BagWriter, reading: Reading, incidents: tuple[int, ...], keys: Keys) -> None:
+    own = _own(keys)
+    writer = EidoWriter(authority_id=keys.authority_id, agency=own.agency, center=own.name)
+    for incident in incidents:
+        shown, plan = reading.incident(incident), _plan(reading, incident)
+        moments = (tables.moment(entry) for entry in reading.about(f"incident:{incident}"))
+        place = None if plan is None else (plan.lat, plan.lon)
+        bag.add(f"eido/{shown.number}.json", writer.write(shown, reading.alerts(incident), moments, place))
 
 
 def _database(bag: BagWriter, reading: Reading, incidents: tuple[int, ...], numbers: Iterable[int], file: Path) -> None:

@@ -130,7 +130,8 @@ def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, p
     with contextlib.closing(_reader(state)) as connection, partial_file.open("r+b") as stream:
         connection.execute("BEGIN")
         while True:
-            reading = Reading(connection, keys.authority, BlobStore(state.blobs_dir), damaged)
+            reading = Reading(connection, keys.authority, BlobStore(state.blobs_dir), damaged,
+                              is_unredacted=chosen.is_unredacted)  # fmt: skip
             try:
                 written = write_bag(stream, reading, chosen, keys, occasion, progress)
             except DamagedObject as found:

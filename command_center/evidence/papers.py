@@ -22,6 +22,8 @@ passports/, keys/         who holds which key, signed by the authority; key hist
 journal/                  the entries, proofs that each is in the journal, the signed checkpoint
 custody/custody.csv       who received, viewed, acted on and exported what, this export included
 custody/clocks.csv        what each time means and how good the clock was
+eido/                     each incident as an Emergency Incident Data Object (NENA-STA-021), for another agency's system
+redactions/               masked copies of pictures; completeness.json lists the originals' digests; only if there are any
 models.json               which model raised each alert
 completeness.json         what is in, what is not, and why; completeness/ has the tables
 CERTIFICATION-902.pdf     a form for a certification under FRE 902(13) and (14), to be completed by a person

@@ -3,14 +3,18 @@
 Reads only. Every alert comes out of the journal with its exact bytes, and its signature is checked again on the way.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from command_center import facts, journal
 from command_center.blobs import BlobStore
+from command_center.custody import redactions
+from command_center.custody.redactions import RedactionView
 from command_center.errors import JournalDamaged
+from command_center.evidence.masking import CannotMask, mask
 from command_center.evidence.selection import utc
 from command_center.facts import EnvelopeStored, NodeChange
 from command_center.incident_store import number_of
@@ -37,6 +41,8 @@ class Media:
     size_bytes: int
     absence: str
     """Why it is not in the bag; empty where it is."""
+    masked: str = ""
+    """The name in the bag of its masked copy, where it has one; the original is absent then."""
 
     @property
     def name(self) -> str:
@@ -88,14 +94,16 @@ class Reading:
     """One moment of the centre's records."""
 
     def __init__(self, connection: sqlite3.Connection, authority: Identity, blobs: BlobStore,
-                 damaged: frozenset[bytes] = frozenset()) -> None:  # fmt: skip
-        """``damaged``: objects whose bytes turned out not to be what their name says."""
+                 damaged: frozenset[bytes] = frozenset(), *, is_unredacted: bool = False) -> None:  # fmt: skip
+        """``damaged``: objects whose bytes turned out not to be what their name says; ``is_unredacted``: masks are not applied."""
+        self._redactions = {} if is_unredacted else {view.sha256: view for view in redactions.views(connection)}
         self.connection = connection
         self.authority = authority
         self.blobs = blobs
         self._damaged = damaged
         self._secrets: dict[bytes, bytes] = {}
         self._passports: dict[bytes, Passport] = {}
+        self._masked: dict[bytes, str] = {}
         self._announced: dict[bytes, dict[bytes, frozenset[bytes]]] = {}
         self.size = journal.size(connection)
 
@@ -161,10 +169,42 @@ class Reading:
         ).fetchall()
         own = self._announced_by(node).get(alert_id, frozenset())
         return tuple(
-            Media(sha256=sha256, media_type=media_type, size_bytes=size_bytes,
-                  absence=self._absence(sha256, size_bytes, is_stored=bool(is_stored)))
+            self._redacted(Media(sha256=sha256, media_type=media_type, size_bytes=size_bytes,
+                                 absence=self._absence(sha256, size_bytes, is_stored=bool(is_stored))))
             for sha256, media_type, size_bytes, is_stored in rows if sha256 in own
         )  # fmt: skip
+
+    def _redacted(self, media: Media) -> Media:
+        """Without the original where a redaction says so, and with a masked copy where that can be made."""
+        view = self._redactions.get(media.sha256)
+        if view is None or media.absence:
+            return media
+        if media.sha256 not in self._masked:
+            try:
+                self._masked[media.sha256] = f"redactions/{hashlib.sha256(self.masked(media.sha256)).hexdigest()}.jpg"
+            except CannotMask:
+                self._masked[media.sha256] = ""
+        copy = self._masked[media.sha256]
+        what = "a masked copy is here instead" if copy else "withheld"
+        return replace(media, masked=copy, absence=f"redacted, {what}: {view.reason} (journal entry {view.entry})")
+
+    def redaction_of(self, sha256: bytes) -> RedactionView | None:
+        """How a picture is given away; None: as it is."""
+        return self._redactions.get(sha256)
+
+    def masked(self, sha256: bytes) -> bytes:
+        """The masked copy of a picture.
+
+        Raises:
+            CannotMask: it is to be withheld, or can't be masked.
+        """
+        view = self._redactions[sha256]
+        if view.mode == "withhold":
+            raise CannotMask("withheld as a whole")
+        data = self.blobs.file_of(sha256).read_bytes()
+        if hashlib.sha256(data).digest() != sha256:
+            raise CannotMask("the copy at the center is damaged")
+        return mask(data, view.mode, view.regions_px)
 
     def _announced_by(self, node: bytes) -> dict[bytes, frozenset[bytes]]:
         """Alert → SHA-256 of what a node's exhibits name for it."""

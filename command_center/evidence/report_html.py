@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final
 
-from command_center.evidence.reading import AlertFacts, IncidentFacts
+from command_center.evidence import site_plan
+from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
 from command_center.evidence.selection import utc
+from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
 
 _STYLE: Final = (
@@ -27,18 +29,24 @@ def begin(facts: dict[str, str]) -> Iterator[bytes]:
     yield b"<p>This page is a reading aid. What counts are the signed statements; VERIFY.md says how to check them.</p>"
 
 
-def incident(shown: IncidentFacts, alerts: Iterable[AlertFacts], moments: Iterable[Moment]) -> Iterator[bytes]:
-    """One incident: facts, pictures, alerts, what was done."""
+def incident(shown: IncidentFacts, alerts: Iterable[AlertFacts], moments: Iterable[Moment],
+             plan: SitePlan | None = None) -> Iterator[bytes]:  # fmt: skip
+    """One incident: facts, where it was, pictures, alerts, what was done."""
     columns = shown.columns
     yield f"<section><h2>{escape(shown.number)}: {escape(str(columns['label']))}</h2>".encode()
     yield _table((), incident_facts(shown))
+    yield b"<h3>Where</h3>"
+    if plan is None:
+        yield b"<p>Nobody has configured a position for this camera, its node or its site.</p>"
+    else:
+        yield f"{site_plan.svg(plan)}<p>{escape(plan.words)}</p>".encode()
     yield b"<h3>Alerts</h3><table><tr><th>Sighted (node's clock)<th>Received (center)<th>What<th>Node<th>Envelope id"
     for alert in alerts:
         cells = (utc(alert.sighted_ms), utc(alert.said.stored.received_wall_ms), alert_words(alert),
                  f"{alert.passport.name}, {alert.passport.site}")  # fmt: skip
         yield ("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td><code>{alert.id}</code>").encode()
         for media in alert.media:
-            yield b'<tr><td colspan="5">' + _picture(media.name, media.media_type, media.absence).encode()
+            yield b'<tr><td colspan="5">' + _picture(media).encode()
     yield b"</table><h3>What happened</h3>"
     yield _table(("When (center)", "Entry", "What", "Who", "Detail"),
                  ((m.row[0], m.row[2], m.row[3], m.row[4], m.row[6]) for m in moments))  # fmt: skip
@@ -78,12 +86,18 @@ def _ms(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _picture(name: str, media_type: str, absence: str) -> str:
-    if absence:
-        return f"Not in this bag: {escape(name)}: {escape(absence)}"
+def _picture(media: Media) -> str:
+    if media.masked:
+        return f"{_figure(media.masked)}<p>{escape(media.absence)}. SHA-256 of the original: <code>{media.sha256.hex()}</code></p>"
+    if media.absence:
+        return f"Not in this bag: {escape(media.name)}: {escape(media.absence)}"
+    if not media.media_type.startswith("image/"):
+        return f'Clip: <a href="{escape(media.name)}"><code>{escape(media.name)}</code></a>'
+    return _figure(media.name)
+
+
+def _figure(name: str) -> str:
     label = f'<a href="{escape(name)}"><code>{escape(name)}</code></a>'
-    if not media_type.startswith("image/"):
-        return f"Clip: {label}"
     return f'<figure><img src="{escape(name)}" alt="picture of the alert" loading="lazy"><figcaption>{label}</figcaption></figure>'
 
 

@@ -13,10 +13,11 @@ from fpdf.enums import WrapMode, XPos, YPos
 from fpdf.errors import FPDFException
 from PIL import Image
 
-from command_center.blobs import BlobStore
-from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
+from command_center.evidence import site_plan
+from command_center.evidence.reading import AlertFacts, IncidentFacts, Media, Reading
 from command_center.evidence.report_html import alert_words, incident_facts
 from command_center.evidence.selection import utc
+from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
 
 MAX_ALERTS: Final = 100
@@ -31,8 +32,8 @@ _WIDTH_MM: Final = 180
 class PdfReport:
     """Grows with each incident; ``finish`` gives the file."""
 
-    def __init__(self, facts: dict[str, str], blobs: BlobStore, at_ms: int) -> None:
-        self._blobs = blobs
+    def __init__(self, facts: dict[str, str], reading: Reading, at_ms: int) -> None:
+        self._reading = reading
         self._alerts = self._pictures = self._left_out = self._moments = 0
         self._pdf = _document(at_ms)
         self._heading("Evidence report", 16)
@@ -40,13 +41,21 @@ class PdfReport:
             self._line(f"{label}: {value}")
         self._line("A reading aid. What counts are the signed statements; VERIFY.md says how to check them.")
 
-    def begin_incident(self, shown: IncidentFacts) -> None:
+    def begin_incident(self, shown: IncidentFacts, plan: SitePlan | None = None) -> None:
         """Facts of one incident."""
         if self._alerts >= MAX_ALERTS:
             return
         self._heading(f"{shown.number}: {shown.columns['label']}", 13)
         for label, value in incident_facts(shown):
             self._line(f"{label}: {value}")
+        if plan is not None and self._pdf.get_y() + 90 > self._pdf.h:
+            self._pdf.add_page()  # the heading stays with its plan
+        self._heading("Where", 11)
+        if plan is None:
+            self._line("Nobody has configured a position for this camera, its node or its site.")
+        else:
+            site_plan.draw(self._pdf, plan)
+            self._line(plan.words)
         self._heading("Alerts", 11)
 
     def alert(self, alert: AlertFacts) -> None:
@@ -81,7 +90,12 @@ class PdfReport:
         return bytes(self._pdf.output())
 
     def _media(self, media: Media) -> None:
-        if media.absence:
+        if media.masked:
+            self._line(f"Masked copy; {media.absence}. SHA-256 of the original: {media.sha256.hex()}")
+            self._pictures += 1
+            if self._pictures <= MAX_PICTURES:
+                self._draw(media)
+        elif media.absence:
             self._line(f"Not in this bag: {media.name}: {media.absence}")
         elif not media.media_type.startswith("image/"):
             self._line(f"Clip: {media.name}")
@@ -93,7 +107,12 @@ class PdfReport:
 
     def _draw(self, media: Media) -> None:
         try:
-            data = self._blobs.file_of(media.sha256).read_bytes()
+            is_masked = bool(media.masked)
+            data = (
+                self._reading.masked(media.sha256)
+                if is_masked
+                else self._reading.blobs.file_of(media.sha256).read_bytes()
+            )
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
                 width, height = image.size
             if width * height <= MAX_PIXELS:
@@ -101,7 +120,7 @@ class PdfReport:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, FPDFException) as error:
             self._line(f"This picture can't be drawn ({error}); its bytes are in {media.name}")
             return
-        self._line(media.name)
+        self._line(media.masked or media.name)
 
     def _heading(self, text: str, size: int) -> None:
         self._pdf.set_font("Helvetica", "B", size)

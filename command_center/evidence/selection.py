@@ -22,10 +22,16 @@ class Selection:
     from_ms: int | None = None
     until_ms: int | None = None
     camera: str = ""
+    is_unredacted: bool = False
+    """Originals, whatever the redactions say: for a court, not for the public."""
 
     @property
     def words(self) -> str:
         """The same as a sentence for reports and the journal."""
+        return f"{self._words}, with originals of what is redacted" if self.is_unredacted else self._words
+
+    @property
+    def _words(self) -> str:
         if self.is_all:
             return "all incidents and the whole journal"
         if self.incidents:

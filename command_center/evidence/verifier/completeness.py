@@ -31,6 +31,8 @@ class Complete:
     links: int
     """How many signed links were compared with the table."""
     media: int
+    redacted: int = 0
+    """Pictures and clips that are masked or withheld, each with the digest of its original."""
     torn: int = 0
     """Links that disagree in series which two machines used, as the centre says: forks."""
 
@@ -54,6 +56,7 @@ def check(source: Source, payload: Payload, statements: Statements) -> Complete:
             )
     if stray := media - statements.exhibited.keys():
         raise Wrong("data/media", f"no signed exhibit names {min(stray)}")
+    redacted = _redacted(payload, stated, media, absent, statements.exhibited)
     waiting = dict(statements.by_id)
     numbers = here = missing = links = torn = 0
     for node, series, file, is_forked in streams:
@@ -68,7 +71,29 @@ def check(source: Source, payload: Payload, statements: Statements) -> Complete:
     if waiting:
         said = waiting[min(waiting)]
         raise Wrong(STATEMENT, f"no table lists data/{said.name}.pae, number {said.sequence} of {said.node}")
-    return Complete(numbers, here, missing + len(absent - media), links, len(media), torn)
+    return Complete(numbers, here, missing + len(absent - media), links, len(media), redacted, torn)
+
+
+def _redacted(payload: Payload, stated: dict[str, object], media: set[str], absent: set[str],
+              exhibited: dict[str, str]) -> int:  # fmt: skip
+    """Each redaction names a signed original that is not here, and the masked copy that is; nothing else lies there."""
+    files: set[str] = set()
+    rows = stated.get("redactions")
+    for row in rows if isinstance(rows, list) else []:
+        original, file = (str(row.get("original_sha256")), row.get("file")) if isinstance(row, dict) else ("", None)
+        if original not in exhibited or original not in absent or original in media:
+            raise Wrong(
+                STATEMENT,
+                f"the redaction of {original[:16]}: expected an original that an exhibit names and that is not here",
+            )
+        if file is not None:
+            name = f"data/{file}"
+            if payload.hashes.get(name) != str(file).removeprefix("redactions/").partition(".")[0]:
+                raise Wrong(STATEMENT, f"expected the masked copy {str(file)[:100]} under its SHA-256, found none")
+            files.add(name)
+    if stray := {name for name in payload.hashes if name.startswith("data/redactions/")} - files:
+        raise Wrong(min(stray), "no redaction in completeness.json names it")
+    return len(rows) if isinstance(rows, list) else 0
 
 
 def _media(payload: Payload) -> set[str]:

@@ -46,9 +46,10 @@ def _claims(source: Source, authority: str, check: CheckSignature) -> Iterator[s
     if part.previous:
         yield f"history: the journal begins with the one of size {part.previous.size} of the previous export"
     complete = completeness.check(source, payload, found)
+    hidden = f"; {complete.redacted} redacted, the digest of each original is listed" if complete.redacted else ""
     torn = f" ({complete.torn} disagree, in series that two machines used)" if complete.torn else ""
     yield (f"completeness: {complete.numbers} numbers of the nodes accounted for, {complete.here} here, {complete.missing} things "
-           f"missing and listed, {complete.links} signed links agree{torn}; {complete.media} pictures and clips named by exhibits")  # fmt: skip
+           f"missing and listed, {complete.links} signed links agree{torn}; {complete.media} pictures and clips named by exhibits{hidden}")  # fmt: skip
 
 
 def _check_authority(found: Statements, key: bytes, signer: bytes, stated: dict[str, str], expected: str) -> str:
