@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests use beside Python: a browser, network namespaces, openssl, an RTSP server, an MQTT broker, a NATS server. Tests whose tool is missing are
+# What the tests use beside Python: a browser, network namespaces, openssl, an RTSP server, an MQTT broker, a NATS server, a TURN server. Tests whose tool is missing are
 # skipped and say so, so a machine without root still runs the rest.
 set -u
 missing=""
@@ -12,6 +12,7 @@ need ss iproute2
 PATH="$PATH:/usr/sbin"  # where Debian keeps the broker
 need mosquitto mosquitto
 need nats-server nats-server
+need turnserver coturn
 need gst-launch-1.0 gstreamer1.0-tools
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu"
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||

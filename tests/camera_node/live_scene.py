@@ -88,7 +88,7 @@ async def live_scene(
     state_dir = house.enroll_camera()
     film = write_film(tmp_path / "film.mp4", options=film_options)
     settings: dict[str, object] = {"addresses": ("127.0.0.1",), **video}
-    watched = CameraConfig(name="gate", source=str(film), loop=True, rule=(), **(camera or {}))  # type: ignore[arg-type]
+    watched = CameraConfig(**{"name": "gate", "source": str(film), "loop": True, "rule": (), **(camera or {})})  # type: ignore[arg-type]
     async with house.run_center() as (center, inbox, path):
         config = NodeConfig(state_dir=state_dir, path=(path,), camera=(watched,), model=model(tmp_path, "person"),
                             video=VideoConfig(**settings))  # type: ignore[arg-type]  # fmt: skip

@@ -12,13 +12,14 @@ import av
 import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 
 @contextlib.contextmanager
-def only_loopback() -> Iterator[None]:
-    """The library leaves the loopback out, and a machine for tests may have nothing else."""
+def only(address: str) -> Iterator[None]:
+    """Offer this address. The library leaves the loopback out, and a machine for tests may have nothing else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+        patch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [address])
         yield
 
 
@@ -48,10 +49,14 @@ class Viewer:
 
 
 @contextlib.asynccontextmanager
-async def viewer(*, servers: list[RTCIceServer] | None = None, confirms: bool = True) -> AsyncIterator[Viewer]:
+async def viewer(
+    *, servers: list[RTCIceServer] | None = None, confirms: bool = True, is_relay_only: bool = False,
+    address: str = "127.0.0.1",
+) -> AsyncIterator[Viewer]:  # fmt: skip
     """A connection that wants one video; closed afterwards."""
-    with only_loopback():
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=servers or []))
+    policy = RTCIceTransportPolicy.RELAY if is_relay_only else RTCIceTransportPolicy.ALL
+    with only(address):
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=servers or [], iceTransportPolicy=policy))
         connection.addTransceiver("video", direction="recvonly")
         made = Viewer(connection, connection.createDataChannel("heard"), confirms)
         tasks: list[asyncio.Task[None]] = []
