@@ -124,6 +124,9 @@ def show_status(known: StationStatus) -> None:
     for name, count in known.counters.items():
         if name.startswith(("refused_", "sent_but_refused_")):
             console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
+    for name, counts in known.conduct.items():
+        done = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in counts.items())
+        console.print(f"[yellow]{name}: {done}[/yellow]")
     for name, count in known.left_without_receipt.items():
         console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
 

@@ -132,6 +132,8 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     capacity_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 2_000_000_000
     reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 200_000_000
+    node_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    """Of the capacity, what any one node that this machine carries for may use: a flood leaves the rest to the others."""
 
 
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

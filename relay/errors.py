@@ -8,13 +8,15 @@ HeardError
 │   ├── UnknownSender      no passport for this sender
 │   ├── Revoked            the sender's passport was withdrawn, or is out of its dates
 │   ├── NotForUs           addressed to, or sealed for, somebody else
-│   └── CannotOpen         the sealed body does not open, or is not what was signed
+│   ├── CannotOpen         the sealed body does not open, or is not what was signed
+│   └── Flooding           more at once than one node may have waiting here
 ├── NetworkError           try again later
 │   └── PathDown           this path carries nothing now
 ├── OperatorError          disk, key, configuration: a person must act
 │   ├── ConfigError        a configuration file says something we don't understand
 │   ├── KeyFileError       a key file is missing, damaged or readable by others
 │   ├── SpoolFull          no room, and nothing of lower precedence left to evict
+│   │   └── OverQuota      no more room for this one node
 │   ├── SpoolDamaged       the spool file is not intact
 │   ├── SpoolBusy          another process has this spool open
 │   ├── EndpointInUse      the address to listen on is taken
@@ -35,6 +37,8 @@ class SenderError(HeardError):
     """Bad bytes: the sender must change what it sends."""
 
     reason = "refused"
+    node_id: bytes = b""
+    """Whose mistake it is, where that is not the neighbour that handed the bytes over."""
 
 
 class Malformed(SenderError):
@@ -79,6 +83,16 @@ class CannotOpen(SenderError):
     reason = "cannot_open"
 
 
+class Flooding(SenderError):
+    """More at once than one node may have waiting here; what is turned away stays with its sender."""
+
+    reason = "flooding"
+
+    def __init__(self, message: str, *, node_id: bytes) -> None:
+        super().__init__(message)
+        self.node_id = node_id
+
+
 class NetworkError(HeardError):
     """Try again later."""
 
@@ -103,6 +117,12 @@ class KeyFileError(OperatorError):
 
 class SpoolFull(OperatorError):
     """No room, and nothing of lower precedence left to evict."""
+
+
+class OverQuota(SpoolFull):
+    """No more room for this one node: the rest of the spool is for the others."""
+
+    reason = "over_quota"
 
 
 class SpoolDamaged(OperatorError):

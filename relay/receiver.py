@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -18,12 +18,14 @@ from relay import envelope as envelopes
 from relay import hop, receipt
 from relay.attempts import LinkId
 from relay.clock import Clock
+from relay.conduct import Conduct
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
-from relay.errors import HeardError, NotForUs, OperatorError
+from relay.errors import Flooding, HeardError, NotForUs, OperatorError, OverQuota
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
+from relay.intake import Intake
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
@@ -33,10 +35,6 @@ from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 _log = structlog.get_logger("relay.receiver")
-
-_GROUP: Final = 500
-_MOST_WAITING: Final = 20_000
-"""Verified envelopes in memory before the next is turned away: its sender keeps it and tries again."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +78,7 @@ class _Outcome:
     held: list[tuple[Link, EnvelopeId]] = field(default_factory=list)
     heard: list[tuple[Link, bytes]] = field(default_factory=list)
     carried: list[tuple[Spooled, NodeId]] = field(default_factory=list)
+    forks: list[Envelope] = field(default_factory=list)
     full: list[tuple[Link, Envelope, OperatorError]] = field(default_factory=list)
 
 
@@ -88,7 +87,7 @@ class Receiver:
 
     def __init__(
         self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
-        links: Links, inbox: Inbox, clock: Clock, counters: Counters, timeline: Timeline,
+        links: Links, inbox: Inbox, clock: Clock, counters: Counters, conduct: Conduct, timeline: Timeline,
         on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
         on_receipt: Callable[[receipt.Receipt], None],
     ) -> None:  # fmt: skip
@@ -102,10 +101,11 @@ class Receiver:
         self._inbox = inbox
         self._clock = clock
         self._counters = counters
+        self._conduct = conduct
         self._timeline = timeline
         self._on_carried = on_carried
         self._on_receipt = on_receipt
-        self._waiting: list[tuple[Arrival, Link]] = []
+        self._waiting: Intake[tuple[Arrival, Link]] = Intake()
         self._wake = asyncio.Event()
 
     def take(self, link: Link, parcel: bytes) -> None:
@@ -124,21 +124,23 @@ class Receiver:
             raise NotForUs(
                 f"only a command centre may send {header.kind.name}, and {passport.name} is a {passport.role.name}"
             )
+        if not self._waiting.has_room((link.id, header.origin)):
+            raise Flooding(
+                f"{passport.name} sends faster than its envelopes can be stored: it keeps them and tries again",
+                node_id=header.origin,
+            )
         envelopes.verify(envelope, passport.signing_key)
         if header.origin == self._identity.node_id:
             self._counters.count("own_came_back")
             return
         assert link.peer is not None
         self._links.learn_route(header.origin, link.peer.node_id)
-        if len(self._waiting) >= _MOST_WAITING:
-            self._counters.refused("too_many_waiting")
-            return
         arrival = Arrival(
             envelope=envelope, passport=passport, via=link.peer.node_id, path=link.path,
             received_wall_ms=self._clock.wall_ms(), received_monotonic_ms=self._clock.monotonic_ms(),
         )  # fmt: skip
         self._timeline.came(header, envelope.id, link.peer.node_id, link.path)
-        self._waiting.append((arrival, link))
+        self._waiting.put((link.id, header.origin), (arrival, link))
         self._wake.set()
 
     @property
@@ -161,7 +163,7 @@ class Receiver:
         """Store what was verified, group by group; for as long as the station runs."""
         while True:
             await self._wake.wait()
-            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            group = self._waiting.take()
             if not self._waiting:
                 self._wake.clear()
             if not group:
@@ -203,6 +205,8 @@ class Receiver:
             news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
             news.came_by.add(link.id)
             news.is_urgent |= envelope.header.precedence.is_alert
+            if novelty == Novelty.FORK:
+                outcome.forks.append(envelope)
             if novelty == Novelty.DUPLICATE:
                 self._counters.count("duplicates_arrived")
                 continue
@@ -223,7 +227,9 @@ class Receiver:
             outcome.heard.append((link, receipt_wire))
             return
         outcome.held.append((link, envelope.id))
-        if became == Carried.NEW:
+        if became == Carried.FORK:
+            outcome.forks.append(envelope)
+        if became in {Carried.NEW, Carried.FORK}:
             assert link.peer is not None
             outcome.carried.append((Spooled(envelope=envelope, number=number), link.peer.node_id))
 
@@ -241,9 +247,16 @@ class Receiver:
             by_link.setdefault(link.id, (link, []))[1].append(identifier)
         for link, ids in by_link.values():
             link.note_stored(ids)
+        for envelope in outcome.forks:
+            self._counters.count("chain_forks")
+            self._conduct.noted(envelope.header.origin, "chain_fork")
+            _log.error("chain fork: one number, two contents", node=self._trust.name_of(envelope.header.origin),
+                       series=envelope.header.series, sequence=envelope.header.sequence)  # fmt: skip
         for link, envelope, error in outcome.full:
-            self._counters.refused("spool_full")
-            link.note(hop.Refused(id=envelope.id, reason="spool_full", detail=str(error)[: 40 if link.known else 300]))
+            reason = error.reason if isinstance(error, OverQuota) else "spool_full"
+            self._counters.refused(reason)
+            self._conduct.noted(envelope.header.origin, reason)
+            link.note(hop.Refused(id=envelope.id, reason=reason, detail=str(error)[: 40 if link.known else 300]))
         for spooled, _ in outcome.carried:
             self._timeline.durable(spooled.envelope.id, spooled.envelope.header.kind)
         if outcome.carried:

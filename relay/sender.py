@@ -6,12 +6,14 @@ What enough neighbours hold is *parked*: only its number stays in memory until i
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from relay import spool_room
 from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
@@ -33,6 +35,8 @@ PARKED_MOST: Final = {Precedence.FLASH: 100_000, Precedence.IMMEDIATE: 75_000}
 """Parked numbers in memory beyond which nothing more of this precedence is taken on; what is over stays in the spool until
 receipts make room. A million envelopes cost a machine with 4 GB no more than these."""
 PARKED_MOST_OF_THE_REST: Final = 50_000
+SHARE: Final = 250
+"""Of one node in a full window, beyond which its own next ones wait in the spool; everybody else's still come in."""
 _RETRY_BUSY_S: Final = 0.01
 _FAR_MS: Final = 3_600_000
 
@@ -66,6 +70,8 @@ class Sender:
         self._policy = policy or SendPolicy()
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
+        self._count_of: Counter[NodeId] = Counter()
+        """In the window, by origin."""
         self._parked: dict[int, _Parked] = {}
         self._came_by: dict[int, NodeId] = {}
         """Who handed over what waits in the window or parked: it is never handed back."""
@@ -81,7 +87,9 @@ class Sender:
         """Something was just committed to the spool: send it without reading it back."""
         for item in spooled:
             header = item.envelope.header
-            is_full = len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW
+            is_full = len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW or (
+                len(self._window) >= WINDOW and self._count_of[header.origin] >= SHARE
+            )
             if is_full or not self._takes_on(header.precedence):
                 self._may_have_more = True
                 self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
@@ -140,9 +148,8 @@ class Sender:
     def freed(self, numbers: Iterable[int]) -> None:
         """These left the spool."""
         for number in numbers:
-            item = self._window.pop(number, None)
+            item = self._drop(number)
             if item is not None:
-                self._numbers.pop(item.waiting.id, None)
                 for link in self._links:
                     if link.known is not None:
                         link.known.withdraw(item.waiting.wire)
@@ -194,9 +201,9 @@ class Sender:
         for link_id, sizes in bulk.items():
             by_id[link_id][0].bulk_sent(sum(sizes), max(sizes), now_ms)
         for number, until_ms in decided.parked:
-            item = self._window.pop(number)
-            self._numbers.pop(item.waiting.id, None)
-            self._parked[number] = _Parked(until_ms=until_ms, attempts=item.entry.attempts)
+            attempts = self._window[number].entry.attempts
+            self._drop(number)
+            self._parked[number] = _Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
         if is_busy:
             return _RETRY_BUSY_S
@@ -251,6 +258,7 @@ class Sender:
             fresh = await self._database.run(lambda connection: self._read_on(connection, wanted, room))
             if len(fresh) >= room or len(wanted) < len(Precedence):
                 self._may_have_more = True
+                await self._read_of_the_few()
             for waiting in fresh:
                 self._cursors[waiting.precedence] = max(self._cursors[waiting.precedence], waiting.number)
                 self._admit(waiting)
@@ -275,6 +283,17 @@ class Sender:
                 found += self._spool.after(connection, precedence, self._cursors[precedence], room - len(found))
         return found
 
+    async def _read_of_the_few(self) -> None:
+        """Alerts of nodes that have little waiting: where more waits than fits, they need not queue behind a flood."""
+        rows = await self._database.run(lambda connection: [
+            row for precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
+            for row in spool_room.few_of_many(connection, precedence, at_most_each=SHARE, at_most=WINDOW // 2)
+        ])  # fmt: skip
+        numbers = [row[0] for row in rows if row[0] not in self._window and row[0] not in self._parked]
+        if numbers:
+            for waiting in await self._database.run(lambda connection: self._spool.read(connection, numbers)):
+                self._admit(waiting)
+
     def _admit(self, waiting: Waiting, attempts: dict[Way, Attempt] | None = None) -> None:
         if waiting.number in self._window or (waiting.number in self._parked and attempts is None):
             return
@@ -282,3 +301,13 @@ class Sender:
                       origin=waiting.origin, attempts=attempts or {})  # fmt: skip
         self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
         self._numbers[waiting.id] = waiting.number
+        self._count_of[waiting.origin] += 1
+
+    def _drop(self, number: int) -> _InWindow | None:
+        item = self._window.pop(number, None)
+        if item is not None:
+            self._numbers.pop(item.waiting.id, None)
+            self._count_of[item.waiting.origin] -= 1
+            if not self._count_of[item.waiting.origin]:
+                del self._count_of[item.waiting.origin]
+        return item

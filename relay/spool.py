@@ -10,9 +10,10 @@ Invariants, verified by ``spool_check``:
    and every number from 1 to it is here, receipted, or forgone.
 3. A row leaves by one of three ways only: a receipt that covers it; expiry, if it has a time to live; eviction, for
    something of higher precedence. The last two are counted, and for own envelopes forgone and reported upstream.
-4. FLASH and IMMEDIATE are never evicted, and the reserve is open to them alone.
+4. FLASH and IMMEDIATE are never evicted, and the reserve is open to them alone. Nobody whom we carry for has more than
+   the share of the room that ``SpoolLimits`` gives to one.
 5. The columns of a row say what its wire bytes say.
-6. ``usage`` is the sum over ``envelope``.
+6. ``usage`` and ``usage_by_origin`` are sums over ``envelope``.
 7. No row is covered by a receipt that we hold.
 8. Receipts only grow.
 """
@@ -28,9 +29,9 @@ from importlib.resources import files
 from typing import Final
 
 from relay import envelope as envelopes
+from relay import spool_room
 from relay.clock import Clock
 from relay.envelope import Envelope
-from relay.errors import SpoolFull
 from relay.header import Header, Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
@@ -38,20 +39,13 @@ from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.receipt import Receipt
 from relay.receipt import parse as parse_receipt
+from relay.spool_room import SpoolLimits
 
-SCHEMA: Final[Sequence[str]] = (files("relay").joinpath("spool_schema.sql").read_text(encoding="utf-8"),)
+SCHEMA: Final[Sequence[str]] = (
+    files("relay").joinpath("spool_schema.sql").read_text(encoding="utf-8"), spool_room.USAGE_BY_ORIGIN,
+)  # fmt: skip
 
 _LAST_BOOT: Final = 65535
-_EVICTABLE: Final = (Precedence.BULK, Precedence.ROUTINE, Precedence.PRIORITY)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolLimits:
-    """How much the spool may hold."""
-
-    capacity_bytes: int = 2_000_000_000
-    reserve_bytes: int = 200_000_000
-    """Of the capacity, what only alerts may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +88,8 @@ class Carried(enum.Enum):
     """What became of an envelope that somebody handed us to carry."""
 
     NEW = "new"
+    FORK = "fork"
+    """As new, but its number is in use here with another content: both are kept and travel on."""
     HELD = "held"
     """We have it already and it waits for its receipt."""
     HEARD = "heard"
@@ -181,18 +177,21 @@ class Spool:
 
         Raises:
             SpoolFull: no room; the sender keeps its copy and tries again.
+            OverQuota: this origin has its share of the spool.
         """
         header = envelope.header
         receipt = self.receipt_for(connection, header.origin, header.destination, header.series)
         if receipt is not None and receipt.covers(header.sequence):
             return Carried.HEARD, 0, receipt.wire
-        row = connection.execute(
-            "SELECT number FROM envelope WHERE origin = ? AND destination = ? AND series = ? AND sequence = ? AND id = ?",
-            (header.origin, header.destination, header.series, header.sequence, envelope.id),
-        ).fetchone()
-        if row is not None:
-            return Carried.HELD, row[0], b""
-        return Carried.NEW, self._insert(connection, envelope), b""
+        rows = connection.execute(
+            "SELECT number, id FROM envelope WHERE origin = ? AND destination = ? AND series = ? AND sequence = ?",
+            (header.origin, header.destination, header.series, header.sequence),
+        ).fetchall()
+        for number, identifier in rows:
+            if identifier == envelope.id:
+                return Carried.HELD, number, b""
+        spool_room.check_quota(connection, self._limits, len(envelope.wire), header.precedence, header.origin)
+        return Carried.FORK if rows else Carried.NEW, self._insert(connection, envelope), b""
 
     # ------------------------------------------------------------------ out
 
@@ -322,7 +321,7 @@ class Spool:
 
     def _insert(self, connection: sqlite3.Connection, envelope: Envelope) -> int:
         header = envelope.header
-        self._make_room(connection, len(envelope.wire), header.precedence)
+        spool_room.make(connection, self._limits, len(envelope.wire), header.precedence, self._drop)
         cursor = connection.execute(
             "INSERT INTO envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, "
             "put_monotonic_ms, put_wall_ms, size_bytes, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -331,33 +330,6 @@ class Spool:
              len(envelope.wire), envelope.wire),
         )  # fmt: skip
         return cursor.lastrowid or 0
-
-    def _make_room(self, connection: sqlite3.Connection, size_bytes: int, precedence: Precedence) -> None:
-        allowed = self._limits.capacity_bytes - (0 if precedence.is_alert else self._limits.reserve_bytes)
-        used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
-        if used + size_bytes <= allowed:
-            return
-        evictable: int = connection.execute(
-            "SELECT COALESCE(SUM(bytes), 0) FROM usage WHERE precedence > ?", (max(precedence, Precedence.IMMEDIATE),)
-        ).fetchone()[0]
-        for victims in _EVICTABLE if used - evictable + size_bytes <= allowed else ():  # never evict in vain
-            if victims <= precedence:
-                break
-            while used + size_bytes > allowed:
-                row = connection.execute(
-                    "SELECT number, origin, destination, series, sequence, precedence, size_bytes FROM envelope "
-                    "WHERE precedence = ? ORDER BY number LIMIT 1",
-                    (victims,),
-                ).fetchone()
-                if row is None:
-                    break
-                self._drop(connection, row, "evicted")
-                used -= row[6]
-        if used + size_bytes > allowed:
-            raise SpoolFull(
-                f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
-                "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
-            )
 
     def _drop(self, connection: sqlite3.Connection, row: Sequence[object], reason: str) -> None:
         number, origin, destination, series, sequence = row[:5]

@@ -90,7 +90,7 @@ def _sync(file: Path) -> None:
 def _copy_all(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     new.execute("BEGIN IMMEDIATE")
     triggers = new.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    for name, _ in triggers:  # `usage` is recomputed by the repair
+    for name, _ in triggers:  # `usage` and `usage_by_origin` are recomputed by the repair
         new.execute(f"DROP TRIGGER {name}")
     later = [sql for _, sql in triggers]
     tables = {row[0] for row in new.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -103,7 +103,7 @@ def _copy_all(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
                 tables.add(name)
         elif sql not in later:
             later.append(sql)
-    for table in sorted(tables - {"usage", "schema_part", "sqlite_sequence"}):
+    for table in sorted(tables - {"usage", "usage_by_origin", "schema_part", "sqlite_sequence"}):
         _copy_table(old, new, table)
     for name, version in _rows(old, "SELECT name, version FROM schema_part"):
         new.execute("INSERT OR REPLACE INTO schema_part VALUES (?, ?)", (name, version))

@@ -14,6 +14,7 @@ import structlog
 from relay import budget, hop, ledger, spool, timeline, trust, upkeep
 from relay.budget import Purse, Tariff
 from relay.clock import Clock, SystemClock
+from relay.conduct import Conduct
 from relay.config import PathConfig, StationConfig
 from relay.counters import Counters
 from relay.crew import Crew, crew
@@ -34,7 +35,8 @@ from relay.precedence import Precedence
 from relay.receiver import Arrival, Inbox, Receiver
 from relay.sender import Sender
 from relay.settler import Answer, AnswerLevel, Settler
-from relay.spool import Draft, Spool, Spooled, SpoolLimits
+from relay.spool import Draft, Spool, Spooled
+from relay.spool_room import SpoolLimits
 from relay.status import StationStatus
 from relay.switchboard import Switchboard
 from relay.timeline import Timeline
@@ -68,10 +70,12 @@ class Station:
         self.database = database
         self.clock = clock
         self.counters = Counters()
+        self.conduct = Conduct()
         self.timeline = Timeline(clock=clock, counters=self.counters)
         self.ledger = ledger.Ledger()
         self.trust = TrustBook(authority=self.authority, clock=clock)
-        limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
+        limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes,
+                             node_share=config.spool.node_share)  # fmt: skip
         self.spool = Spool(identity=identity, clock=clock, limits=limits)
         self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.is_metered})
         self._links = Links(purse=self._purse, clock=clock, counters=self.counters)
@@ -88,12 +92,12 @@ class Station:
         self.receiver = Receiver(
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
-            timeline=self.timeline, on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
+            conduct=self.conduct, timeline=self.timeline, on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
         )  # fmt: skip
         self._switchboard = Switchboard(
             links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, sender=self.sender, settler=self._settler, receiver=self.receiver, clock=clock,
-            counters=self.counters, timeline=self.timeline, members=members, spread=self._spread,
+            counters=self.counters, conduct=self.conduct, timeline=self.timeline, members=members, spread=self._spread,
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
@@ -222,6 +226,7 @@ class Station:
             forgone=tuple(forgone), paths=self.path_health(),
             neighbours=tuple(sorted({link.peer.name for link in self._links if link.peer})),
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
+            conduct=dict(self.conduct.told(self.trust.name_of)),
         )  # fmt: skip
 
     def path_health(self) -> tuple[PathReport, ...]:

@@ -22,3 +22,5 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int]
     left_without_receipt: dict[str, int]
     listening_on: tuple[str, ...]
+    conduct: dict[str, dict[str, int]] = {}
+    """What nodes did that they should not, by name: floods, chain forks, garbage; since the process started."""

@@ -11,6 +11,7 @@ import structlog
 
 from relay import envelope, hop, receipt, trust
 from relay.clock import Clock
+from relay.conduct import Conduct, is_worth_a_line
 from relay.counters import Counters
 from relay.crew import Crew
 from relay.database import Database
@@ -37,8 +38,8 @@ class Switchboard:
 
     def __init__(
         self, *, links: Links, introducer: Introducer, trust_book: TrustBook, database: Database, spool: Spool,
-        ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters, timeline: Timeline,
-        members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
+        ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters,
+        conduct: Conduct, timeline: Timeline, members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
         self._links = links
         self._introducer = introducer
@@ -51,6 +52,7 @@ class Switchboard:
         self._receiver = receiver
         self._clock = clock
         self._counters = counters
+        self._conduct = conduct
         self._timeline = timeline
         self._crew = members
         self._spread = spread
@@ -88,7 +90,11 @@ class Switchboard:
         except SenderError as error:
             self._counters.refused(error.reason)
             peer = link.peer.name if link.peer else "not introduced"
-            _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=session.facts.name)
+            by = error.node_id or (link.peer.node_id if link.peer else b"")
+            count = self._conduct.noted(NodeId(by), error.reason) if by else 0
+            if is_worth_a_line(count):
+                _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=session.facts.name,
+                             times=count)  # fmt: skip
 
     def _take(self, link: Link, parcel: bytes) -> None:
         try:

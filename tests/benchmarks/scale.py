@@ -26,7 +26,8 @@ from relay.identity import Identity
 from relay.kinds.alert import Alert, Rule
 from relay.passport import Role
 from relay.precedence import Precedence
-from relay.spool import SCHEMA, Draft, Spool, SpoolLimits
+from relay.spool import SCHEMA, Draft, Spool
+from relay.spool_room import SpoolLimits
 from relay.status import StationStatus
 from tests.benchmarks.figure import Figure
 from tests.relay.house import House
@@ -82,7 +83,7 @@ def _relay_with_a_full_spool(root_dir: Path) -> Path:
     (root_dir / "camera").mkdir()
     its_own = Database.open(root_dir / "camera" / "spool.sqlite", parts={"spool": SCHEMA})
     theirs = Database.open(relay_dir / "spool.sqlite", parts={"spool": SCHEMA})
-    limits = SpoolLimits(capacity_bytes=8_000_000_000)
+    limits = SpoolLimits(capacity_bytes=8_000_000_000, node_share=1.0)
     camera_spool = Spool(identity=camera, clock=clock, limits=limits)
     relay_spool = Spool(identity=Identity.load(relay_dir / "identity.key"), clock=clock, limits=limits)
     its_own.run_blocking(camera_spool.start)

@@ -19,13 +19,14 @@ from relay.identity import Identity
 from relay.ids import AUTHORITY
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
-from relay.spool import SCHEMA, Carried, Draft, Spool, SpoolLimits
+from relay.spool import SCHEMA, Carried, Draft, Spool
 from relay.spool_check import check
+from relay.spool_room import SpoolLimits
 from tests.properties.drafting import CENTER, OTHERS, receipt_for, signed
 
 PARTS = {"spool": SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA}
 ME = Identity.from_seed(bytes(31) + b"m")
-LIMITS = SpoolLimits(capacity_bytes=4_000, reserve_bytes=1_000)
+LIMITS = SpoolLimits(capacity_bytes=4_000, reserve_bytes=1_000, node_share=0.5)
 
 precedences = st.sampled_from(Precedence)
 
@@ -134,7 +135,8 @@ class SpoolMachine(RuleBasedStateMachine):
         outcome = self.database.run_blocking(work)
         if outcome is None:
             before = dict(self.here)
-            assert not self._evict_for(len(envelope.wire), precedence)
+            is_within = self._is_within_quota(who, len(envelope.wire), precedence)
+            assert not (is_within and self._evict_for(len(envelope.wire), precedence))
             assert self.here == before
             assert self._rows() == set(self.here), "nothing is evicted in vain"
             return
@@ -146,8 +148,13 @@ class SpoolMachine(RuleBasedStateMachine):
             assert known is not None
         else:
             assert known is None
+            assert self._is_within_quota(who, len(envelope.wire), precedence), "nobody has more than its share"
             assert self._evict_for(len(envelope.wire), precedence)
             self.here[who, sequence] = (precedence, len(envelope.wire), ttl_s, self.clock.monotonic_ms())
+
+    def _is_within_quota(self, who: int, size: int, precedence: Precedence) -> bool:
+        used = sum(item[1] for (whose, _), item in self.here.items() if whose == who)
+        return used + size <= LIMITS.allowed_bytes(precedence) * LIMITS.node_share
 
     @rule(
         who=st.integers(-1, 1), spans=st.lists(st.tuples(st.integers(1, 16), st.integers(0, 6)), min_size=1, max_size=3)

@@ -10,7 +10,8 @@ from relay.database import Database
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.precedence import Precedence
-from relay.spool import SCHEMA, Draft, Spool, Spooled, SpoolLimits
+from relay.spool import SCHEMA, Draft, Spool, Spooled
+from relay.spool_room import SpoolLimits
 
 PARTS: Mapping[str, Sequence[str]] = {"spool": SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA}
 ME = Identity.from_seed(bytes(range(32)))

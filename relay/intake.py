@@ -1,0 +1,53 @@
+"""Verified envelopes on their way to the disk: a queue in which the nodes take turns.
+
+Whoever floods fills a queue of its own and waits behind itself; the next group to be committed always has room for everybody
+else's. Keyed by neighbour and origin, so that no neighbour can fill a node's turn with copies of what that node once said.
+Bounded for each and in all: what is over is turned away before it is verified, and its sender, who keeps it, tries again.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+GROUP: Final = 500
+"""Envelopes in one commit."""
+TURN: Final = 64
+"""Of those, from one origin by one neighbour: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
+MOST_OF_ONE: Final = 1_024
+"""Twice what an honest neighbour has on the way (``SendPolicy.urgent_window``)."""
+MOST: Final = 20_000
+
+
+class Intake(Generic[T]):
+    """Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def has_room(self, key: Hashable) -> bool:
+        """Whether one more of this origin by this neighbour is taken."""
+        return self._count < MOST and len(self._queues.get(key, ())) < MOST_OF_ONE
+
+    def put(self, key: Hashable, item: T) -> None:
+        """At the end of its own queue."""
+        self._queues.setdefault(key, deque()).append(item)
+        self._count += 1
+
+    def take(self) -> list[T]:
+        """The next group: a turn of each, beginning with who has waited longest; what is left of a queue goes to the end."""
+        group: list[T] = []
+        for _ in range(len(self._queues)):
+            if len(group) >= GROUP:
+                break
+            key, queue = self._queues.popitem(last=False)
+            group += [queue.popleft() for _ in range(min(TURN, len(queue), GROUP - len(group)))]
+            if queue:
+                self._queues[key] = queue
+        self._count -= len(group)
+        return group

@@ -1,0 +1,124 @@
+"""Who may use how much of the spool: the reserve for alerts, what gives way to what, and each node's share.
+
+Steps of the spool's own transactions; called by ``spool`` alone.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from relay.errors import OverQuota, SpoolFull
+from relay.ids import NodeId
+from relay.precedence import Precedence
+
+_EVICTABLE: Final = (Precedence.BULK, Precedence.ROUTINE, Precedence.PRIORITY)
+
+USAGE_BY_ORIGIN: Final = """
+CREATE TABLE usage_by_origin (              -- sums over `envelope` for each node, kept by the triggers below
+  origin            BLOB    NOT NULL,
+  precedence        INTEGER NOT NULL,
+  envelopes         INTEGER NOT NULL,
+  bytes             INTEGER NOT NULL,
+  PRIMARY KEY (origin, precedence)
+) STRICT, WITHOUT ROWID;
+INSERT INTO usage_by_origin SELECT origin, precedence, COUNT(*), SUM(size_bytes) FROM envelope GROUP BY origin, precedence;
+CREATE TRIGGER envelope_in_by_origin AFTER INSERT ON envelope BEGIN
+  INSERT INTO usage_by_origin VALUES (new.origin, new.precedence, 1, new.size_bytes)
+    ON CONFLICT (origin, precedence) DO UPDATE SET envelopes = envelopes + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER envelope_out_by_origin AFTER DELETE ON envelope BEGIN
+  UPDATE usage_by_origin SET envelopes = envelopes - 1, bytes = bytes - old.size_bytes
+    WHERE origin = old.origin AND precedence = old.precedence;
+  DELETE FROM usage_by_origin WHERE origin = old.origin AND precedence = old.precedence AND envelopes = 0;
+END;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolLimits:
+    """How much the spool may hold."""
+
+    capacity_bytes: int = 2_000_000_000
+    reserve_bytes: int = 200_000_000
+    """Of the capacity, what only alerts may use."""
+    node_share: float = 0.25
+    """Of the capacity, what any one node that we carry for may use, alerts included; of the rest of the room, without them."""
+
+    def allowed_bytes(self, precedence: Precedence) -> int:
+        """The room that this precedence may fill, with everything else that is there."""
+        return self.capacity_bytes - (0 if precedence.is_alert else self.reserve_bytes)
+
+
+def check_quota(
+    connection: sqlite3.Connection, limits: SpoolLimits, size_bytes: int, precedence: Precedence, origin: NodeId
+) -> None:
+    """Whether a node that we carry for has room left.
+
+    Raises:
+        OverQuota: it has its share; others keep theirs.
+    """
+    allowed = int(limits.allowed_bytes(precedence) * limits.node_share)
+    used: int = connection.execute(
+        "SELECT COALESCE(SUM(bytes), 0) FROM usage_by_origin WHERE origin = ?", (origin,)
+    ).fetchone()[0]
+    if used + size_bytes > allowed:
+        raise OverQuota(
+            f"expected at most {allowed} bytes of one node here, found {used}: it keeps the rest; look what it floods us with"
+        )
+
+
+def make(
+    connection: sqlite3.Connection, limits: SpoolLimits, size_bytes: int, precedence: Precedence,
+    drop: Callable[[sqlite3.Connection, Sequence[object], str], None],
+) -> None:  # fmt: skip
+    """Make room for something, by evicting what is less urgent, oldest first.
+
+    Raises:
+        SpoolFull: nothing is left to evict; nothing was.
+    """
+    allowed = limits.allowed_bytes(precedence)
+    used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
+    if used + size_bytes <= allowed:
+        return
+    evictable: int = connection.execute(
+        "SELECT COALESCE(SUM(bytes), 0) FROM usage WHERE precedence > ?", (max(precedence, Precedence.IMMEDIATE),)
+    ).fetchone()[0]
+    for victims in _EVICTABLE if used - evictable + size_bytes <= allowed else ():  # never evict in vain
+        if victims <= precedence:
+            break
+        while used + size_bytes > allowed:
+            row = connection.execute(
+                "SELECT number, origin, destination, series, sequence, precedence, size_bytes FROM envelope "
+                "WHERE precedence = ? ORDER BY number LIMIT 1",
+                (victims,),
+            ).fetchone()
+            if row is None:
+                break
+            drop(connection, row, "evicted")
+            used -= row[6]
+    if used + size_bytes > allowed:
+        raise SpoolFull(
+            f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
+            "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
+        )
+
+
+def few_of_many(
+    connection: sqlite3.Connection, precedence: Precedence, *, at_most_each: int, at_most: int
+) -> Sequence[tuple[int, ...]]:
+    """Numbers of what waits from nodes that have little waiting: so that they need not queue behind a flood."""
+    rows = connection.execute(
+        "SELECT origin FROM usage_by_origin WHERE precedence = ? AND envelopes <= ? ORDER BY envelopes LIMIT ?",
+        (precedence, at_most_each, at_most),
+    ).fetchall()
+    found: list[tuple[int, ...]] = []
+    for (origin,) in rows:
+        if len(found) >= at_most:
+            break
+        found += connection.execute(
+            # By the index that begins with the origin: it has few rows, and the flood's are not looked at.
+            "SELECT number FROM envelope WHERE origin = ? AND +precedence = ? ORDER BY +number LIMIT ?",
+            (origin, precedence, at_most - len(found)),
+        ).fetchall()
+    return found
