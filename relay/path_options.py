@@ -58,7 +58,7 @@ class RadioOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """``[path.serial_radio]`` and ``[listen.serial_radio]``: what the radio modem is set to, which must be the same everywhere."""
 
     baud: Baud = 57600
-    spreading_factor: Annotated[int, msgspec.Meta(ge=5, le=12)] = 9
+    spreading_factor: Annotated[int, msgspec.Meta(ge=7, le=12)] = 9
     bandwidth_hz: Annotated[int, msgspec.Meta(ge=7_800, le=500_000)] = 125_000
     coding_rate: Annotated[int, msgspec.Meta(ge=5, le=8)] = 5
     """The denominator: 5 means 4/5."""

@@ -126,7 +126,7 @@ class AtModem:
     async def lost(self) -> str:
         """Return when the port is gone, and why."""
         assert self._port is not None
-        return await asyncio.shield(self._port.lost)
+        return await self._port.lost()
 
     async def ask(self, command: str, *, within_s: float | None = None) -> Reply:
         """Say a command and wait for its answer, which may be an error.

@@ -37,7 +37,7 @@ def device_of(where: str, endpoint: str) -> str:
 
 
 class SerialPort:
-    """Made by ``opened``. ``received`` gets every piece of bytes; ``lost`` says why the port is gone."""
+    """Made by ``opened``. ``received`` gets every piece of bytes; ``lost`` returns why the port is gone."""
 
     def __init__(self, descriptor: int, device: str, received: Callable[[bytes], None]) -> None:
         self._descriptor = descriptor
@@ -45,7 +45,7 @@ class SerialPort:
         self._received = received
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
-        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._lost: asyncio.Future[str] = self._loop.create_future()
         self._loop.add_reader(descriptor, self._read)
 
     def write(self, data: bytes) -> None:
@@ -54,12 +54,16 @@ class SerialPort:
         Raises:
             PathDown: the port is gone, or takes nothing for too long.
         """
-        if self.lost.done():
-            raise PathDown(f"{self._device} is gone: {self.lost.result()}")
+        if self._lost.done():
+            raise PathDown(f"{self._device} is gone: {self._lost.result()}")
         if len(self._unsent) + len(data) > _MOST_UNSENT_BYTES:
             raise PathDown(f"{self._device} takes no bytes: is the modem switched on, and its flow control off?")
         self._unsent += data
         self._write()
+
+    async def lost(self) -> str:
+        """Return when the port is gone, and why. Whoever waits may be cancelled; the port doesn't notice."""
+        return await asyncio.shield(self._lost)
 
     def close(self) -> None:
         """Give the port back."""
@@ -95,10 +99,10 @@ class SerialPort:
             self._loop.remove_writer(self._descriptor)
 
     def _lose(self, reason: str) -> None:
-        if not self.lost.done():
+        if not self._lost.done():
             self._loop.remove_reader(self._descriptor)
             self._loop.remove_writer(self._descriptor)
-            self.lost.set_result(reason)
+            self._lost.set_result(reason)
 
 
 @contextlib.asynccontextmanager

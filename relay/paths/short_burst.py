@@ -96,7 +96,7 @@ class ShortBurstDial:
                 async with crew() as members:
                     members.start(self._serve(modem, session, events), "short burst")
                     members.start(_watch(modem, session), "short burst port")
-                    reason = await session.lost
+                    reason = await asyncio.shield(session.lost)
             finally:
                 session.drop(reason)
                 events.session_closed(session, reason)

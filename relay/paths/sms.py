@@ -151,7 +151,7 @@ class SmsDial(_SmsPath):
             async with crew() as members:
                 members.start(self._send(modem, session, self._number), "sms send")
                 members.start(_watch(modem, came, session.lost), "sms watch")
-                reason = await session.lost
+                reason = await asyncio.shield(session.lost)
         finally:
             session.drop(reason)
             events.session_closed(session, reason)

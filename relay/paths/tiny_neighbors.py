@@ -62,13 +62,14 @@ class TinyNeighbors:
             return
         self._arrived([name], data)
 
-    def arrived_with(self, tag: bytes, data: bytes) -> None:
-        """A sealed parcel came with a tag; it is somebody else's unless one of ours has this tag."""
+    def arrived_with(self, tag: bytes, data: bytes) -> bool:
+        """A sealed parcel came with a tag; False: it is somebody else's, none of ours has this tag."""
         names = [name for name in self._addresses if (seal := self._seal(name)) is not None and seal.tag == tag]
         if names:
             self._arrived(names, data)
         else:
             self._counters.count("radio_for_others")
+        return bool(names)
 
     def _arrived(self, names: Sequence[str], data: bytes) -> None:
         refusal: SenderError | None = None

@@ -6,6 +6,7 @@ because they stop others from sending; then alerts; then notes; then the rest.
 """
 
 import asyncio
+import contextlib
 import enum
 from dataclasses import dataclass, field
 from typing import Final
@@ -53,7 +54,9 @@ class TinySession:
         self._seal = seal
         self._counters = counters
         self._queue: list[_Queued] = []
-        self._arrivals = 0
+        self._news = asyncio.Event()
+        self.arrivals = 0
+        """Parcels that were ever queued."""
 
     @property
     def peer_id(self) -> NodeId:
@@ -84,8 +87,9 @@ class TinySession:
                 return True
         if len(self._queue) >= DEPTH and not self._makes_room(turn):
             return False
-        self._arrivals += 1
-        self._queue.append(_Queued(turn=turn, arrival=self._arrivals, parcel=parcel, replaces=replaces))
+        self.arrivals += 1
+        self._news.set()
+        self._queue.append(_Queued(turn=turn, arrival=self.arrivals, parcel=parcel, replaces=replaces))
         self._queue.sort()
         self.filled.set()
         return True
@@ -112,6 +116,23 @@ class TinySession:
         if not self.lost.done():
             self.lost.set_result(reason)
         self.filled.set()  # wakes who waits for a parcel
+        self._news.set()
+
+    def peek(self) -> tuple[bytes, bool] | None:
+        """The parcel whose turn it is, and whether it is an alert or a receipt. It stays."""
+        if not self._queue:
+            if not self.lost.done():
+                self.filled.clear()
+            return None
+        return self._queue[0].parcel, self._queue[0].turn <= _Turn.ALERT
+
+    async def more(self, than: int, *, within_s: float) -> None:
+        """Return when more parcels were queued ``than`` then, the session is over, or the time is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.arrivals <= than and not self.lost.done():
+                    self._news.clear()
+                    await self._news.wait()
 
     def next_parcel(self) -> bytes | None:
         """Take the most urgent parcel from the queue; None if there is none."""

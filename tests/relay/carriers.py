@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, MqttOptions, PathConfig
-from relay.path_options import ShortBurstListenOptions, SmsDialOptions, SmsListenOptions
+from relay.path_options import RadioOptions, ShortBurstListenOptions, SmsDialOptions, SmsListenOptions
 from tests.relay.cellular import CellularModem, Network
 from tests.relay.mosquitto import Mosquitto
+from tests.relay.radio_medium import Medium, RadioModem
 from tests.relay.satellite import Gateway, SatelliteModem
 
-TINY_CARRIERS = ("short_burst", "sms")
+TINY_CARRIERS = ("serial_radio", "short_burst", "sms")
+FAST_RADIO = RadioOptions(spreading_factor=7, bandwidth_hz=500_000, duty_cycle_percent=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,21 @@ class SatelliteCarrier(Carrier):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RadioCarrier(Carrier):
+    """A radio at either end of one channel."""
+
+    modem: RadioModem
+    is_tiny: bool = True
+
+    def path_to(self, peer: str, endpoint: str) -> PathConfig:
+        return PathConfig(name=f"to-{peer}", kind="serial_radio", endpoint=f"serial://{self.modem.device}", peer=peer,
+                          serial_radio=FAST_RADIO)  # fmt: skip
+
+    def again_at(self, endpoint: str) -> ListenConfig:
+        return ListenConfig(kind="serial_radio", endpoint=endpoint, serial_radio=self.listening.serial_radio)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SmsCarrier(Carrier):
     """A cellular modem at either end."""
 
@@ -121,6 +140,13 @@ class SmsCarrier(Carrier):
 @contextlib.asynccontextmanager
 async def tiny_carrier(name: str) -> AsyncIterator[Carrier]:
     """One of ``TINY_CARRIERS``, whose one modem is ``gate-camera``'s."""
+    if name == "serial_radio":
+        medium = Medium()
+        async with RadioModem(medium).plugged_in() as camera_radio, RadioModem(medium).plugged_in() as center_radio:
+            at_center = ListenConfig(kind="serial_radio", endpoint=f"serial://{center_radio.device}",
+                                     serial_radio=msgspec.structs.replace(FAST_RADIO, peers=("gate-camera",)))  # fmt: skip
+            yield RadioCarrier(listening=at_center, modem=camera_radio)
+        return
     if name == "sms":
         network = Network()
         async with (

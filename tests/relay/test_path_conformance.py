@@ -133,7 +133,9 @@ async def test_the_passport_of_another_authority_is_refused(house: House, way: C
         others.station("intruder", to=[way.path_to("center", center.listening_on[0])]) as intruder,
     ):
         await intruder.put(an_alert(intruder))
-        await until(lambda: center.counters["refused_bad_signature"] > 0, "the refusal")
+        await until(
+            lambda: center.counters["refused_bad_signature"] + center.counters["radio_for_others"] > 0, "the refusal"
+        )
         assert not inbox.arrivals
 
 
@@ -153,7 +155,8 @@ async def test_a_passport_without_its_keys_opens_nothing(house: House, way: Carr
     ):
         if way.is_tiny:
             await station.put(an_alert(station))  # it says nothing before it has something to say
-        await until(lambda: center.counters.refused_total + station.counters.refused_total > 0, "the refusal")
+        refusals = (center.counters, station.counters)  # on a radio, a tag under a wrong key is just other people's
+        await until(lambda: any(c.refused_total + c["radio_for_others"] > 0 for c in refusals), "the refusal")
         assert "gate-camera" not in (await center.status()).neighbours
         await station.put(an_alert(station))
         await asyncio.sleep(0.5)
