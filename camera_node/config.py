@@ -47,7 +47,7 @@ from camera_node.onvif_events import OnvifSettings
 from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
 from camera_node.source import SourceKind, parse_source
-from relay.config import HttpsDialOptions, MqttOptions, PathConfig, SpoolConfig, paths_from
+from relay.config import HttpsDialOptions, MetricsConfig, MqttOptions, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1_000_000
@@ -219,6 +219,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clip: ClipConfig = ClipConfig()
     video: VideoConfig = VideoConfig()
     spool: SpoolConfig = SpoolConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def load(config_file: Path) -> NodeConfig:

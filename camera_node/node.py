@@ -32,7 +32,7 @@ from camera_node.other_eyes import OtherEyes
 from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
-from relay import tracing
+from relay import metrics_server, tracing
 from relay.clock import Clock, SystemClock
 from relay.config import StationConfig
 from relay.crew import Crew, crew
@@ -280,6 +280,7 @@ async def open_node(
         inbox.after_orders = node.look_at_orders
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
+        await stack.enter_async_context(metrics_server.serving(station, config.metrics.listen))
         yield node
 
 

@@ -5,22 +5,23 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
 
-from relay import courier, door, enrollment, log, status_view, tracing
+from relay import courier, door, enrollment, log, metrics_server, status_view, tracing
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
 from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
-from relay.precedence import Precedence
 from relay.service import beat, is_well, station_verbs
 from relay.service_manager import ServiceManager
 from relay.station import Station, StationStatus
@@ -84,20 +85,27 @@ async def _run(config: RelayConfig) -> None:
     async with (
         Station.open(config) as station,
         door.open_door(config.state_dir, station_verbs(station)),
+        metrics_server.serving(station, config.metrics.listen) as metrics_url,
         crew() as members,
     ):
         members.start(beat(station, interval_s=config.heartbeat_interval_s), "heartbeat")
         members.start(tracing.tell(station), "traces")
-        print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}", flush=True)
+        told = f"; metrics at {metrics_url}" if metrics_url else ""
+        print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}{told}", flush=True)
         await until_told_to_stop(lambda: is_well(station))
 
 
 @app.command()
 def status(
-    state: StateOption, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+    state: StateOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; with --watch, one a line.")] = False,
+    watch: Annotated[bool, typer.Option(help="Keep showing, until Ctrl-C.")] = False,
+    every_s: Annotated[float, typer.Option("--every", help="With --watch: seconds between two looks.", min=0.2)] = 1.0,
 ) -> None:
-    """Show paths, neighbours and what waits."""
+    """Show paths, neighbors, what waits, and what was refused."""
     with one_clear_line():
+        if watch:
+            _watch(state, as_json=as_json, every_s=every_s)
         answer = door.ask(state, "status")
         if as_json:
             print(answer.decode())
@@ -107,28 +115,25 @@ def status(
 
 def show_status(known: StationStatus) -> None:
     """Print a station's status for a person."""
-    console = Console()
-    console.print(f"[bold]{known.name}[/bold] ({known.role} at {known.site}, {known.node_id})")
-    paths = Table("path", "state", "round trip", "sent", "last word", title="paths", title_justify="left")
-    for path in known.paths:
-        paths.add_row(path.path, "up" if path.is_up else "DOWN", f"{path.rtt_ms:.0f} ms" if path.rtt_ms else "–",
-                      f"{path.bytes_up:,} B", f"{path.last_word_age_ms / 1000:.1f} s ago" if path.is_up else "–")  # fmt: skip
-    if known.paths:
-        console.print(paths)
-    waiting = Table("precedence", "waiting", title="without a receipt", title_justify="left")
-    for precedence in Precedence:
-        waiting.add_row(precedence.name, str(known.backlog[precedence]))
-    console.print(waiting)
-    console.print(f"spool {known.spool_bytes:,} bytes, oldest alert waiting {known.oldest_waiting_s} s, "
-                  f"neighbours: {', '.join(known.neighbours) or 'none'}")  # fmt: skip
-    for name, count in known.counters.items():
-        if name.startswith(("refused_", "sent_but_refused_")):
-            console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
-    for name, counts in known.conduct.items():
-        done = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in counts.items())
-        console.print(f"[yellow]{name}: {done}[/yellow]")
-    for name, count in known.left_without_receipt.items():
-        console.print(f"[yellow]{name.replace('_', ' ')}: {count}[/yellow]")
+    Console(highlight=False).print(status_view.status_view(known))
+
+
+def _watch(state_dir: Path, *, as_json: bool, every_s: float) -> NoReturn:
+    """Look again and again; a station that is stopped meanwhile is waited for."""
+    view: RenderableType
+    with contextlib.nullcontext() if as_json else Live(console=Console(highlight=False), auto_refresh=False) as shown:
+        while True:
+            try:
+                answer = door.ask(state_dir, "status")
+            except NetworkError as error:
+                answer, view = b"", Text(f"{error}; waiting for it", style="bold red")
+            else:
+                view = status_view.status_view(msgspec.json.decode(answer, type=StationStatus))
+            if as_json and answer:
+                print(answer.decode(), flush=True)
+            if isinstance(shown, Live):
+                shown.update(view, refresh=True)
+            time.sleep(every_s)
 
 
 @app.command()

@@ -136,6 +136,13 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of the capacity, what any one node that this machine carries for may use: a flood leaves the rest to the others."""
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[metrics]``."""
+
+    listen: str = ""
+    """An address of the loopback, such as ``127.0.0.1:9464``, where Prometheus' text format is served; empty: nowhere."""
+
+
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every station needs, whatever its role."""
 
@@ -149,6 +156,7 @@ class RelayConfig(StationConfig, frozen=True, kw_only=True, forbid_unknown_field
     """A whole ``relay.toml``."""
 
     heartbeat_interval_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+    metrics: MetricsConfig = MetricsConfig()
 
 
 C = TypeVar("C", bound=msgspec.Struct)

@@ -21,6 +21,7 @@ from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
 from relay.path import KnownSession, Lane, PacedSession, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
+from relay.status import LinkReport
 
 UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
@@ -268,11 +269,21 @@ class Links:
     def _report(self, facts: PathFacts, link: Link | None, now_ms: int) -> PathReport:
         meter, uses = self._meter_of(facts.name), self._purse.uses(facts.name, now_ms)
         return PathReport(
-            path=facts.name, is_up=link is not None, is_metered=facts.is_metered, rtt_ms=meter.rtt_ms,
+            path=facts.name, carrier=facts.kind, provider=facts.provider, interface=facts.interface,
+            is_up=link is not None, is_metered=facts.is_metered, rtt_ms=meter.rtt_ms,
             rtt_variation_ms=meter.rtt_variation_ms, loss=meter.loss, goodput_up_bytes_s=meter.goodput_up_bytes_s,
             goodput_down_bytes_s=meter.goodput_down_bytes_s(now_ms), bytes_up=meter.bytes_up,
             bytes_down=meter.bytes_down, spent=self._purse.spent(facts.name, now_ms), budget_left=share_left(uses),
             budgets=uses, last_word_age_ms=max(0, now_ms - link.last_heard_ms) if link is not None else 0,
+        )  # fmt: skip
+
+    def report(self, now_ms: int) -> tuple[LinkReport, ...]:
+        """Every session whose other end is known."""
+        return tuple(
+            LinkReport(peer=link.peer.name, role=link.peer.role.name.lower(), path=link.path,
+                       is_outgoing=link.session.is_outgoing, rtt_ms=link.meter.rtt_ms,
+                       last_word_age_ms=max(0, now_ms - link.last_heard_ms))
+            for link in self if link.peer is not None
         )  # fmt: skip
 
     def silent(self, now_ms: int) -> list[Link]:

@@ -58,6 +58,9 @@ class PathReport(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[BudgetUse, ...] = ()
     last_word_age_ms: int = 0
     """Since anything came over it; 0 while it is down."""
+    carrier: str = ""
+    provider: str = ""
+    interface: str = ""
 
     def for_heartbeat(self) -> PathHealth:
         """The part of it that a node's heartbeat tells the centre."""

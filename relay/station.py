@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 
 import structlog
 
@@ -26,6 +27,7 @@ from relay.identity import AuthorityKeys, Identity
 from relay.ids import NodeId
 from relay.introduction import Introducer
 from relay.kinds.roster import Roster, RosterStatement
+from relay.latency import Latencies
 from relay.links import Links
 from relay.passport import Role, SignedPassport
 from relay.path import Path, Session
@@ -71,7 +73,11 @@ class Station:
         self.clock = clock
         self.counters = Counters()
         self.conduct = Conduct()
-        self.timeline = Timeline(clock=clock, counters=self.counters)
+        self.latencies = Latencies()
+        self.timeline = Timeline(clock=clock, counters=self.counters, latencies=self.latencies)
+        self._started_ms = clock.monotonic_ms()
+        self._capacity_bytes = config.spool.capacity_bytes
+        self._release = version("heard")
         self.ledger = ledger.Ledger()
         self.trust = TrustBook(authority=self.authority, clock=clock)
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes,
@@ -227,6 +233,8 @@ class Station:
             neighbours=tuple(sorted({link.peer.name for link in self._links if link.peer})),
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
             conduct=dict(self.conduct.told(self.trust.name_of)),
+            links=self._links.report(self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
+            uptime_s=max(0, self.clock.monotonic_ms() - self._started_ms) // 1000, release=self._release,
         )  # fmt: skip
 
     def path_health(self) -> tuple[PathReport, ...]:

@@ -1,8 +1,122 @@
 """What ``status`` and ``trace`` print: for a person at a terminal of 80 columns, with color or without."""
 
 import datetime as dt
+from collections.abc import Iterator
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relay.path_health import PathReport
+from relay.precedence import Precedence
+from relay.status import LinkReport, StationStatus
 from relay.tracing import AlertWay
+
+_MOST_LINKS = 20
+"""Neighbors by name; a centre that a thousand nodes dial says how many more there are."""
+
+
+def status_view(known: StationStatus) -> RenderableType:
+    """A station's whole status."""
+    parts: list[RenderableType] = [
+        Text(f"{known.name} ({known.role} at {known.site}, {known.node_id}), up {span(known.uptime_s)}", style="bold")
+    ]
+    if known.paths:
+        parts.append(_paths(known.paths))
+    parts += [_waiting(known), _spool(known)]
+    if known.links:
+        parts.append(_links(known.links))
+    else:
+        parts.append(Text("no neighbor can be spoken to now", style="yellow"))
+    parts += [Text(line, style="yellow") for line in _refused(known)]
+    return Group(*parts)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number > 0, overflow="fold")
+    return table
+
+
+def _paths(paths: tuple[PathReport, ...]) -> Table:
+    table = _table("paths", "path", "state", "rtt", "loss", "up/s", "down/s", "sent", "budget", "last")
+    for path in paths:
+        rtt = f"{path.rtt_ms:.0f}±{path.rtt_variation_ms:.0f} ms" if path.rtt_ms else "–"
+        table.add_row(
+            path.path, Text("up") if path.is_up else Text("DOWN", style="bold red"), rtt, f"{path.loss:.0%}",
+            size(path.goodput_up_bytes_s) if path.goodput_up_bytes_s else "–",
+            size(path.goodput_down_bytes_s) if path.goodput_down_bytes_s else "–", size(path.bytes_up), _budget(path),
+            f"{path.last_word_age_ms / 1000:.1f} s" if path.is_up else "–",
+        )  # fmt: skip
+    return table
+
+
+def _budget(path: PathReport) -> str:
+    if path.budget_left is not None:
+        return f"{path.budget_left:.0%} left"
+    return f"{path.spent:.2f}" if path.is_metered else "free"
+
+
+def _waiting(known: StationStatus) -> Text:
+    counts = "  ".join(f"{precedence.name} {known.backlog[precedence]:,}" for precedence in Precedence)
+    oldest = f"; the oldest alert for {span(known.oldest_waiting_s)}" if any(known.backlog[:2]) else ""
+    return Text(f"waiting for a receipt: {counts}{oldest}", style="yellow" if any(known.backlog[:2]) else "")
+
+
+def _spool(known: StationStatus) -> Text:
+    line = f"spool: {size(known.spool_bytes)}"
+    if known.spool_capacity_bytes:
+        line += f" of {size(known.spool_capacity_bytes)}"
+    gaps = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in known.forgone[:8])
+    more = "…" if len(known.forgone) > 8 else ""
+    given_up = f"; gaps, numbers that will never come: {gaps}{more}" if gaps else "; no gaps"
+    return Text(line + given_up, style="yellow" if gaps else "")
+
+
+def _links(links: tuple[LinkReport, ...]) -> Table:
+    table = _table("neighbors", "name", "role", "path", "dialed", "rtt", "last")
+    for link in links[:_MOST_LINKS]:
+        table.add_row(
+            link.peer, link.role, link.path, "by us" if link.is_outgoing else "by it",
+            f"{link.rtt_ms:.0f} ms" if link.rtt_ms else "–", f"{link.last_word_age_ms / 1000:.1f} s",
+        )  # fmt: skip
+    if len(links) > _MOST_LINKS:
+        table.add_row(f"and {len(links) - _MOST_LINKS:,} more", "", "", "", "", "")
+    return table
+
+
+def _refused(known: StationStatus) -> Iterator[str]:
+    refused = {
+        name: count for name, count in known.counters.items() if name.startswith(("refused_", "sent_but_refused_"))
+    }
+    if refused:
+        yield "refused: " + ", ".join(f"{name.replace('refused_', '', 1)} {count:,}" for name, count in refused.items())
+    for name, counts in list(known.conduct.items())[:_MOST_LINKS]:
+        yield f"{name}: " + ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+    if known.left_without_receipt:
+        yield "left without a receipt: " + ", ".join(
+            f"{name} {count:,}" for name, count in known.left_without_receipt.items()
+        )
+
+
+def size(size_bytes: float) -> str:
+    """Bytes for people, in at most seven characters."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 999.5 or unit == "GB":
+            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 99.5 else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    raise AssertionError("unreachable")
+
+
+def span(seconds: int) -> str:
+    """A duration for people, in its two largest units."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, seconds = divmod(rest, 60)
+    said = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    found = [f"{count} {unit}" for count, unit in said if count]
+    return " ".join(found[:2]) or "0 s"
 
 
 def way_lines(way: AlertWay) -> list[str]:

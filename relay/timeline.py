@@ -14,6 +14,7 @@ from relay.counters import Counters
 from relay.header import Header, Kind
 from relay.ids import EnvelopeId, NodeId
 from relay.kinds.trace import ALERT_BYTES, MOST_LEGS, MOST_PASSAGES, UNKNOWN, Leg, Passage, Trace, Way
+from relay.latency import Latencies
 from relay.path import PathFacts
 
 ALERTS_KEPT: Final = 4_096
@@ -70,9 +71,10 @@ class Stay:
 class Timeline:
     """The latest alerts that were here."""
 
-    def __init__(self, *, clock: Clock, counters: Counters) -> None:
+    def __init__(self, *, clock: Clock, counters: Counters, latencies: Latencies | None = None) -> None:
         self._clock = clock
         self._counters = counters
+        self._latencies = latencies or Latencies()
         self._stays: dict[EnvelopeId, Stay] = {}
 
     # ------------------------------------------------------------------ what happened
@@ -99,7 +101,9 @@ class Timeline:
         if leg is not None:
             leg.tries += 1
         elif len(stay.legs) < MOST_LEGS:
-            stay.legs[to, facts.name] = PassedOn(facts=facts, to=to, sent_ms=self._clock.monotonic_ms())
+            leg = stay.legs[to, facts.name] = PassedOn(facts=facts, to=to, sent_ms=self._clock.monotonic_ms())
+            if len(stay.legs) == 1 and stay.had_ms != UNKNOWN:
+                self._latencies.held.observe((leg.sent_ms - stay.had_ms) / 1000)
             stay.has_news = True
 
     def stored_there(self, peer: NodeId, path: str, alerts: Iterable[EnvelopeId]) -> None:
@@ -111,6 +115,7 @@ class Timeline:
             if stay is not None and leg is not None and leg.answered_ms == UNKNOWN:
                 leg.answered_ms = now_ms
                 stay.has_news = True
+                self._latencies.hop(path, "stored", now_ms - leg.sent_ms)
 
     def receipted(self, alerts: Iterable[EnvelopeId], signer: NodeId) -> None:
         """The receipt for these was settled. It answers what went straight to its signer."""
@@ -121,9 +126,12 @@ class Timeline:
                 continue
             stay.heard_ms = now_ms
             stay.has_news = True
+            if stay.had_ms != UNKNOWN:
+                self._latencies.heard.observe((now_ms - stay.had_ms) / 1000)
             for leg in stay.legs.values():
                 if leg.to == signer and leg.answered_ms == UNKNOWN:
                     leg.answered_ms, leg.is_receipt = now_ms, True
+                    self._latencies.hop(leg.facts.name, "receipt", now_ms - leg.sent_ms)
 
     def _stay(self, alert: EnvelopeId) -> Stay:
         stay = self._stays.get(alert)

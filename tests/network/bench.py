@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from relay.enrollment import Enrollment
+from relay.header import Kind
 from relay.passport import Role
 from tests.network import emulator, namespaces, station_process, topology
 from tests.network.emulator import Ask, Change, Divert, Forget, Standing
@@ -57,6 +59,10 @@ def enroll(scenario: Scenario, state_dir: Path) -> House:
             passport=own.wire, peers=tuple(house.passports[other].wire for other in roles if other != name),
         ).save(house.dir_of(name))  # fmt: skip
     return house
+
+
+class EndedByItself(Exception):
+    """A process of the bench went without being told to: no run proves anything after that."""
 
 
 class Bench:
@@ -179,7 +185,8 @@ class Bench:
 
         def holds() -> bool:
             for place, process in self.processes.items():
-                assert process.returncode in {None, -9}, f"{place} ended by itself: {self.last_words(place)}"
+                if process.returncode not in {None, -9}:
+                    raise EndedByItself(f"{place}: {self.last_words(place)}")
             for task in self._readers:
                 assert not task.done() or task.exception() is None, f"{task.get_name()} told what nobody understands"
             return condition()
@@ -214,6 +221,18 @@ class Bench:
         """How the links stand."""
         return self.tell(Ask())
 
+    async def empty_spools(self, patience_s: float) -> None:
+        """Return when no node keeps an alert, or patience ends.
+
+        What a node spooled right before it was killed was never told to us; its receipt is waited for all the same.
+        """
+        dirs = [self._house.dir_of(name) for name in node_names(self.scenario)]
+        ends_s = time.monotonic() + patience_s
+        while time.monotonic() < ends_s:
+            if not await asyncio.to_thread(lambda: any(ids_in(state_dir, "envelope") for state_dir in dirs)):
+                return
+            await asyncio.sleep(0.5)
+
     async def stop_and_read(self) -> None:
         """Stop the stations in good order; read what the centre shows, and what the nodes still keep."""
         for place in ("node", *reversed(RELAYS), "center"):
@@ -234,10 +253,11 @@ class Bench:
 
 
 def ids_in(state_dir: Path, table: Literal["shown", "envelope"]) -> list[str]:
-    """The ids in a table of a stopped station's database, each as often as it stands there."""
+    """The ids of alerts in a table of a station's database, each as often as it stands there. Reads only."""
     file = state_dir / "spool.sqlite"
     with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-        return [row[0].hex() for row in connection.execute(f"SELECT id FROM {table}")]
+        alerts = f"WHERE kind = {int(Kind.ALERT)}" if table == "envelope" else ""
+        return [row[0].hex() for row in connection.execute(f"SELECT id FROM {table} {alerts}")]
 
 
 @contextlib.asynccontextmanager

@@ -48,8 +48,9 @@ async def run(name: str, wanted: Scenario, seed: int, state_dir: Path) -> Outcom
 async def _settle(made: Bench, patience_s: float) -> None:
     """Until every alert is heard, or patience ends: the outcome says which."""
     with contextlib.suppress(AssertionError):
-        await made.wait_for(lambda: bool(made.journal.counters), "the node's counters", 10)
+        await made.wait_for(lambda: bool(made.journal.counters), "the node's counters", patience_s)
         await made.wait_for(lambda: not made.journal.waiting, "the last receipt", patience_s)
+        await made.empty_spools(patience_s)
 
 
 async def _run_in_own_folder(name: str, seed: int, kills: int, room: asyncio.Semaphore) -> Outcome:
