@@ -14,7 +14,7 @@ import msgspec
 import structlog
 import typer
 
-from command_center import check, web_server
+from command_center import backup_cli, check, web_server
 from command_center.callbacks import signing
 from command_center.center import open_center
 from command_center.commands import (
@@ -42,6 +42,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, p
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 callback = typer.Typer(no_args_is_help=True, help="Field units and systems that are told.")
 app.add_typer(evidence_cli.app)
+app.add_typer(backup_cli.app)
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(node, name="node")

@@ -114,7 +114,9 @@ class Load:
             return
         upto = receipt.parse(parcel).upto
         now = time.perf_counter()
-        node.took_ms += [(now - node.sent_s[number]) * 1000 for number in range(node.acked, upto)]
+        node.took_ms += [
+            (now - node.sent_s[number]) * 1000 for number in range(node.acked, min(upto, len(node.sent_s)))
+        ]
         node.acked = max(node.acked, upto)
 
     def close(self) -> None:

@@ -1,0 +1,207 @@
+"""A backup of a running center, and a center made from it."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_center import backup, check, restoring
+from command_center.demonstration.household import BIN_DIR, free_port
+from command_center.errors import AlreadyInitialized, BadRequest
+from command_center.state_dir import StateDir
+from relay.clock import SimulatedClock
+from relay.header import Kind
+from relay.identity import Identity
+from relay.kinds.chunk import cut
+from tests.benchmarks.center import _nodes
+from tests.benchmarks.ingest_load import Load, LoadNode
+from tests.command_center.house import PICTURE, House, running_center
+from tests.command_center.test_ingest import exhibit, until
+
+PASSPHRASE = "kept in the safe of the station"
+
+
+async def filled(house: House) -> bytes:
+    """An alert with a stored picture, somebody signed in, an acknowledgement on its way; returns the picture's hash."""
+    node = house.node()
+    alert = node.alert()
+    sha256 = hashlib.sha256(PICTURE).digest()
+    await house.deliver(node, alert, node.body(Kind.EXHIBIT, exhibit(alert.id)),
+                        *[node.body(Kind.CHUNK, piece) for piece in cut(PICTURE, sha256)])  # fmt: skip
+
+    async def is_stored() -> bool:
+        return bool(await house.query("SELECT 1 FROM stored_object"))
+
+    await until(is_stored)
+    async with house.signed_in() as client:
+        assert (await client.post("/api/v1/incidents/1/acknowledge", json={"version": 1})).status_code == 200
+    return sha256
+
+
+async def test_a_restored_center_has_everything_and_checks(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        sha256 = await filled(house)
+        series = await house.query("SELECT series FROM stream")
+        manifest = backup.back_up(house.state, tmp_path / "copy", clock, passphrase=PASSPHRASE)
+        assert manifest.missing_objects == ()
+        entries = await house.query("SELECT id, leaf FROM entry ORDER BY id")
+    restored = restoring.restore(tmp_path / "copy", tmp_path / "again", clock, passphrase=PASSPHRASE)
+    assert restored == manifest
+    report = check.run(StateDir(tmp_path / "again"))
+    assert (report.problems, report.objects) == ((), 1)
+    async with running_center(tmp_path / "again", clock=clock) as house:
+        found = await house.query("SELECT id, leaf FROM entry ORDER BY id")
+        assert found[: manifest.journal_size] == entries[: manifest.journal_size]
+        assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'restored'") == [(1,)]
+        assert await house.query("SELECT COUNT(*) FROM session") == [(0,)]
+        assert house.services.blobs.file_of(sha256).read_bytes() == PICTURE
+        node = house.node("late")
+        await house.deliver(node, node.alert())
+        async with house.browser() as client:
+            await client.post("/api/v1/session", json={"username": "alice", "password": "correct horse battery"})
+            shown = (await client.get("/api/v1/session")).json()
+            client.headers["X-Heard-CSRF"] = shown["csrf"]
+            assert (await client.post("/api/v1/incidents/2/acknowledge", json={"version": 1})).status_code == 200
+        assert await house.query("SELECT series FROM stream") != series, (
+            "the lost center's numbers are never used twice"
+        )
+
+
+async def test_keys_are_in_a_backup_only_when_sealed(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        backup.back_up(house.state, tmp_path / "bare", clock)
+        backup.back_up(house.state, tmp_path / "sealed", clock, passphrase=PASSPHRASE)
+        seeds = [file.read_bytes() for file in (house.state.authority_key_file, house.state.identity_key_file)]
+    for copy in ("bare", "sealed"):
+        for file in (tmp_path / copy).rglob("*"):
+            if file.is_file():
+                assert file.stat().st_mode & 0o077 == 0 or file.parent.name == "files", file
+                assert not any(seed in file.read_bytes() for seed in seeds), f"{file} holds a private key"
+    with pytest.raises(BadRequest, match="keys-from"):
+        restoring.restore(tmp_path / "bare", tmp_path / "again", clock)
+    with pytest.raises(BadRequest, match="passphrase is not"):
+        restoring.restore(tmp_path / "sealed", tmp_path / "again", clock, passphrase="another one altogether")
+    assert not (tmp_path / "again").exists()
+    restoring.restore(tmp_path / "bare", tmp_path / "again", clock, keys_dir=tmp_path / "center")
+    assert Identity.load(tmp_path / "again" / "identity.key").seed == seeds[1]
+
+
+async def test_a_backup_that_is_damaged_or_of_another_center_is_refused_whole(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        await filled(house)
+        backup.back_up(house.state, tmp_path / "copy", clock)
+        with pytest.raises(BadRequest, match="never overwritten"):
+            backup.back_up(house.state, tmp_path / "copy", clock)
+    StateDir(tmp_path / "other").init(clock, name="o", site="s", agency="a", http="127.0.0.1:0", url="")
+    with pytest.raises(BadRequest, match="another center"):
+        restoring.restore(tmp_path / "copy", tmp_path / "again", clock, keys_dir=tmp_path / "other")
+    with pytest.raises(AlreadyInitialized):
+        restoring.restore(tmp_path / "copy", tmp_path / "other", clock, keys_dir=tmp_path / "center")
+    for name in ("center.sqlite", next((tmp_path / "copy" / "blobs").rglob("*/*")).relative_to(tmp_path / "copy")):
+        twin = tmp_path / "twin"
+        shutil.copytree(tmp_path / "copy", twin)
+        content = bytearray((twin / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (twin / name).write_bytes(content)
+        with pytest.raises(BadRequest, match=Path(name).name):
+            restoring.restore(twin, tmp_path / "again", clock, keys_dir=tmp_path / "center")
+        shutil.rmtree(twin)
+    assert [item.name for item in tmp_path.iterdir() if "again" in item.name] == []  # noqa: ASYNC240  a test may wait
+
+
+async def test_a_manifest_can_not_reach_outside(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        backup.back_up(house.state, tmp_path / "copy", clock)
+    manifest = json.loads((tmp_path / "copy" / "manifest.json").read_text())
+    manifest["files"].append({"path": "../center/identity.key", "size_bytes": 32, "sha256": "0" * 64})
+    (tmp_path / "copy" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadRequest, match="outside the backup"):
+        backup.load(tmp_path / "copy")
+
+
+# ---------------------------------------------------------------------- processes, under load
+
+
+@contextlib.contextmanager
+def running(state_dir: Path, endpoint: str) -> Iterator[subprocess.Popen[bytes]]:
+    command: list[str | Path] = [BIN_DIR / "command-center", "run", "--state", state_dir, "--listen", endpoint, "--http",
+               f"127.0.0.1:{free_port()}", "--log-level", "error"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert b"Console" in process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait(20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def tool(*args: str | Path) -> str:
+    done = subprocess.run([BIN_DIR / "command-center", *args], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+async def _send(endpoint: str, server: Identity, nodes: list[LoadNode]) -> None:
+    load = Load(endpoint, server.transport_key, nodes)
+    await load.connect()
+    try:
+        await load.run(window=40)
+    finally:
+        load.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_backup_under_load_restores_after_a_kill_and_forgets_no_envelope(tmp_path: Path) -> None:
+    """20 nodes send as fast as they can, a backup is made in the middle, the center is killed and its disk is lost."""
+    state_dir, endpoint = tmp_path / "center", f"tcp://127.0.0.1:{free_port()}"
+    tool("init", "--state", state_dir)
+    authority, server = Identity.load(state_dir / "authority.key"), Identity.load(state_dir / "identity.key")
+    nodes = _nodes(authority)
+    for node in nodes:
+        node.sign(250, authority.sealing_key)
+    with running(state_dir, endpoint) as process:
+        sending = asyncio.create_task(_send(endpoint, server, nodes))
+        while sum(node.acked for node in nodes) < 1000:
+            assert not sending.done(), "the load must be under way"
+            await asyncio.sleep(0.01)
+        heard_before = [node.acked for node in nodes]
+        await asyncio.to_thread(tool, "backup", "--state", state_dir, "--to", tmp_path / "copy")
+        assert sum(node.acked for node in nodes) > sum(heard_before), "the center went on storing meanwhile"
+        process.send_signal(signal.SIGKILL)
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
+    (tmp_path / "keys").mkdir()
+    for name in ("authority.key", "identity.key"):
+        shutil.copy2(state_dir / name, tmp_path / "keys" / name)
+    shutil.rmtree(state_dir)
+    said = tool("restore", tmp_path / "copy", "--state", state_dir, "--keys-from", tmp_path / "keys")
+    assert "0 problems" in said
+    connection = sqlite3.connect(state_dir / "center.sqlite")
+    in_copy = connection.execute("SELECT COUNT(*) FROM alert").fetchone()[0]
+    assert in_copy >= sum(heard_before), "what was receipted before the backup began is in it"
+    connection.close()
+    for node in nodes:  # everything once more, as nodes do that hear no receipt: what is known is not new
+        node.sent_s, node.acked, node.took_ms = [], 0, []
+    with running(state_dir, endpoint):
+        await _send(endpoint, server, nodes)
+    assert "0 problems" in tool("check", "--state", state_dir).replace("all as written", "0 problems")
+    with contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection:
+        alerts, ids = connection.execute("SELECT COUNT(*), COUNT(DISTINCT id) FROM alert").fetchone()
+        assert alerts == ids == 20 * 250
