@@ -42,6 +42,7 @@ from command_center.ingest import Ingest
 from command_center.link_denials import LinkDenials
 from command_center.live.ice import IceServers
 from command_center.live.sessions import LiveSessions
+from command_center.liveness import Liveness
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.responses import plan_file
@@ -184,6 +185,8 @@ async def open_center(
             mutual_aid=MutualAid(database=station.database, clock=clock, denials=denials, after_commit=bell.ring), link_denials=denials,
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
             shelves=shelves, postman=postman, exports=exports,
+            liveness=Liveness(database=station.database, clock=clock, waiting=lambda: station.receiver.waiting_count,
+                              stored_at_ms=lambda: ingest.stored_at_ms),
             clip_orders=ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce), ring=bell.ring, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too

@@ -73,6 +73,8 @@ class Ingest:
         self._passport_wire = passport_wire
         self._after_commit = after_commit
         self._ledger = Ledger()
+        self.stored_at_ms = 0
+        """When the last arrivals became durable, this machine's monotonic clock."""
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
         """Store new arrivals: on the database thread, inside the transaction. Runs of ordinary alerts go together."""
@@ -100,6 +102,7 @@ class Ingest:
             word = self._words.pop(arrival.envelope.id, None)
             if word is not None:
                 self._on_word(arrival.envelope.header.origin, word)
+        self.stored_at_ms = self._clock.monotonic_ms()
         self._timings.committed(arrivals)
         self._after_commit()
 
@@ -216,6 +219,7 @@ class Ingest:
 
     def _add_alert(self, group: "_AlertGroup", arrival: Arrival, alert: Alert, stored: EnvelopeStored) -> None:
         envelope = arrival.envelope
+        self._metrics.observe_ms("sighting_to_spooled", alert.age_ms)
         placed = group.alerts.place(envelope, alert, stored)
         if placed.is_new and not stored.is_quarantined:
             quiet = self._quiet(group.connection, placed.incident, stored.received_wall_ms)

@@ -15,6 +15,7 @@ from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
 from command_center.link_denials import LinkDenials
 from command_center.live.sessions import LiveSessions
+from command_center.liveness import Liveness
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.responses.handovers import Handovers
@@ -54,6 +55,7 @@ class Services:
     feed: EventFeed
     blobs: BlobStore
     metrics: Metrics
+    liveness: Liveness
     viewings: Viewings
     live: LiveSessions
     exports: ExportOffice

@@ -15,11 +15,15 @@ async def healthz() -> PlainTextResponse:
     return PlainTextResponse("ok\n")
 
 
-@router.get("/readyz", response_class=PlainTextResponse)
+@router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Not ready, and why."}})
 async def readyz(parts: Parts) -> PlainTextResponse:
-    """It can store: a commit was fsynced for this very request."""
-    await parts.database.run(lambda connection: connection.execute("SELECT 1").fetchone())
-    return PlainTextResponse("ready\n")
+    """It can store, has room, and receipts go out; 503 where one of them fails, which the text names."""
+    found = await parts.liveness.findings()
+    lines = [f"{item.name}: {'ok' if item.is_good else 'FAILS'} ({item.detail})" for item in found]
+    is_ready = all(item.is_good for item in found)
+    return PlainTextResponse(
+        "\n".join(["ready" if is_ready else "not ready", *lines, ""]), status_code=200 if is_ready else 503
+    )
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
