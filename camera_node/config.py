@@ -111,6 +111,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whose bundles are trusted. Needed with the first two."""
     detector: DetectorName = "onnx"
     least_confidence: Share = 0.25
+    is_shared: bool = False
+    """One detector process for all cameras, served in turn: less memory, and one accelerator for all. Without: one for each camera."""
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     """For each camera; 0: the processor's cores shared among the cameras."""
     labels: tuple[str, ...] = ()
@@ -122,6 +124,8 @@ class SecondStageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     model: ModelConfig | None = None
     """Its own weights, a detector or a classifier (``task: classify``). Without: [model]'s, on the crop alone."""
+    tier: Literal["device", "gateway"] = "device"
+    """Where its own weights run: with each camera, or in the shared detector, which [model] is_shared makes. Detectors only."""
     look_alikes: tuple[str, ...] = LOOK_ALIKES
     """Classes that stop an alert if they clearly beat the weapon."""
     least_confidence: Share = 0.35

@@ -26,6 +26,11 @@ def _models(config: "NodeConfig") -> Iterator[str]:
     yield from _model_problem("model", config.model)
     if config.second_stage is not None and config.second_stage.model is not None:
         yield from _model_problem("second_stage.model", config.second_stage.model)
+    if config.second_stage is not None and config.second_stage.tier == "gateway":
+        if not config.model.is_shared:
+            yield '[second_stage] tier "gateway" needs [model] is_shared = true: there is no shared detector otherwise'
+        elif config.second_stage.model is None:
+            yield '[second_stage] tier "gateway" needs [second_stage.model]: without it the first stage looks again, shared or not'
 
 
 def _model_problem(table: str, model: "ModelConfig") -> Iterator[str]:

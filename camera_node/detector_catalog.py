@@ -12,6 +12,7 @@ from camera_node.crop_check import ClassifierCropCheck, CropCheck, DetectorCropC
 from camera_node.detector import Detector
 from camera_node.errors import ModelRefused
 from camera_node.messages import ModelOrder, SecondStageOrder
+from camera_node.shared_detector import DetectorLine, SharedDetector
 
 MAX_WEIGHTS_BYTES: Final = 2 * 1024 * 1024 * 1024
 
@@ -35,7 +36,9 @@ def load(order: ModelOrder) -> Detector:
                         labels=order.labels)  # fmt: skip
 
 
-def load_crop_check(order: SecondStageOrder | None, first_stage: Detector) -> CropCheck | None:
+def load_crop_check(
+    order: SecondStageOrder | None, first_stage: Detector, line: DetectorLine | None = None
+) -> CropCheck | None:
     """The second stage that the order describes; None: none is wanted.
 
     Raises:
@@ -46,6 +49,8 @@ def load_crop_check(order: SecondStageOrder | None, first_stage: Detector) -> Cr
     scales = Scales(look_alikes=order.look_alikes, least_confidence=order.least_confidence, margin=order.margin)
     if order.model is None:
         return DetectorCropCheck(first_stage, scales)
+    if order.is_on_gateway and line is not None:
+        return DetectorCropCheck(SharedDetector(line, model=1), scales)
     if order.model.detector == "onnx":
         from camera_node import onnx_session
         from camera_node.onnx_classifier import OnnxClassifier

@@ -4,6 +4,7 @@ relay.errors.HeardError
 ├── StreamError            a camera gives no usable picture: we try again for ever, the code says why
 ├── ModelRefused           (OperatorError) the weights are missing, not verified, or not what they must be
 ├── RulesDontFit           (OperatorError) the model knows none of the classes that a camera's rules act on
+├── DetectorGone           the shared detector does not answer: the eye ends and is started anew
 ├── EyeLost                a camera's child process died or hangs: supervision starts it anew
 ├── CannotRecord           a camera's stream can't be kept as it is: no clip, and the node says why
 └── relay.errors.ConfigError …
@@ -60,6 +61,10 @@ class ModelRefused(OperatorError):
 
 class RulesDontFit(OperatorError):
     """The model knows none of the classes that a camera's rules act on: it would look for ever and never tell."""
+
+
+class DetectorGone(HeardError):
+    """The shared detector does not answer."""
 
 
 class EyeLost(HeardError):

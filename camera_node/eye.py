@@ -5,7 +5,6 @@ it, and ends with it: when the node dies the socket closes, and the kernel sends
 from the loop that looks at frames, so that a detector that hangs can't pretend to be well.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -20,14 +19,13 @@ import psutil
 
 from camera_node import snapshot
 from camera_node.capture import Capture, CaptureState
+from camera_node.child_process import die_with_parent_process
 from camera_node.config import CameraConfig
 from camera_node.connection_grade import ConnectionGrade
 from camera_node.detector_catalog import load, load_crop_check
 from camera_node.errors import RulesDontFit, StreamFault
 from camera_node.frame import Frame
 from camera_node.messages import (
-    LENGTH,
-    MAX_MESSAGE_BYTES,
     Assignment,
     ClipReport,
     FramePace,
@@ -41,6 +39,7 @@ from camera_node.messages import (
     TakenBack,
     decode_order,
     frame_message,
+    receive_message,
 )
 from camera_node.packet_tap import PacketSinks, PacketTap
 from camera_node.picture_check import PictureCheck
@@ -48,6 +47,7 @@ from camera_node.recorder import Recorder
 from camera_node.rules.catalog import labels_of
 from camera_node.rules.scene import Finding
 from camera_node.second_look import SecondLook
+from camera_node.shared_detector import DetectorLine, SharedDetector
 from camera_node.sight import Sight
 from camera_node.source import parse_source
 from camera_node.suppression import Suppressions, look_of
@@ -59,10 +59,12 @@ from relay.kinds.heartbeat import CameraState
 
 HEALTH_EVERY_MS: Final = 1000
 REFUSED_EXIT_CODE: Final = 2
-_PR_SET_PDEATHSIG: Final = 1
 _EARLY_MS: Final = 2.0
 """A frame this much before its time is taken: clocks of whole milliseconds round."""
 _READER_HANGS_AFTER_MS: Final = 20_000
+_FOLLOWS: Final = 0.7
+"""Of the frames wanted: below this, and busy all the time, the detector does not follow."""
+_BUSY: Final = 0.7
 _FAULTY: Final = frozenset({StreamFault.BLACK, StreamFault.FROZEN})
 
 
@@ -74,12 +76,13 @@ class Eye:
         self._connection = connection
         self._clock = clock
         zones = [Zone(name=zone.name, polygon=zone.polygon) for zone in self._camera.zone]
-        detector = load(assignment.model)
+        line = DetectorLine(Path(assignment.shared_detector_dir)) if assignment.shared_detector_dir else None
+        detector = load(assignment.model) if line is None else SharedDetector(line)
         self._provider = detector.provider
         require_fit(self._camera, detector.labels)
         self._suppressions = Suppressions(assignment.suppressions)
         second_look = SecondLook(
-            check=load_crop_check(assignment.second_stage, detector), suppressions=self._suppressions
+            check=load_crop_check(assignment.second_stage, detector, line), suppressions=self._suppressions
         )
         self._sight = Sight(detector, rules=self._camera.rule, zones=zones, second_look=second_look,
                             motion_gate=self._camera.motion_gate)  # fmt: skip
@@ -169,15 +172,24 @@ class Eye:
         grade = self._grading.note(now_ms, reconnects=state.reconnects, frames=state.frames,
                                    last_frame_ms=state.last_frame_monotonic_ms, promised_per_s=state.promised_per_s)  # fmt: skip
         last_ms = state.last_frame_monotonic_ms
+        frames_per_s = min(1000.0, frames * 1000 / since_ms) if self._told_ms and since_ms else 0.0
+        if shown is CameraState.SEEING and since_ms >= HEALTH_EVERY_MS:
+            detail = self._shedding(frames_per_s)
         self._send(Health(
-            state=shown, fault=fault, detail=detail, frames=self._frames,
-            frames_per_s=min(1000.0, frames * 1000 / since_ms) if self._told_ms and since_ms else 0.0,
+            state=shown, fault=fault, detail=detail, frames=self._frames, frames_per_s=frames_per_s,
             last_frame_age_ms=0 if last_ms is None else max(0, now_ms - last_ms), reconnects=state.reconnects,
             inference_ms=self._busy_ms / frames if frames else 0.0, memory_bytes=process.memory_info().rss,
             grade=grade.value, delivered_per_s=self._grading.frames_per_s, provider=self._provider, skipped=self._sight.skipped, stopped=dict(self._sight.second_look.stopped),
             held_back=dict(self._suppressions.held_back),
         ))  # fmt: skip
         self._told_state, self._told_ms, self._told_frames, self._busy_ms = shown, now_ms, self._frames, 0
+
+    def _shedding(self, frames_per_s: float) -> str:
+        """What this camera does without because the detector can't follow; empty: nothing."""
+        wanted = min(self._frames_per_s, self._grading.frames_per_s or self._frames_per_s)
+        if not self._told_ms or frames_per_s >= _FOLLOWS * wanted or self._busy_ms < _BUSY * HEALTH_EVERY_MS:
+            return ""
+        return f"looks at {frames_per_s:.1f} of {wanted:.0f} frames/s: the detector is busy"
 
     def _judged(self, state: CaptureState) -> tuple[CameraState, str, str]:
         if state.fault is not None:
@@ -243,20 +255,7 @@ def receive_assignment(connection: socket.socket) -> Assignment:
 
 
 def _receive_order(connection: socket.socket) -> Order:
-    (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
-    if length > MAX_MESSAGE_BYTES:
-        raise EOFError(f"expected an order of at most {MAX_MESSAGE_BYTES} bytes, found {length}")
-    return decode_order(_receive(connection, length))
-
-
-def _receive(connection: socket.socket, size_bytes: int) -> bytes:
-    data = b""
-    while len(data) < size_bytes:
-        part = connection.recv(size_bytes - len(data))
-        if not part:
-            raise EOFError("the node closed the connection")
-        data += part
-    return data
+    return decode_order(receive_message(connection))
 
 
 def listen_to_node(connection: socket.socket, follow: Callable[[Order], None]) -> None:
@@ -264,7 +263,7 @@ def listen_to_node(connection: socket.socket, follow: Callable[[Order], None]) -
 
     Two ways to end, because each has a hole: the kernel's signal is Linux only, and the socket can be held open elsewhere.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent_process()
 
     def wait() -> None:
         try:

@@ -4,6 +4,7 @@ Each message is a big-endian 4-byte length and one msgpack array, tagged with it
 than its decoder deserves: every field has its bounds, and a message over them ends the child.
 """
 
+import socket
 import struct
 from typing import Annotated, Final
 
@@ -46,6 +47,17 @@ class SecondStageOrder(msgspec.Struct, frozen=True, kw_only=True):
     look_alikes: tuple[str, ...]
     least_confidence: float
     margin: float
+    is_on_gateway: bool = False
+    """Its model runs in the shared detector."""
+
+
+class DetectorOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Node to the shared detector, first and once."""
+
+    models: tuple[ModelOrder, ...]
+    """The first stage, and the second where it is to run there, too."""
+    state_dir: str
+    """Where its socket is."""
 
 
 class RecordingOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +86,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     second_stage: SecondStageOrder | None = None
     """None: what the detector says is taken as it is."""
     suppressions: tuple[Suppression, ...] = ()
+    shared_detector_dir: str = ""
+    """Where the shared detector's socket is; empty: the eye loads the weights itself."""
     tap_file: str = ""
     """Where its packets are lent to whoever shows them live; empty: nowhere."""
 
@@ -211,10 +225,32 @@ _report_decoder: Final = msgspec.msgpack.Decoder(Report)
 _order_decoder: Final = msgspec.msgpack.Decoder(Order)
 
 
-def frame_message(message: Order | Report) -> bytes:
+def frame_message(message: Order | Report | DetectorOrder) -> bytes:
     """Length and bytes of a message."""
     data = msgspec.msgpack.encode(message)
     return LENGTH.pack(len(data)) + data
+
+
+def receive_message(connection: socket.socket) -> bytes:
+    """The next message's bytes, for a child that may block.
+
+    Raises:
+        EOFError: the node closed the connection, or announces too much.
+    """
+    (length,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+    if length > MAX_MESSAGE_BYTES:
+        raise EOFError(f"expected a message of at most {MAX_MESSAGE_BYTES} bytes, found {length}")
+    return _receive(connection, length)
+
+
+def _receive(connection: socket.socket, size_bytes: int) -> bytes:
+    data = b""
+    while len(data) < size_bytes:
+        part = connection.recv(size_bytes - len(data))
+        if not part:
+            raise EOFError("the node closed the connection")
+        data += part
+    return data
 
 
 def decode_report(data: bytes) -> Report:

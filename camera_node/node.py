@@ -21,13 +21,14 @@ from camera_node.clip_keeper import ClipKeeper
 from camera_node.clip_report import ClipsReport, describe
 from camera_node.clip_sender import ClipSender
 from camera_node.config import ModelConfig, NodeConfig
+from camera_node.detector_keeper import DetectorKeeper
 from camera_node.fallback import Fallback
 from camera_node.frigate import FrigateEvents
 from camera_node.governor import Governor
 from camera_node.heartbeat import HeartbeatSender
 from camera_node.inbox import NodeInbox
 from camera_node.live_window import LiveReport, LiveWindow
-from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
+from camera_node.messages import ClipReport, DetectorOrder, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
 from camera_node.other_eyes import OtherEyes
 from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
@@ -110,10 +111,12 @@ class Node:
         self.live = LiveWindow(station, config.video, config.camera, state_dir=config.state_dir)
         order = model_order(config, weights)
         second_stage = second_stage_order(config)
+        self.detector = shared_detector(config, order, second_stage, station.clock)
+        shared_dir = str(config.state_dir.absolute()) if self.detector is not None else ""
         self.eyes = [
             Eye(camera, order, reports=self, clock=station.clock, module=eye_module,
                 recording=self.clips.order_for(camera), second_stage=second_stage,
-                tap_file=self.live.tap_file_of(camera))
+                tap_file=self.live.tap_file_of(camera), shared_detector_dir=shared_dir)
             for camera in config.camera
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,
@@ -190,6 +193,8 @@ class Node:
                 members.start(self.care.run(), "board care")
                 members.start(self.orders.run(), "site orders")
                 self._start_other_eyes(members)
+                if self.detector is not None:
+                    members.start(self.detector.run(), "shared detector")
                 for eye in self.eyes:
                     members.start(eye.run(), f"eye {eye.camera.name}")
                 await asyncio.Event().wait()
@@ -308,7 +313,19 @@ def second_stage_order(config: NodeConfig) -> SecondStageOrder | None:
     if wanted.model is not None:
         model = model_order(config, choose(wanted.model, state_dir=config.state_dir), wanted.model)
     return SecondStageOrder(model=model, look_alikes=wanted.look_alikes, least_confidence=wanted.least_confidence,
-                            margin=wanted.margin)  # fmt: skip
+                            margin=wanted.margin, is_on_gateway=wanted.tier == "gateway")  # fmt: skip
+
+
+def shared_detector(
+    config: NodeConfig, first_stage: ModelOrder, second_stage: SecondStageOrder | None, clock: Clock
+) -> DetectorKeeper | None:
+    """The keeper of the one detector process; None: each eye has its own."""
+    if not config.model.is_shared:
+        return None
+    models = [msgspec.structs.replace(first_stage, threads=config.model.threads or os.cpu_count() or 1)]
+    if second_stage is not None and second_stage.is_on_gateway and second_stage.model is not None:
+        models.append(second_stage.model)
+    return DetectorKeeper(DetectorOrder(models=tuple(models), state_dir=str(config.state_dir.absolute())), clock=clock)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

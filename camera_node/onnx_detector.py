@@ -14,10 +14,11 @@ from camera_node.coco import COCO_LABELS
 from camera_node.detector import Detection
 from camera_node.errors import ModelRefused
 from camera_node.frame import Frame
-from camera_node.letterbox import letterbox
+from camera_node.letterbox import Fit, letterbox
 from camera_node.yolo_head import Head
 
 _DEFAULT_SIZE_PX = 640
+_MOST_AT_ONCE = 8
 
 
 class OnnxDetector:
@@ -38,6 +39,7 @@ class OnnxDetector:
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] not in {3, "channels"}:
             shapes = [tuple(item.shape) for item in inputs]
             raise ModelRefused(f"{name}: expected one input of shape (1, 3, height, width), found {shapes}")
+        self._most_at_once = 1 if isinstance(inputs[0].shape[0], int) else _MOST_AT_ONCE
         self._input_type = np.float16 if inputs[0].type == "tensor(float16)" else np.float32
         metadata = onnx_session.metadata(self._session)
         self._height_px, self._width_px = onnx_session.input_size(
@@ -85,6 +87,9 @@ class OnnxDetector:
         fitted, fit = letterbox(frame.pixels, self._width_px, self._height_px, is_centered=not is_grid)
         # YOLOX (since 0.1.1) is trained on BGR 0 … 255, all others on RGB 0 … 1.
         output = self._infer(fitted if is_grid else fitted[:, :, ::-1], scale=1.0 if is_grid else 1 / 255)
+        return self._detections(output, fit)
+
+    def _detections(self, output: NDArray[np.float32], fit: Fit) -> list[Detection]:
         boxes = yolo_head.decode(self._head, output, least_score=self._least_confidence, width_px=self._width_px,
                                  height_px=self._height_px)  # fmt: skip
         if self._head is not Head.END_TO_END:
@@ -95,6 +100,22 @@ class OnnxDetector:
             if box[2] - box[0] >= 1 and box[3] - box[1] >= 1
         ]
 
+    @property
+    def most_at_once(self) -> int:
+        """How many frames one run takes: several where the weights' batch axis is free."""
+        return self._most_at_once
+
+    def detect_many(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        """What is on each frame, in one run; for weights whose batch axis is free."""
+        fitted = [
+            letterbox(f.pixels, self._width_px, self._height_px, is_centered=self._head is not Head.GRID)
+            for f in frames
+        ]
+        is_grid = self._head is Head.GRID
+        batch = np.stack([image if is_grid else image[:, :, ::-1] for image, _ in fitted])
+        outputs = self._infer_batch(batch, scale=1.0 if is_grid else 1 / 255)
+        return [self._detections(output, fit) for output, (_, fit) in zip(outputs, fitted, strict=True)]
+
     def close(self) -> None:
         """Give its memory back."""
         del self._session
@@ -104,9 +125,12 @@ class OnnxDetector:
 
     def _infer(self, image: NDArray[np.uint8], *, scale: float) -> NDArray[np.float32]:
         """Output without its batch axis. ``image`` is (H, W, 3) in the net's channel order."""
-        tensor = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=self._input_type)
+        output: NDArray[np.float32] = self._infer_batch(image[None], scale=scale)[0]
+        return output
+
+    def _infer_batch(self, images: NDArray[np.uint8], *, scale: float) -> NDArray[np.float32]:
+        """(N, H, W, 3) in the net's channel order to N outputs."""
+        tensor = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=self._input_type)
         if scale != 1.0:
             np.multiply(tensor, self._input_type(scale), out=tensor)
-        output = onnx_session.run(self._session, tensor, self._name, self._output_name)
-        result: NDArray[np.float32] = np.asarray(output, np.float32)[0]
-        return result
+        return np.asarray(onnx_session.run(self._session, tensor, self._name, self._output_name), np.float32)
