@@ -70,7 +70,7 @@ class BudgetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     month_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-Kind = Literal["zeromq", "https", "mqtt", "serial_radio", "short_burst", "sms"]
+Kind = Literal["zeromq", "https", "mqtt", "neighbor", "serial_radio", "short_burst", "sms"]
 _METERED: Final = frozenset({"short_burst", "sms"})
 
 
@@ -79,11 +79,11 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     name: Name
     kind: Kind = "zeromq"
-    endpoint: str
+    endpoint: str = ""
     """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt,
     ``serial:///dev/ttyUSB0`` for a modem."""
-    peer: Name
-    """The neighbour's name, as in its passport."""
+    peer: str = ""
+    """The neighbour's name, as in its passport. A ``neighbor`` path has neither: it calls whomever it finds."""
     interface: str = ""
     """Network interface to pin the path to; empty: whatever the routing table says."""
     metered: bool | None = None
@@ -100,6 +100,14 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     short_burst: ShortBurstDialOptions = ShortBurstDialOptions()
     sms: SmsDialOptions = SmsDialOptions()
 
+    def __post_init__(self) -> None:
+        """A path leads somewhere."""
+        if (self.kind == "neighbor") == bool(self.endpoint or self.peer):
+            asked = "no `endpoint` and no `peer`" if self.kind == "neighbor" else "`endpoint` and `peer`"
+            raise ValueError(f"expected {asked} in path {self.name!r} of kind {self.kind}")
+        if self.kind != "neighbor" and not (self.endpoint and 1 <= len(self.peer) <= limits.MAX_NAME_BYTES):
+            raise ValueError(f"expected `endpoint` and `peer` in path {self.name!r}")
+
     @property
     def is_metered(self) -> bool:
         """Whether it costs by the byte."""
@@ -111,7 +119,7 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     name: Name = "listen"
     kind: Kind = "zeromq"
-    endpoint: str
+    endpoint: str = ""
     """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
     or a modem, ``serial:///dev/ttyUSB0``."""
     marking: Marking = Marking()
@@ -120,6 +128,13 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     serial_radio: RadioOptions = RadioOptions()
     short_burst: ShortBurstListenOptions = ShortBurstListenOptions()
     sms: SmsListenOptions = SmsListenOptions()
+    interface: str = ""
+    """For ``neighbor``: the network interface to announce on; empty: every one."""
+
+    def __post_init__(self) -> None:
+        """A listener is somewhere."""
+        if not self.endpoint and self.kind != "neighbor":
+            raise ValueError(f"expected `endpoint` in listen {self.name!r}")
 
     @property
     def is_metered(self) -> bool:

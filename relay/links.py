@@ -242,6 +242,10 @@ class Links:
             or (is_urgent and not (facts.is_metered and has_free))
         ]  # fmt: skip
 
+    def detours(self) -> list[Link]:
+        """The introduced links to stations that carry for us only because they are near."""
+        return [link for link in self._links.values() if link.peer is not None and link.session.facts.is_detour]
+
     def view(self, link: Link, beside: Sequence[Link] = ()) -> LinkView:
         """What the scheduler needs to know of an introduced link; ``beside`` are all that lead to the same place.
 

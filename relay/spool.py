@@ -274,6 +274,10 @@ class Spool:
         """The wire bytes of every receipt for this origin's envelopes."""
         return [row[0] for row in connection.execute("SELECT wire FROM receipt WHERE origin = ?", (origin,))]
 
+    def receipts(self, connection: sqlite3.Connection, most: int) -> list[bytes]:
+        """The wire bytes of the receipts that we hold, whosever envelopes they are for; the fullest first."""
+        return [row[0] for row in connection.execute("SELECT wire FROM receipt ORDER BY stored DESC LIMIT ?", (most,))]
+
     def backlog(self, connection: sqlite3.Connection) -> tuple[tuple[int, ...], int]:
         """Envelopes by precedence, and bytes in all."""
         rows = connection.execute("SELECT envelopes, bytes FROM usage ORDER BY precedence").fetchall()

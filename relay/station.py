@@ -108,20 +108,20 @@ class Station:
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
         self._listeners = [
-            catalog.listen(item, identity=identity, counters=self.counters, peer_named=self.trust.named)
+            catalog.listen(item, identity=identity, counters=self.counters, peer_named=self.trust.named, authority=self.authority)
             for item in config.listen
         ]  # fmt: skip
         self._dials = [self._dial(item) for item in config.path]
 
     def _dial(self, item: PathConfig) -> Path:
         peer = self.trust.named(item.peer)
-        if peer is None:
+        if peer is None and item.peer:
             known = ", ".join(sorted(self.trust.names() - {self.passport.name})) or "none"
             raise ConfigError(
                 f"path {item.name!r} leads to {item.peer!r}, which has no passport here (known: {known}): correct `peer`, "
                 "or enroll this machine again after that one has been enrolled"
             )
-        return catalog.dial(item, peer=peer, identity=self.identity, counters=self.counters)
+        return catalog.dial(item, peer=peer, identity=self.identity, counters=self.counters, authority=self.authority)
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -31,6 +31,7 @@ from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 _log = structlog.get_logger("relay.switchboard")
+_RECEIPTS_TO_NEIGHBOR = 500
 
 
 class Switchboard:
@@ -184,6 +185,10 @@ class Switchboard:
     async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
         """What this neighbour may have missed while it was away."""
         wires = await self._database.run(lambda connection: self._spool.receipts_to(connection, node_id))
+        if link.session.facts.is_detour:  # it may hold copies of ours and of others', and nobody else tells it
+            wires += await self._database.run(
+                lambda connection: self._spool.receipts(connection, _RECEIPTS_TO_NEIGHBOR)
+            )
         for wire in wires:
             link.send(wire, Lane.URGENT)
         for state in await self._database.run(lambda connection: self._ledger.streams(connection, node_id)):

@@ -3,13 +3,14 @@
 A carrier's own libraries are imported when it is configured, so that a relay which needs none starts without them.
 """
 
+import dataclasses
 from typing import Protocol
 
 from relay import limits
 from relay.config import ListenConfig, PathConfig
 from relay.counters import Counters
 from relay.errors import ConfigError
-from relay.identity import Identity
+from relay.identity import AuthorityKeys, Identity
 from relay.passport import Passport
 from relay.path import Path, PathFacts
 from relay.paths import tiny_catalog
@@ -31,8 +32,10 @@ class Listener(Path, Protocol):
         """Refuse these keys from now on, where keys are proved, and cut their connections."""
 
 
-def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Counters) -> Path:
-    """The path that a ``[[path]]`` describes.
+def dial(
+    config: PathConfig, *, peer: Passport | None, identity: Identity, counters: Counters, authority: AuthorityKeys
+) -> Path:  # fmt: skip
+    """The path that a ``[[path]]`` describes; ``peer`` is whom it leads to, where it is known beforehand.
 
     Raises:
         ConfigError: its endpoint or options are not what its kind needs.
@@ -40,6 +43,9 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
     facts = PathFacts(name=config.name, kind=config.kind, mtu_bytes=limits.MAX_PARCEL_BYTES, is_metered=config.is_metered,
                       cost_per_mb=config.cost_per_mb, provider=config.provider, jurisdiction=config.jurisdiction,
                       marking=config.marking, interface=config.interface)  # fmt: skip
+    if config.kind == "neighbor":
+        return _neighbor_dial(config, facts, identity, counters, authority)
+    assert peer is not None
     match config.kind:
         case "zeromq":
             return ZeroMqDial(facts=facts, endpoint=config.endpoint, server_key=peer.transport_key, identity=identity,
@@ -64,7 +70,9 @@ def dial(config: PathConfig, *, peer: Passport, identity: Identity, counters: Co
             return tiny_catalog.dial(config, peer=peer, identity=identity, counters=counters)
 
 
-def listen(config: ListenConfig, *, identity: Identity, counters: Counters, peer_named: PeerNamed) -> Listener:
+def listen(
+    config: ListenConfig, *, identity: Identity, counters: Counters, peer_named: PeerNamed, authority: AuthorityKeys
+) -> Listener:  # fmt: skip
     """The path that a ``[[listen]]`` describes; ``peer_named`` knows the passports of those who may come by a tiny carrier.
 
     Raises:
@@ -88,8 +96,32 @@ def listen(config: ListenConfig, *, identity: Identity, counters: Counters, peer
                 raise _needs_extra(config, error) from error
             return MqttListen(facts=facts, endpoint=config.endpoint, node_id=identity.node_id, counters=counters,
                               options=config.mqtt)  # fmt: skip
+        case "neighbor":
+            return _neighbor_listen(config, facts, identity, counters, authority)
         case "serial_radio" | "short_burst" | "sms":
             return tiny_catalog.listen(config, identity=identity, peer_named=peer_named, counters=counters)
+
+
+def _neighbor_dial(
+    config: PathConfig, facts: PathFacts, identity: Identity, counters: Counters, authority: AuthorityKeys
+) -> Path:  # fmt: skip
+    try:
+        from relay.paths.neighbor import NeighborDial
+    except ImportError as error:
+        raise _needs_extra(config, error) from error
+    return NeighborDial(facts=dataclasses.replace(facts, is_detour=True), interface=config.interface, identity=identity,
+                        authority=authority, counters=counters)  # fmt: skip
+
+
+def _neighbor_listen(
+    config: ListenConfig, facts: PathFacts, identity: Identity, counters: Counters, authority: AuthorityKeys
+) -> Listener:  # fmt: skip
+    try:
+        from relay.paths.neighbor import NeighborListen
+    except ImportError as error:
+        raise _needs_extra(config, error) from error
+    return NeighborListen(facts=facts, endpoint=config.endpoint or "tcp://0.0.0.0:0", interface=config.interface,
+                          identity=identity, authority=authority, counters=counters)  # fmt: skip
 
 
 def _needs_extra(config: PathConfig | ListenConfig, error: ImportError) -> ConfigError:

@@ -30,6 +30,8 @@ class Carrier:
     host: str = "127.0.0.1"
     is_tiny: bool = False
     """Its parcels are few and small, and it can't tell that nobody listens."""
+    calls_strangers: bool = True
+    """Whether those of another authority get so far as to be refused."""
 
     def path_to(self, peer: str, endpoint: str) -> PathConfig:
         """A path to a station that listens at ``endpoint``."""
@@ -88,6 +90,19 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighborCarrier(Carrier):
+    """Found by mDNS on the loopback interface."""
+
+    calls_strangers: bool = False
+
+    def path_to(self, peer: str, endpoint: str) -> PathConfig:
+        return PathConfig(name=f"to-{peer}", kind="neighbor", interface="lo")
+
+    def again_at(self, endpoint: str) -> ListenConfig:
+        return ListenConfig(kind="neighbor", endpoint=endpoint, interface="lo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +188,8 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
         yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
     elif name == "http":
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
+    elif name == "neighbor":
+        yield NeighborCarrier(listening=ListenConfig(kind="neighbor", endpoint="tcp://127.0.0.1:0", interface="lo"))
     elif name in TINY_CARRIERS:
         async with tiny_carrier(name) as tiny:
             yield tiny
@@ -193,4 +210,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = (*TINY_CARRIERS, "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (*TINY_CARRIERS, "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")

@@ -57,13 +57,14 @@ class House:
     def dir_of(self, name: str) -> Path:
         return self.state_dir / name
 
-    def settle(self) -> None:
-        """Give every station its enrolment, with everybody else's passport."""
+    def settle(self, *, strangers: bool = False) -> None:
+        """Give every station its enrolment, with everybody else's passport; or, as ``strangers``, without other cameras'."""
         for name, own in self.passports.items():
             self.dir_of(name).mkdir(parents=True, exist_ok=True)
             Enrollment(
                 authority_signing_key=self.authority.signing_key, authority_sealing_key=self.authority.sealing_key,
-                passport=own.wire, peers=tuple(p.wire for other, p in self.passports.items() if other != name),
+                passport=own.wire, peers=tuple(p.wire for other, p in self.passports.items()
+                                            if other != name and not (strangers and p.passport.role == own.passport.role == Role.CAMERA)),
             ).save(self.dir_of(name))  # fmt: skip
 
     @contextlib.asynccontextmanager
@@ -72,10 +73,10 @@ class House:
         inbox: Inbox | None = None, spool: SpoolConfig | None = None,
     ) -> AsyncIterator[Station]:  # fmt: skip
         """Run a station: ``listen`` is an endpoint, ``to`` pairs of (peer name, endpoint)."""
-        listens = ListenConfig(endpoint=listen) if isinstance(listen, str) else listen
+        listens = ListenConfig(endpoint=listen) if listen and isinstance(listen, str) else listen
         config = StationConfig(
             state_dir=self.dir_of(name),
-            listen=(listens,) if listen else (),
+            listen=(listens,) if isinstance(listens, ListenConfig) else (),
             path=tuple(item if isinstance(item, PathConfig) else PathConfig(name=f"to-{item[0]}-{i}", endpoint=item[1], peer=item[0])
                        for i, item in enumerate(to)),
             spool=spool or SpoolConfig(),

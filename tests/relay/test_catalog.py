@@ -10,6 +10,7 @@ from relay import config
 from relay.config import ListenConfig, PathConfig, RelayConfig
 from relay.counters import Counters
 from relay.errors import ConfigError
+from relay.identity import AuthorityKeys
 from relay.passport import Role
 from relay.paths import catalog
 from tests.relay.carriers import self_signed
@@ -21,6 +22,10 @@ GUIDE_FILE = Path(__file__).parents[2] / "docs" / "installer.md"
 def shown() -> list[str]:
     section = GUIDE_FILE.read_text(encoding="utf-8").split("## Other carriers")[1].split("\n## ")[0]
     return re.findall(r"^```toml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+def authority_of(house: House) -> AuthorityKeys:
+    return AuthorityKeys(signing_key=house.authority.signing_key, sealing_key=house.authority.sealing_key)
 
 
 @pytest.fixture
@@ -41,10 +46,16 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
         config_file.write_text('state_dir = "."\n' + block)
         loaded = config.load(config_file, RelayConfig)
         for path in loaded.path:
-            catalog.dial(path, peer=peer, identity=identity, counters=Counters())
+            catalog.dial(path, peer=peer, identity=identity, counters=Counters(), authority=authority_of(house))
             kinds.append(f"path {path.kind}")
         for listen in loaded.listen:
-            catalog.listen(listen, identity=identity, counters=Counters(), peer_named=lambda name: None)
+            catalog.listen(
+                listen,
+                identity=identity,
+                counters=Counters(),
+                authority=authority_of(house),
+                peer_named=lambda name: None,
+            )
             kinds.append(f"listen {listen.kind}")
     assert kinds == ["listen https", "path https", "listen mqtt", "path mqtt"]
 
@@ -66,7 +77,9 @@ def test_a_carrier_without_its_library_says_which_extra_it_needs(
         name="site", kind="mqtt" if kind == "mqtt" else "https", endpoint=f"{kind}://host", peer="site-relay"
     )
     with pytest.raises(ConfigError, match=rf"pip install heard\[{kind}\]"):
-        catalog.dial(path, peer=peer, identity=identity, counters=Counters())
+        catalog.dial(path, peer=peer, identity=identity, counters=Counters(), authority=authority_of(house))
     listen = ListenConfig(kind=path.kind, endpoint=path.endpoint)
     with pytest.raises(ConfigError, match=rf"{library} is missing"):
-        catalog.listen(listen, identity=identity, counters=Counters(), peer_named=lambda name: None)
+        catalog.listen(
+            listen, identity=identity, counters=Counters(), authority=authority_of(house), peer_named=lambda name: None
+        )
