@@ -25,6 +25,8 @@ from relay.identity import Identity
 from relay.service import beat, is_well, station_verbs
 from relay.service_manager import ServiceManager
 from relay.station import Station, StationStatus
+from relay.survey import SurveyOrder
+from relay.survey_report import Budgets, SurveyReport
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Carry signed alerts, whatever happens, until the command centre has stored them.")  # fmt: skip
@@ -153,6 +155,31 @@ def trace(
             print("\n".join(status_view.way_lines(way)))
         if not ways:
             print(f"no alert whose id begins with {alert_id} was here lately", file=sys.stderr)
+            raise SystemExit(1)
+
+
+@app.command()
+def survey(
+    state: StateOption,
+    path: Annotated[list[str] | None, typer.Option(help="Only this path; may be given several times.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    interrupt: Annotated[
+        bool, typer.Option(help="End each path's session once, to measure how long its end is felt.")
+    ] = True,
+    alert_ms: Annotated[int, typer.Option(help="The alert budget: put until heard.", min=1)] = 1_000,
+    video_kbit: Annotated[int, typer.Option(help="The video budget: kbit/s upwards.", min=1)] = 1_000,
+) -> None:
+    """Measure each path and say whether it is enough for alerts and live video. Exit code 1 if no path is."""
+    with one_clear_line():
+        order = SurveyOrder(paths=tuple(path or ()), interrupts=interrupt,
+                            budgets=Budgets(alert_ms=alert_ms, video_kbit=video_kbit))  # fmt: skip
+        answer = door.ask(state, "survey", order, timeout_s=3600)
+        report = msgspec.json.decode(answer, type=SurveyReport)
+        if as_json:
+            print(answer.decode())
+        else:
+            Console(highlight=False).print(status_view.survey_view(report))
+        if not (report.alert_met and report.video_met):
             raise SystemExit(1)
 
 

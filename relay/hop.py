@@ -100,7 +100,38 @@ class Over(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     provider: ShortText
 
 
-Note = Hello | Welcome | Proved | Who | Ping | Pong | Stored | Refused | Unknown | Passports | RosterNote | Over
+class Probe(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="probe"):
+    """A survey's question: answer with so many bytes, on the same lane. Its own padding makes it as large as is wished."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    wanted_bytes: Annotated[int, msgspec.Meta(ge=0, le=limits.MAX_PROBE_BYTES)]
+    is_bulk: bool
+    padding: Annotated[bytes, msgspec.Meta(max_length=limits.MAX_PROBE_BYTES)]
+
+
+class Echo(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="echo"):
+    """The answer to a probe."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    padding: Annotated[bytes, msgspec.Meta(max_length=limits.MAX_PROBE_BYTES)]
+
+
+Note = (
+    Hello
+    | Welcome
+    | Proved
+    | Who
+    | Ping
+    | Pong
+    | Stored
+    | Refused
+    | Unknown
+    | Passports
+    | RosterNote
+    | Over
+    | Probe
+    | Echo
+)
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Note]] = msgspec.msgpack.Decoder(Note)

@@ -20,6 +20,14 @@ MAX_ENVELOPE_BYTES: Final = MAX_BODY_BYTES + 512
 MAX_PARCEL_BYTES: Final = 64 * 1024
 """Largest parcel (an envelope or a hop note) that a path hands up; above it the transport disconnects."""
 
+MAX_PROBE_BYTES: Final = 32 * 1024
+"""Padding of a survey's probe or echo."""
+
+SURVEY_BURST_BYTES: Final = 16 * 1024 * 1024
+"""What a neighbor's surveys may make us receive and send at once; then ``SURVEY_REFILL_BYTES_S``."""
+
+SURVEY_REFILL_BYTES_S: Final = 64 * 1024
+
 MAX_CHUNK_BYTES: Final = 16 * 1024
 """Largest content of one chunk. The default is smaller: see ``DEFAULT_CHUNK_BYTES``."""
 

@@ -18,6 +18,7 @@ from relay.kinds.heartbeat import CameraHealth, Heartbeat
 from relay.precedence import Precedence
 from relay.spool import Spooled
 from relay.station import Station
+from relay.survey import order_of
 
 
 async def compose_heartbeat(
@@ -143,6 +144,9 @@ def carrying_verbs(station: Station) -> Mapping[str, Verb]:
     async def status(_: msgspec.Raw) -> object:
         return await station.status()
 
+    async def survey(raw: msgspec.Raw) -> object:
+        return await station.survey(order_of(raw))
+
     async def trace(raw: msgspec.Raw) -> object:
         return await tracing.answer(station, raw)
 
@@ -150,7 +154,7 @@ def carrying_verbs(station: Station) -> Mapping[str, Verb]:
         await station.database.run(_read_nothing)
         return "here"
 
-    return {"status": status, "ping": ping, "trace": trace, "carry": carry, "deliver": deliver}
+    return {"status": status, "ping": ping, "trace": trace, "survey": survey, "carry": carry, "deliver": deliver}
 
 
 def station_verbs(station: Station) -> Mapping[str, Verb]:

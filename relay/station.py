@@ -40,6 +40,8 @@ from relay.settler import Answer, AnswerLevel, Settler
 from relay.spool import Draft, Spool, Spooled
 from relay.spool_room import SpoolLimits
 from relay.status import StationStatus
+from relay.survey import Surveyor, SurveyOrder
+from relay.survey_report import SurveyReport
 from relay.switchboard import Switchboard
 from relay.timeline import Timeline
 from relay.trust import TrustBook
@@ -100,10 +102,11 @@ class Station:
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
             conduct=self.conduct, timeline=self.timeline, on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
         )  # fmt: skip
+        self._surveyor = Surveyor(links=self._links, clock=clock, counters=self.counters)
         self._switchboard = Switchboard(
             links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, sender=self.sender, settler=self._settler, receiver=self.receiver, clock=clock,
-            counters=self.counters, conduct=self.conduct, timeline=self.timeline, members=members, spread=self._spread,
+            counters=self.counters, conduct=self.conduct, timeline=self.timeline, surveyor=self._surveyor, members=members, spread=self._spread,
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
@@ -236,6 +239,14 @@ class Station:
             links=self._links.report(self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
             uptime_s=max(0, self.clock.monotonic_ms() - self._started_ms) // 1000, release=self._release,
         )  # fmt: skip
+
+    async def survey(self, order: SurveyOrder) -> SurveyReport:
+        """Measure the dialed paths; takes about half a minute for each.
+
+        Raises:
+            OperatorError: another survey runs, or there is no such path.
+        """
+        return await self._surveyor.survey(self.passport.name, [dial.facts for dial in self._dials], order)
 
     def path_health(self) -> tuple[PathReport, ...]:
         """Each dialed path, up or down."""

@@ -10,6 +10,7 @@ from rich.text import Text
 from relay.path_health import PathReport
 from relay.precedence import Precedence
 from relay.status import LinkReport, StationStatus
+from relay.survey_report import SurveyReport
 from relay.tracing import AlertWay
 
 _MOST_LINKS = 20
@@ -98,6 +99,32 @@ def _refused(known: StationStatus) -> Iterator[str]:
         yield "left without a receipt: " + ", ".join(
             f"{name} {count:,}" for name, count in known.left_without_receipt.items()
         )
+
+
+def survey_view(report: SurveyReport) -> RenderableType:
+    """What a survey found, and what it means."""
+    table = _table(
+        "measured", "path", "rtt", "p95", "jitter", "loss", "up kbit", "down kbit", "mtu", "parcel", "fail", "redial"
+    )
+    for found in report.paths:
+        table.add_row(
+            found.path, _ms(found.rtt_ms), _ms(found.rtt_p95_ms), _ms(found.jitter_ms),
+            "–" if found.loss is None else f"{found.loss:.1%}", _number(found.goodput_up_kbit),
+            _number(found.goodput_down_kbit), _number(found.ip_mtu_bytes), _number(found.largest_parcel_bytes),
+            _ms(found.failover_ms), _ms(found.redial_ms),
+        )  # fmt: skip
+    words = [
+        Text(f"• {line}", style="yellow" if "MISSES" in line or "not measured" in line else "") for line in report.words
+    ]
+    return Group(table, Text("times in ms; fail: another path answers; redial: this one does again"), *words)
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def size(size_bytes: float) -> str:

@@ -27,6 +27,7 @@ from relay.receiver import Receiver
 from relay.sender import Sender
 from relay.settler import Settler
 from relay.spool import Spool
+from relay.survey import Surveyor
 from relay.timeline import Timeline
 from relay.trust import TrustBook
 
@@ -40,7 +41,7 @@ class Switchboard:
     def __init__(
         self, *, links: Links, introducer: Introducer, trust_book: TrustBook, database: Database, spool: Spool,
         ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters,
-        conduct: Conduct, timeline: Timeline, members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
+        conduct: Conduct, timeline: Timeline, surveyor: Surveyor, members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
         self._links = links
         self._introducer = introducer
@@ -55,6 +56,7 @@ class Switchboard:
         self._counters = counters
         self._conduct = conduct
         self._timeline = timeline
+        self._surveyor = surveyor
         self._crew = members
         self._spread = spread
 
@@ -149,6 +151,10 @@ class Switchboard:
         match note:
             case hop.Over():
                 link.told = note
+            case hop.Probe():
+                self._surveyor.answer(link, peer.node_id, note)
+            case hop.Echo():
+                self._surveyor.echoed(link, note)
             case hop.Stored():
                 self._timeline.stored_there(peer.node_id, link.path, [EnvelopeId(known) for known in note.ids])
                 self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])

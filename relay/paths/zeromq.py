@@ -27,9 +27,10 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, peer_of, slow_down
+from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, peer_of, read_tcp_info, slow_down
 from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
 from relay.redial import Redial
+from relay.tcp_info import TcpInfo
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _log = structlog.get_logger("relay.paths.zeromq")
@@ -82,6 +83,10 @@ class DialedSession:
     def pace(self, bytes_s: int) -> None:
         """Spread what goes on the bulk lane evenly over time."""
         slow_down(*self.bulk_connection, bytes_s or UNLIMITED)
+
+    def bulk_tcp(self) -> TcpInfo | None:
+        """What the kernel knows of the bulk lane's connection."""
+        return read_tcp_info(*self.bulk_connection)
 
     def drop(self, reason: str) -> None:
         """End it; the path dials again after its back-off."""

@@ -15,6 +15,7 @@ import zmq
 
 from relay.marking import Marking
 from relay.path import Lane
+from relay.tcp_info import TcpInfo, tcp_info_of
 
 _SO_MAX_PACING_RATE: Final = 47
 """asm-generic/socket.h; Python's ``socket`` has no name for it."""
@@ -66,3 +67,12 @@ def slow_down(descriptor: int, address: object, bytes_s: int) -> None:
         connection.setsockopt(
             socket_module.SOL_SOCKET, _SO_MAX_PACING_RATE, min(bytes_s, UNLIMITED).to_bytes(4, sys.byteorder)
         )
+
+
+def read_tcp_info(descriptor: int, address: object) -> TcpInfo | None:
+    """What the kernel knows of the connection, if its other end is still the one that we saw."""
+    if address is None or peer_of(descriptor) != address:
+        return None
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        return tcp_info_of(connection)
+    return None

@@ -16,6 +16,7 @@ import msgspec
 from relay.enrollment import Enrollment
 from relay.header import Kind
 from relay.passport import Role
+from relay.survey_report import SurveyReport
 from tests.network import emulator, namespaces, station_process, topology
 from tests.network.emulator import Ask, Change, Divert, Forget, Standing
 from tests.network.outcome import Journal
@@ -76,6 +77,7 @@ class Bench:
         self.ready: set[str] = set()
         self.killed: Counter[str] = Counter()
         self.portal_answers = 0
+        self.surveys: dict[str, SurveyReport] = {}
         self.processes: dict[str, Process] = {}
         self._seed = seed
         self._state_dir = state_dir
@@ -162,6 +164,8 @@ class Bench:
                     self.journal.counters[name] = counters
                 case station_process.Carried(station=name, content_bytes=content_bytes, at_s=at_s):
                     self.journal.carried.setdefault(name, []).append((at_s, content_bytes))
+                case station_process.Surveyed(station=name, report=report):
+                    self.surveys[name] = report
                 case station_process.Shown():
                     pass  # what counts is the centre's own table, read at the end
 

@@ -29,6 +29,8 @@ from relay.precedence import Precedence
 from relay.receiver import Arrival
 from relay.spool import Draft
 from relay.station import Answer, AnswerLevel, Station
+from relay.survey import SurveyOrder
+from relay.survey_report import SurveyReport
 
 SHOWN_SCHEMA: Final = ("CREATE TABLE shown (id BLOB NOT NULL, at_s REAL NOT NULL) STRICT;",)
 """No key on purpose: what is shown twice stands there twice."""
@@ -124,8 +126,21 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, tag="counted"):
     counters: dict[str, int]
 
 
-Order = Raise | Feed | Halt
-Told = Ready | Raised | Heard | Carried | Shown | Counted
+class Survey(msgspec.Struct, frozen=True, kw_only=True, tag="survey"):
+    """Measure every path, and tell."""
+
+    interrupts: bool = True
+
+
+class Surveyed(msgspec.Struct, frozen=True, kw_only=True, tag="surveyed"):
+    """What a station's survey found."""
+
+    station: str
+    report: SurveyReport
+
+
+Order = Raise | Feed | Halt | Survey
+Told = Ready | Raised | Heard | Carried | Shown | Counted | Surveyed
 
 
 def tell(what: Told) -> None:
@@ -262,6 +277,10 @@ async def obey(stations: Sequence[Station], members: Crew) -> None:
                     members.start(raiser.run(), "raise")
             case Feed():
                 feeding += [members.start(Feeder(station, order).run(), "feed") for station in stations]
+            case Survey(interrupts=interrupts):
+                for station in stations:
+                    report = await station.survey(SurveyOrder(interrupts=interrupts))
+                    tell(Surveyed(station=station.passport.name, report=report))
             case Halt():
                 for task in feeding:
                     task.cancel()

@@ -193,6 +193,7 @@ def make_all() -> dict[str, Described]:
         "refused": hop.Refused(b"a" * 32, "bad_signature", "the Ed25519 signature does not match"),
         "unknown": hop.Unknown(b"unknown1"), "passports": hop.Passports((wire,)),
         "roster": hop.RosterNote(signed.statement, signed.signature), "over": hop.Over("lte", "zeromq", "Provider A"),
+        "probe": hop.Probe(7, 4096, True, b"padding"), "echo": hop.Echo(7, b"padding"),
     }  # fmt: skip
     for name, note in notes.items():
         made[f"note_{name}"] = (hop.encode(note), {"note": type(note).__name__})

@@ -1,0 +1,122 @@
+"""A survey's manners: only for introduced neighbors, within bounds, one at a time, and honest words."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from relay import cli, hop, limits
+from relay.config import PathConfig
+from relay.door import open_door
+from relay.errors import Malformed, OperatorError
+from relay.passport import Role
+from relay.path import Lane
+from relay.service import station_verbs
+from relay.survey import SurveyOrder
+from relay.survey_report import Budgets, PathFinding, report_of
+from tests.relay.house import House, until
+from tests.relay.neighbour import neighbour
+
+ANYWHERE = "tcp://127.0.0.1:0"
+FAST = PathFinding(path="fiber", carrier="zeromq", provider="A", peer="center", is_metered=False, rtt_ms=20, rtt_p95_ms=30,
+                   loss=0.0, goodput_up_kbit=20_000)  # fmt: skip
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    built = House(tmp_path / "house")
+    built.enroll("center", Role.CENTER)
+    built.enroll("gate-camera", Role.CAMERA)
+    built.settle()
+    return built
+
+
+async def test_a_neighbor_s_probes_are_echoed_up_to_its_allowance_and_then_refused_by_name(house: House) -> None:
+    async with (
+        house.station("center", listen=ANYWHERE) as center,
+        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+    ):
+        camera.say(hop.Probe(1, 5_000, False, b"padding"))
+        await until(lambda: hop.Echo(1, bytes(5_000)) in camera.notes, "the echo")
+        most = limits.SURVEY_BURST_BYTES // limits.MAX_PROBE_BYTES
+        for number in range(2, most + 40):
+            probe = hop.encode(hop.Probe(number, limits.MAX_PROBE_BYTES, True, b""))
+            await until(lambda probe=probe: camera.session.send(probe, Lane.BULK), "room in the lane")  # type: ignore[misc, union-attr]
+        await until(lambda: center.counters["refused_survey_over_allowance"] > 0, "the refusal", timeout_s=40)
+        assert "refused_survey_over_allowance" in (await center.status()).counters
+
+
+async def test_probes_of_who_is_not_introduced_are_refused_and_oversized_ones_malformed(house: House) -> None:
+    async with house.station("center", listen=ANYWHERE) as center:
+        stranger = House(house.state_dir / "elsewhere")
+        stranger.enroll("gate-camera", Role.CAMERA)
+        stranger.identities["center"] = house.identities["center"]
+        async with neighbour(stranger, "gate-camera", center.listening_on[0], expect_welcome=False) as unknown:
+            unknown.say(hop.Probe(1, 5_000, False, b""))
+            await until(lambda: center.counters["refused_not_introduced"] > 0, "the refusal")
+            assert not any(isinstance(note, hop.Echo) for note in unknown.notes)
+    with pytest.raises(Malformed):
+        hop.decode(hop.encode(hop.Probe(1, limits.MAX_PROBE_BYTES + 1, False, b"")))
+
+
+async def test_an_echo_that_nobody_asked_for_is_refused(house: House) -> None:
+    async with (
+        house.station("center", listen=ANYWHERE) as center,
+        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+    ):
+        camera.say(hop.Echo(77, b""))
+        await until(lambda: center.counters["refused_unexpected_note"] == 1, "the refusal")
+
+
+async def test_one_survey_at_a_time_and_only_of_paths_that_are_there(house: House) -> None:
+    async with house.station("center", listen=ANYWHERE) as center:
+        to = [PathConfig(name="lan", endpoint=center.listening_on[0], peer="center", metered=True),
+              PathConfig(name="nowhere", endpoint="tcp://127.0.0.1:1", peer="center")]  # fmt: skip
+        async with house.station("gate-camera", to=to) as node:
+            await until(lambda: node.path_health()[0].is_up, "the path")
+            with pytest.raises(OperatorError, match="lan, nowhere, found lte"):
+                await node.survey(SurveyOrder(paths=("lte",)))
+            running = asyncio.ensure_future(node.survey(SurveyOrder(interrupts=False)))
+            await asyncio.sleep(0.05)
+            with pytest.raises(OperatorError, match="another survey"):
+                await node.survey(SurveyOrder())
+            lan, nowhere = (await running).paths
+            assert lan.rtt_ms is not None
+            assert lan.used_bytes < 1_000_000, "a metered path is measured with little"
+            assert "down" in nowhere.why_not
+
+
+async def test_the_command_says_it_in_words_and_as_json(house: House) -> None:
+    state_dir = house.dir_of("gate-camera")
+    async with house.station("center", listen=ANYWHERE) as center:
+        lan = PathConfig(name="lan", endpoint=center.listening_on[0], peer="center", metered=True)
+        async with house.station("gate-camera", to=[lan]) as node, open_door(state_dir, station_verbs(node)):
+            await until(lambda: node.path_health()[0].is_up, "the path")
+            words = await asyncio.to_thread(
+                CliRunner().invoke, cli.app, ["survey", "--state", str(state_dir), "--no-interrupt"]
+            )
+            assert "lan: meets the alert budget" in words.output
+            told = await asyncio.to_thread(
+                CliRunner().invoke, cli.app,
+                ["survey", "--state", str(state_dir), "--no-interrupt", "--json", "--alert-ms", "1", "--path", "lan"],
+            )  # fmt: skip
+            assert told.exit_code == 1, "a budget is missed"
+            assert '"alert_met":false' in told.output
+
+
+def test_words_name_what_is_missed_by_how_much() -> None:
+    slow = PathFinding(path="sat", carrier="zeromq", provider="A", peer="center", is_metered=True, rtt_ms=620,
+                       rtt_p95_ms=980, loss=0.08, goodput_up_kbit=220)  # fmt: skip
+    report = report_of("gate", Budgets(), (FAST, slow))
+    text = "\n".join(report.words)
+    assert "sat: MISSES the alert budget: an alert is heard within about 1030 ms, 1,000 ms are allowed" in text
+    assert "220 kbit/s upwards, 1,000 are needed" in text
+    assert "a round trip of 620 ms, 400 ms are borne" in text
+    assert "8.0% loss, 5% is borne" in text
+    assert "all paths are of one provider, A" in text
+    assert (report.alert_met, report.video_met) == (True, True)
+
+
+def test_one_path_alone_is_said_to_be_one_too_few() -> None:
+    assert "add a second" in report_of("gate", Budgets(), (FAST,)).words[-1]
