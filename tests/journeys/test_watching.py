@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 pytest.importorskip("aiortc", reason="the extra `video` is not installed")
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from command_center.live.facts import LiveOpened
+from relay.header import Kind
+from relay.kinds.alert import Alert, Rule
+from relay.precedence import Precedence
 from tests.camera_node.viewer import viewer
 from tests.camera_node.waiting import until
 from tests.command_center.test_live import journalled
@@ -126,3 +130,72 @@ async def test_revoked_node_shows_nothing_any_more(tmp_path: Path) -> None:
             house.house.center.administration.perform(NodeStanding(name="gate", standing="revoked")), 20
         )
         await until(lambda: "closed" in eyes.states, within_s=20, what="the viewer is cut off")
+
+
+@contextlib.asynccontextmanager
+async def console_of(house: LiveHouse, script: str = "") -> AsyncIterator[Page]:
+    """The console with one incident of the camera open; a browser that complains of nothing."""
+    await house.house.add_user("alice")
+    alert = Alert(label="handgun", camera="gate", confidence=0.9, rule=Rule.CLASS_OF_INTEREST, age_ms=40)
+    await house.node.station.put(house.node.station.draft_up(Kind.ALERT, Precedence.FLASH, alert.encode()))
+    complaints: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM_FILE,
+            args=["--no-sandbox", "--disable-gpu", "--allow-loopback-in-peer-connection"],
+        )
+        page = await (await browser.new_context(viewport={"width": 1400, "height": 1000})).new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.set_default_timeout(40_000)
+        await page.add_init_script(script)
+        await page.goto(house.url)
+        await page.get_by_label("Username").fill("alice")
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Sign in").click()
+        try:
+            yield page
+        finally:
+            await browser.close()
+    assert complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none")
+async def test_console_shows_stills_through_the_relay_where_no_connection_comes_about(tmp_path: Path) -> None:
+    # As behind a firewall that lets nothing through: every check of the way fails.
+    blocked = """
+    const original = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = function (said) {
+      return original.call(this, {type: said.type, sdp: said.sdp.replace(/a=ice-pwd:.*/g, "a=ice-pwd:" + "x".repeat(22))});
+    };
+    """
+    async with live_house(tmp_path) as house, console_of(house, blocked) as page:
+        await page.get_by_role("button", name="Watch gate live").click()
+        await expect(page.locator('section.live[data-rung="relay-stills"] img')).to_be_visible(timeout=60_000)
+        first = await page.locator("section.live img").get_attribute("src")
+        await expect(page.locator("section.live img")).not_to_have_attribute("src", first or "", timeout=40_000)
+        await expect(page.locator("section.live")).to_contain_text("no connection came about")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none")
+async def test_dispatcher_watches_the_incidents_camera_in_the_console_until_the_node_stops_it(tmp_path: Path) -> None:
+    async with live_house(tmp_path) as house, console_of(house) as page:
+        await page.get_by_role("button", name="Watch gate live").click()
+        live = page.locator("section.live")
+        await expect(page.locator('section.live[data-phase="video"]')).to_be_visible(timeout=40_000)
+        await expect(live.locator(".live-status")).to_have_text(
+            re.compile(r"picture \d+ ms old · .*bit/s · .* % lost · there after \d"), timeout=40_000
+        )
+        (opened,) = await journalled(house.house, "live-opened", LiveOpened)
+        assert (opened.by, opened.incident) == ("alice", 1)
+        # The node stops showing it, as when somebody revokes it: the picture goes, and the page says why.
+        await house.house.services.live.end(house.house.services.live.all()[0], "the node was revoked")
+        await expect(live.get_by_role("alert")).to_have_text("the node was revoked", timeout=40_000)
+        await expect(live.locator("video")).to_have_count(0)
+        await live.get_by_role("button", name="Watch again").click()
+        await expect(page.locator('section.live[data-phase="video"]')).to_be_visible(timeout=40_000)
+        await live.get_by_role("button", name="Stop watching").click()
+        await until(lambda: house.house.services.live.count == 0, within_s=20, what="the center knows that it is over")
+        await until(lambda: house.node.live.report().viewings == (), within_s=20, what="the node stops")

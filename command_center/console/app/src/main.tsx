@@ -3,6 +3,7 @@
 import "./styles/styles.css";
 import "./styles/queue.css";
 import "./styles/detail.css";
+import "./styles/live.css";
 import "./styles/fleet.css";
 import "./styles/pages.css";
 

@@ -4,6 +4,8 @@ import type { ServerClock } from "../model/server_clock";
 import type { Disposition, Enrollment, FleetNode, Incident, IncidentPage, Session, Shelf, Shelving } from "./shapes";
 
 const DEADLINE_MS = 10_000;
+/** A node that does not answer is the center's to name; it waits for at most a minute. */
+const OFFER_DEADLINE_MS = 70_000;
 
 export class ApiFailure extends Error {
   constructor(
@@ -141,6 +143,27 @@ export class Center {
       throw new ApiFailure("The command center could not be reached.", 0);
     }
     return this.#answerOf<Answer>(response, path);
+  }
+
+  /** An SDP offer for a camera (WHEP); the center answers when the node has. */
+  async offer(path: string, sdp: string): Promise<{ answer: string; location: string }> {
+    const headers = { Accept: "application/sdp", "Content-Type": "application/sdp", "X-Heard-CSRF": this.#csrf };
+    const request: RequestInit = { method: "POST", headers, body: sdp, cache: "no-store", signal: AbortSignal.timeout(OFFER_DEADLINE_MS) };
+    const response = await fetch(this.#root + path, request).catch(() => {
+      throw new ApiFailure("The command center could not be reached.", 0);
+    });
+    if (!response.ok) await this.#answerOf(response, path);
+    return { answer: await response.text(), location: response.headers.get("Location") ?? "" };
+  }
+
+  /** The next still of a viewing after this number; null where none came in time. */
+  async still(session: string, after: number, signal: AbortSignal): Promise<{ number: number; ageMs: number; picture: Blob } | null> {
+    const response = await fetch(`${this.#root}/live/sessions/${session}/still?after=${after}`, { cache: "no-store", signal });
+    if (response.status === 204) return null;
+    if (!response.ok) await this.#answerOf(response, "/live");
+    return {
+      number: Number(response.headers.get("X-Heard-Still")), ageMs: Number(response.headers.get("X-Heard-Age-Ms")), picture: await response.blob(),
+    };
   }
 
   /** Sends a file as it is; large ones take their time. */
