@@ -50,6 +50,14 @@ def sign(*, origin: str, size: int, root: bytes, signing: SigningKey) -> Checkpo
     return Checkpoint(origin=origin, size=size, root=root, note=f"{text}\n— {origin} {stamp}\n")
 
 
+def without_witnesses(note: str) -> str:
+    """A note with its own origin's signature only: what others signed below is theirs to check."""
+    text, separator, signatures = note.partition("\n\n")
+    origin = text.partition("\n")[0]
+    own = [line for line in signatures.splitlines() if line.startswith(f"— {origin} ")]
+    return f"{text}{separator}" + "".join(f"{line}\n" for line in own[:1])
+
+
 def verify(note: str, signing_key: bytes) -> Checkpoint:
     """Check a note's form and its signature by this key.
 

@@ -91,6 +91,31 @@ class RetentionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """After their incident was closed; 0: for good. What is on hold stays, and each deletion leaves a tombstone."""
 
 
+class TimestampConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A time-stamping authority (RFC 3161) for exports."""
+
+    url: str = ""
+    """Empty: none. An authority that can't be reached never holds an export up."""
+    ca_file: str = ""
+    """Its chain in PEM: travels in the bag, for ``openssl ts -verify``."""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
+
+
+class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who outside keeps this center's checkpoints, and whose it keeps."""
+
+    every_s: Annotated[int, msgspec.Meta(ge=10, le=604_800)] = 3600
+    folders: tuple[str, ...] = ()
+    """Checkpoints are written there: a share, a WORM volume, another machine's drop box."""
+    urls: tuple[str, ...] = ()
+    """Checkpoints are posted there as text."""
+    witnesses: tuple[str, ...] = ()
+    """Other agencies' centers, or any C2SP tlog-witness: the address before ``/add-checkpoint``."""
+    known: tuple[str, ...] = ()
+    """``name+id+key`` of other centers whose checkpoints this one witnesses, as their bags have it in ``journal/verifier-key``."""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
+
+
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Live video on demand."""
 
@@ -141,6 +166,8 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     accounts: AccountsConfig = AccountsConfig()
     oidc: OidcConfig = OidcConfig()
     retention: RetentionConfig = RetentionConfig()
+    timestamp: TimestampConfig = TimestampConfig()
+    witness: WitnessConfig = WitnessConfig()
     live: LiveConfig = LiveConfig()
 
 
@@ -153,6 +180,8 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "accounts": AccountsConfig,
     "oidc": OidcConfig,
     "retention": RetentionConfig,
+    "timestamp": TimestampConfig,
+    "witness": WitnessConfig,
     "live": LiveConfig,
 }
 

@@ -50,6 +50,8 @@ class ExportJob(Shape):
     """The fingerprint that a verifier compares."""
     missing: list[str]
     """What the bag can't have, and why."""
+    timestamp: str
+    """When an authority says that it existed, or why there is no such word; empty where none is configured."""
     problem: str
     """Why there is no file, where there is none."""
     file_url: str | None

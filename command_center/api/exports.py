@@ -169,5 +169,5 @@ def _shape(view: JobView) -> ExportJob:
         id=done.id, by=done.by, selection=done.selection, state=done.state, phase=view.phase, done_bytes=view.done_bytes,
         total_bytes=view.total_bytes, created_at_ms=done.created_at_ms, finished_at_ms=done.finished_at_ms or None,
         size_bytes=done.size_bytes, tag_manifest_sha256=done.tag_manifest_sha256 or None, authority=done.authority or None,
-        missing=list(done.missing), problem=done.problem, file_url=f"/api/v1/exports/{done.id}/file" if is_done else None,
+        missing=list(done.missing), problem=done.problem, timestamp=done.timestamp, file_url=f"/api/v1/exports/{done.id}/file" if is_done else None,
     )  # fmt: skip

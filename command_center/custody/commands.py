@@ -53,4 +53,12 @@ class FetchLook(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkn
     alerts: tuple[str, ...]
 
 
-CustodyCommand = HoldPlace | HoldRelease | HoldList | Retain | RedactionSet | RedactionList | FetchBegin | FetchLook
+class CheckpointGive(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Give the newest signed checkpoint to somebody outside; bags prove from then on that history begins with it."""
+
+    to: str
+
+
+CustodyCommand = (
+    HoldPlace | HoldRelease | HoldList | Retain | RedactionSet | RedactionList | FetchBegin | FetchLook | CheckpointGive
+)

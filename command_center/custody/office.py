@@ -7,8 +7,9 @@ import msgspec
 
 from command_center import event_feed
 from command_center.commands import Outcome
-from command_center.custody import fetching, holds, redactions, retention
+from command_center.custody import fetching, holds, publishing, redactions, retention
 from command_center.custody.commands import (
+    CheckpointGive,
     CustodyCommand,
     FetchBegin,
     FetchLook,
@@ -48,6 +49,9 @@ def perform(connection: sqlite3.Connection, command: CustodyCommand, *, by: str,
         case FetchBegin():
             asked = fetching.begin(connection, command.incidents, actor=f"user:{by}", at_ms=now)
             return Outcome(data=_json([alert_id.hex() for alert_id in asked]))
+        case CheckpointGive():
+            note = publishing.give(connection, command.to, actor=f"user:{by}", at_ms=now)
+            return Outcome(lines=tuple(note.splitlines()), data=_json(note))
         case FetchLook():
             items = fetching.look(connection, clock, [bytes.fromhex(alert) for alert in command.alerts])
             return Outcome(data=_json(items))

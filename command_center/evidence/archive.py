@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,6 +23,15 @@ class ArchiveWriter:
         self._stream = stream
         self._members: list[Member] = []
         self._offset = 0
+
+    @classmethod
+    def resumed(cls, stream: BinaryIO, members: Sequence[Member]) -> "ArchiveWriter":
+        """Go on behind the members that are there, over the old directory."""
+        writer = cls(stream)
+        writer._members = list(members)
+        writer._offset = members[-1].data_offset + members[-1].size
+        stream.seek(writer._offset)
+        return writer
 
     def add(self, name: str, pieces: Iterable[bytes], size: int | None = None) -> tuple[bytes, int]:
         """Write one file; returns its SHA-256 and size.
@@ -73,8 +82,12 @@ class BagWriter:
         self._size_bytes += written
         return sha256
 
-    def finish(self, info: dict[str, str], center_key: bytes, sign: Callable[[bytes], bytes]) -> bytes:
-        """Write everything else; returns the SHA-256 of the tag manifest, on which all the rest hangs."""
+    def finish(self, info: dict[str, str], center_key: bytes, sign: Callable[[bytes], bytes],
+               stamp: Callable[[bytes], Mapping[str, bytes]] = lambda _: {}) -> bytes:  # fmt: skip
+        """Write everything else; returns the SHA-256 of the tag manifest, on which all the rest hangs.
+
+        ``stamp`` gives the files of a timestamp over the tag manifest, if there are any.
+        """
         labels = {**info, "Payload-Oxum": f"{self._size_bytes}.{len(self._hashes)}"}
         text = "".join(f"{label}: {' '.join(value.split())}\n" for label, value in sorted(labels.items())).encode()
         tags = {"bag-info.txt": self._tag("bag-info.txt", [text]), "bagit.txt": self._tag("bagit.txt", [bag.BAGIT]),
@@ -83,6 +96,8 @@ class BagWriter:
         self._tag(bag.TAG_MANIFEST, [tag_manifest])
         self._tag(bag.CENTER_PEM, [bag.pem(center_key)])
         self._tag(bag.SIGNATURE, [sign(tag_manifest)])
+        for name, content in stamp(tag_manifest).items():
+            self._tag(name, [content])
         self._archive.finish()
         return hashlib.sha256(tag_manifest).digest()
 

@@ -13,6 +13,7 @@ from command_center import admin_door
 from command_center.blobs import BlobStore
 from command_center.custody import fetching, retention
 from command_center.custody.commands import (
+    CheckpointGive,
     FetchBegin,
     FetchLook,
     HoldList,
@@ -23,15 +24,18 @@ from command_center.custody.commands import (
     Retain,
 )
 from command_center.errors import BadRequest
+from command_center.evidence import record, timestamping
 from command_center.evidence.export import export, incidents_of
 from command_center.evidence.progress import Progress
 from command_center.evidence.selection import Selection, selection_of
 from command_center.evidence.signatures import is_signature
+from command_center.evidence.steps import TIMESTAMPED, EvidenceExport
 from command_center.evidence.verifier import main as verifying
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
 from relay.clock import SystemClock
 from relay.errors import OperatorError, SpoolBusy
+from relay.identity import Identity
 
 app = typer.Typer()
 Incidents = Annotated[list[str], typer.Argument(help="Incidents, as INC-2026-000007 or 7.")]
@@ -50,6 +54,9 @@ def export_command(
     ] = "",
     until: Annotated[str, typer.Option("--until", help="Incidents that began before then.")] = "",
     camera: Annotated[str, typer.Option(help="Incidents of this camera.")] = "",
+    against: Annotated[
+        Path | None, typer.Option(help="A checkpoint that somebody holds: prove that history begins with it.")
+    ] = None,
     unredacted: Annotated[
         bool, typer.Option("--unredacted", help="Originals of what is redacted, too: for a court.")
     ] = False,
@@ -65,8 +72,10 @@ def export_command(
     chosen = replace(chosen, is_unredacted=unredacted)
     own, progress = StateDir(state), Progress()
     prepare = (lambda: _fetch(own, chosen, progress, fetch_within)) if fetch else None
-    made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare)
+    made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare, against=_read(against))
     print(f"{made.file}: {made.size_bytes} bytes; SHA-256 of its tag manifest {made.tag_manifest_sha256.hex()}")
+    if made.timestamp:
+        print(f"timestamp: {made.timestamp}")
     for line in made.missing:
         print(f"missing: {line}")
     print(f"Check it: command-center verify {made.file} --authority {made.authority}")
@@ -76,10 +85,34 @@ def export_command(
 def verify_command(
     place: Annotated[Path, typer.Argument(help="The ZIP as exported, or the unpacked bag.", show_default=False)],
     authority: Annotated[str, typer.Option(help="Fingerprint of the authority that it must be of.")] = "",
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier checkpoint that you kept: history must begin with it.")
+    ] = None,
 ) -> None:
     """Check an exported bag offline: one line for each claim; names the first file that is wrong."""
-    if verifying.report(place, authority, print, is_signature):
+    if verifying.report(place, authority, print, is_signature, against):
         raise typer.Exit(1)
+
+
+@app.command(name="timestamp")
+def add_timestamp(
+    place: Annotated[Path, typer.Argument(help="A bag of this center, ZIP or folder.", show_default=False)],
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Add the word of a time-stamping authority to a bag that has none."""
+    own = StateDir(state)
+    own.require_initialized()
+    said, identifier = timestamping.add(place, own.load_config().timestamp, Identity.load(own.identity_key_file))
+    record.write(own, SystemClock(), EvidenceExport(step=TIMESTAMPED, export=identifier, detail=said))
+    print(f"{place}: timestamp {said}")
+
+
+@app.command(name="checkpoint")
+def give_checkpoint(
+    to: Annotated[str, typer.Option(help="Who gets it; kept in the journal.")], state: State = DEFAULT_STATE
+) -> None:
+    """Print the newest signed checkpoint for somebody outside to keep; later bags prove that history begins with it."""
+    show(perform(state, CheckpointGive(to=to)))
 
 
 @app.command(name="hold")
@@ -138,6 +171,15 @@ def redact(
     regions = tuple(_region(text) for text in region or [])
     chosen = "" if mode == "none" else mode
     show(perform(state, RedactionSet(sha256=sha256, mode=chosen, regions_px=regions, reason=reason)))
+
+
+def _read(file: Path | None) -> bytes:
+    if file is None:
+        return b""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"can't read the checkpoint {file}: {error.strerror}") from error
 
 
 def _region(text: str) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from command_center.administration import newest_roster
+from command_center.checkpoint import Checkpoint
 from command_center.evidence import completeness, journal_slice, papers, report_html, report_pdf, site_plan, tables
 from command_center.evidence.archive import PIECE_BYTES, BagWriter
 from command_center.evidence.eido import EidoWriter
@@ -21,6 +22,7 @@ from command_center.evidence.selection import Selection, utc
 from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.statements import StatementWriter, pretty
 from command_center.evidence.tables import Moment
+from command_center.evidence.timestamping import Stamper
 from command_center.evidence.verifier.bag import FORMAT
 from relay import passport as passports
 from relay.identity import Identity
@@ -67,6 +69,20 @@ class Written:
 
     tag_manifest_sha256: bytes
     missing: tuple[str, ...]
+    timestamp: str = ""
+    """What came of asking for one; empty where none was wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a bag is written, beside what stands in it."""
+
+    progress: Progress = field(default_factory=Progress)
+    stamp: Stamper | None = None
+    timestamp_wanted: str = ""
+    """The address of the authority, for the bag to say."""
+    against: tuple[Checkpoint, ...] = ()
+    """Earlier checkpoints that somebody holds: the bag proves that the journal begins with them."""
 
 
 @dataclass(slots=True)
@@ -81,16 +97,17 @@ class _Gathered:
 
 
 def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tuple[int, ...], keys: Keys, occasion: Occasion,
-          scratch_dir: Path, progress: Progress | None = None) -> Written:  # fmt: skip
+          scratch_dir: Path, manner: Manner | None = None) -> Written:  # fmt: skip
     """Write one bag.
 
     Raises:
-        ExportStopped: by whoever holds ``progress``.
+        ExportStopped: by whoever holds ``manner.progress``.
     """
+    manner = manner or Manner()
     stamp = "".join(c for c in utc(occasion.at_ms)[:19] if c not in "-:") + "Z"
     first = reading.incident(incidents[0]).number if len(incidents) == 1 else "all" if chosen.is_all else "incidents"
     name = f"{first}_{stamp}"
-    bag = BagWriter(stream, name, progress)
+    bag = BagWriter(stream, name, manner.progress)
     facts = _facts(reading, chosen, keys, occasion, name, len(incidents))
     nodes = _nodes(reading, chosen, incidents)
     bag.progress.enter("statements")
@@ -106,7 +123,7 @@ def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tupl
     bag.add("models.json", pretty(models))
     numbers |= {row["journal_entry"] for row in models if isinstance(row["journal_entry"], int)}
     ordered = range(1, reading.size + 1) if chosen.is_all else sorted(numbers)
-    journal_slice.write(bag, reading, ordered, keys.center.signing)
+    journal_slice.write(bag, reading, ordered, keys.center.signing, manner.against)
     completeness.write(bag, reading, chosen, statements.said, gathered.media)
     _tables(bag, reading, incidents, nodes, ordered)
     _reports(bag, reading, incidents, facts, occasion)
@@ -118,9 +135,21 @@ def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tupl
         "Bag-Software-Agent": SOFTWARE, "Heard-Evidence-Format": str(FORMAT), "Heard-Authority": keys.authority_id,
         "Heard-Export": f"{occasion.export}, journal entry {occasion.entry}", "Heard-Journal-Size": str(reading.size),
     }  # fmt: skip
-    digest = bag.finish(info, keys.center.signing_key, lambda data: keys.center.signing.sign(data).signature)
+    if manner.timestamp_wanted:
+        info["Heard-Timestamp-Wanted"] = manner.timestamp_wanted
+    words: list[str] = []
+
+    def stamped(tag_manifest: bytes) -> dict[str, bytes]:
+        if manner.stamp is None:
+            return {}
+        bag.progress.enter("timestamp")
+        made = manner.stamp(tag_manifest)
+        words.append(made.words)
+        return made.files
+
+    digest = bag.finish(info, keys.center.signing_key, lambda data: keys.center.signing.sign(data).signature, stamped)
     missing = tuple(f"{m.name}: {m.absence}" for m in gathered.media.values() if m.absence)
-    return Written(tag_manifest_sha256=digest, missing=missing)
+    return Written(tag_manifest_sha256=digest, missing=missing, timestamp="".join(words))
 
 
 def _own(keys: Keys) -> Passport:

@@ -24,10 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from command_center import checkpoint
 from command_center.blobs import BlobStore
-from command_center.evidence import contents, record, selection
+from command_center.checkpoint import Checkpoint
+from command_center.evidence import contents, record, selection, timestamping
 from command_center.evidence.archive import put_in_place, require_free
-from command_center.evidence.contents import DamagedObject, Keys, Occasion
+from command_center.evidence.contents import DamagedObject, Keys, Manner, Occasion
 from command_center.evidence.progress import Progress
 from command_center.evidence.reading import Reading
 from command_center.evidence.selection import Selection
@@ -49,6 +51,8 @@ class Exported:
     """The fingerprint that a verifier compares."""
     missing: tuple[str, ...]
     """What the nodes announced and the bag can't have, and why."""
+    timestamp: str = ""
+    """When an authority says that it existed, or why there is no such word; empty where none was wanted."""
 
 
 NoteStep = Callable[[EvidenceExport], Noted]
@@ -62,7 +66,7 @@ def new_identifier() -> str:
 
 def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, *, identifier: str = "", by: str = "",
            note_step: NoteStep | None = None, progress: Progress | None = None,
-           prepare: Callable[[], None] | None = None) -> Exported:  # fmt: skip
+           prepare: Callable[[], None] | None = None, against: bytes = b"") -> Exported:  # fmt: skip
     """Write the evidence of ``chosen`` to a new file.
 
     Args:
@@ -74,6 +78,7 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
         by: whose wish it is; this process's user if not given.
         note_step: how steps are journalled; through the running centre's door, or into the database while nothing runs.
         progress: told how far it is.
+        against: an earlier checkpoint that somebody holds: the bag proves that the journal begins with it.
         prepare: done after the journal knows of the export and before anything is read; may refuse it.
 
     Raises:
@@ -99,9 +104,10 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
             prepare()
         occasion = Occasion(export=identifier, entry=started.entry, at_ms=started.at_ms)
         with _partial(target_file) as partial_file:
-            written, size = _write(state, chosen, keys, occasion, partial_file, progress)
+            manner = _manner(state, own, progress, against)
+            written, size = _write(state, chosen, keys, occasion, partial_file, manner)
             note(FINISHED, checkpoint_size=size, tagmanifest_sha256=written.tag_manifest_sha256.hex(),
-                 to=target_file.name)  # fmt: skip
+                 to=target_file.name, **({"timestamp": written.timestamp} if written.timestamp else {}))  # fmt: skip
             size_bytes = partial_file.stat().st_size
             put_in_place(partial_file, target_file)
     except (HeardError, OSError, sqlite3.Error) as error:
@@ -110,7 +116,16 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
             note(FAILED, reason=str(problem))
         raise problem from error
     return Exported(file=target_file, size_bytes=size_bytes, tag_manifest_sha256=written.tag_manifest_sha256,
-                    authority=keys.authority_id, missing=written.missing)  # fmt: skip
+                    authority=keys.authority_id, missing=written.missing, timestamp=written.timestamp)  # fmt: skip
+
+
+def _manner(state: StateDir, own: Identity, progress: Progress | None, against: bytes) -> Manner:
+    timestamping_at = state.load_config().timestamp
+    held: tuple[Checkpoint, ...] = ()
+    if against:
+        held = (checkpoint.verify(checkpoint.without_witnesses(against.decode("utf-8", "replace")), own.signing_key),)
+    return Manner(progress=progress or Progress(), stamp=timestamping.stamper(timestamping_at, own.signing),
+                  timestamp_wanted=timestamping_at.url, against=held)  # fmt: skip
 
 
 def incidents_of(state: StateDir, chosen: Selection) -> tuple[int, ...]:
@@ -124,7 +139,7 @@ def incidents_of(state: StateDir, chosen: Selection) -> tuple[int, ...]:
 
 
 def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, partial_file: Path,
-           progress: Progress | None) -> tuple[contents.Written, int]:  # fmt: skip
+           manner: Manner) -> tuple[contents.Written, int]:  # fmt: skip
     """Write the bag; start over without an object whose bytes turn out to be damaged."""
     damaged: frozenset[bytes] = frozenset()
     with contextlib.closing(_reader(state)) as connection, partial_file.open("r+b") as stream:
@@ -133,7 +148,7 @@ def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, p
             reading = Reading(connection, keys.authority, BlobStore(state.blobs_dir), damaged,
                               is_unredacted=chosen.is_unredacted)  # fmt: skip
             try:
-                written = write_bag(stream, reading, chosen, keys, occasion, progress)
+                written = write_bag(stream, reading, chosen, keys, occasion, manner)
             except DamagedObject as found:
                 damaged |= {found.sha256}
                 continue
@@ -141,13 +156,13 @@ def _write(state: StateDir, chosen: Selection, keys: Keys, occasion: Occasion, p
 
 
 def write_bag(stream: BinaryIO, reading: Reading, chosen: Selection, keys: Keys, occasion: Occasion,
-              progress: Progress | None = None) -> contents.Written:  # fmt: skip
+              manner: Manner | None = None) -> contents.Written:  # fmt: skip
     """Write one bag to the beginning of a file, and make it durable."""
     stream.seek(0)
     stream.truncate()
     incidents = selection.find(reading.connection, chosen)
     with tempfile.TemporaryDirectory(prefix=".heard-export-", dir=Path(stream.name).parent) as scratch:
-        written = contents.write(stream, reading, chosen, incidents, keys, occasion, Path(scratch), progress)
+        written = contents.write(stream, reading, chosen, incidents, keys, occasion, Path(scratch), manner)
     stream.flush()
     os.fsync(stream.fileno())
     return written

@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     tag_manifest_sha256: str = ""
     authority: str = ""
     missing: tuple[str, ...] = ()
+    timestamp: str = ""
     state: ExportState = "done"
     problem: str = ""
 
@@ -217,7 +218,7 @@ class ExportOffice:
         try:
             made = work(self._file(outcome.id, "zip"), job.progress, note, outcome.id)
             ended = msgspec.structs.replace(
-                outcome, state="done", size_bytes=made.size_bytes, authority=made.authority, missing=made.missing,
+                outcome, state="done", size_bytes=made.size_bytes, authority=made.authority, missing=made.missing, timestamp=made.timestamp,
                 tag_manifest_sha256=made.tag_manifest_sha256.hex(), finished_at_ms=self._clock.wall_ms(),
             )  # fmt: skip
             self._keep_record(ended)

@@ -10,6 +10,8 @@ import msgspec
 from nacl.signing import SigningKey
 
 from command_center import checkpoint, facts, journal, merkle
+from command_center.checkpoint import Checkpoint
+from command_center.custody import publishing
 from command_center.errors import JournalDamaged
 from command_center.evidence.archive import BagWriter
 from command_center.evidence.reading import Reading
@@ -22,19 +24,39 @@ OF_THE_CENTER: Final = ("initialized", "configured")
 OF_A_NODE: Final = ("node-admitted", "node-standing")
 
 
-def write(bag: BagWriter, reading: Reading, numbers: Iterable[int], signing: SigningKey) -> None:
-    """Entries ``numbers`` (rising), each with its proof; and checkpoints."""
+def write(bag: BagWriter, reading: Reading, numbers: Iterable[int], signing: SigningKey,
+          against: tuple[Checkpoint, ...] = ()) -> None:  # fmt: skip
+    """Entries ``numbers`` (rising), each with its proof; and checkpoints, ``against`` those that somebody holds.
+
+    Raises:
+        JournalDamaged: the journal does not begin with one that was signed.
+    """
     origin = f"heard/{node_id_of(bytes(signing.verify_key)).hex()}"
     hash_at = journal.hash_reader(reading.connection)
     root = merkle.root(reading.size, hash_at)
     bag.add("journal/entries.jsonl", _rows(reading, numbers, hash_at))
     bag.add("journal/checkpoint", _note(origin, reading.size, root, signing))
     bag.add("journal/verifier-key", checkpoint.verifier_key(origin, bytes(signing.verify_key)).encode() + b"\n")
+    if earlier := list(_earlier(reading, against, hash_at)):
+        bag.add("journal/earlier-checkpoints.jsonl", earlier)
     old_size = _previous_size(reading)
     if old_size:
         proof = merkle.consistency_proof(old_size, reading.size, hash_at)
         bag.add("journal/previous-checkpoint", _note(origin, old_size, merkle.root(old_size, hash_at), signing))
         bag.add("journal/consistency.jsonl", [_row({"hash": step.hex()}) for step in proof])
+
+
+def _earlier(reading: Reading, against: tuple[Checkpoint, ...], hash_at: merkle.HashAt) -> Iterator[bytes]:
+    """Checkpoints that others have, each with the proof that this journal begins with it."""
+    notes = dict(publishing.published(reading.connection)) | {held.size: held.note for held in against}
+    for held in against:
+        if held.size > reading.size or merkle.root(held.size, hash_at) != held.root:
+            raise JournalDamaged(f"the journal does not begin with the checkpoint of size {held.size} that was signed: history was rewritten; "
+                                 "run command-center check")  # fmt: skip
+    for size, note in sorted(notes.items()):
+        if size <= reading.size:
+            proof = merkle.consistency_proof(size, reading.size, hash_at)
+            yield _row({"note": note, "proof": [step.hex() for step in proof]})
 
 
 def about_exports(reading: Reading) -> list[Entry]:

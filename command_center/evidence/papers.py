@@ -55,6 +55,13 @@ In the bag's folder:
     openssl pkeyutl -verify -pubin -inkey signatures/center.pem -rawin -in tagmanifest-sha256.txt \\
         -sigfile signatures/tagmanifest-sha256.txt.sig
 
+If there is a timestamp (signatures/tagmanifest-sha256.txt.tsr):
+
+    sha256sum -c signatures/timestamp-sha256.txt
+    openssl ts -verify -data tagmanifest-sha256.txt -in signatures/tagmanifest-sha256.txt.tsr -CAfile signatures/tsa-chain.pem
+
+(take the authority's chain from where you trust it: the file in the bag is what the center was configured with.)
+
 One alert, with its node's key (`alerts/ID.json` names the node):
 
     openssl pkeyutl -verify -pubin -inkey data/keys/NODE.pem -rawin -in data/alerts/ID.pae -sigfile data/alerts/ID.sig
@@ -92,7 +99,9 @@ The SHA-256 of the header is the alert's id and the name of its files. The body 
 
 `journal/entries.jsonl` has one entry a line. Its leaf is SHA-256 of 0x00 and the msgpack array
 `[1, id, at_ms, kind, actor, subject, SHA-256(payload)]`. `proof` is the RFC 9162 inclusion proof of leaf `id - 1` in the tree whose size
-and root are in `journal/checkpoint`, a C2SP signed note; `journal/verifier-key` is its key for note tools.
+and root are in `journal/checkpoint`, a C2SP signed note; `journal/verifier-key` is its key for note tools. `journal/earlier-checkpoints.jsonl` holds
+checkpoints that others were given before, each with the RFC 9162 consistency proof that this journal begins with it. If you kept one,
+`python3 data/verify.py --against FILE` says whether history is still the one that it spoke of.
 
 ## What is not proven
 

@@ -16,7 +16,8 @@ ACTOR: Final = "user:local-administrator"
 STARTED: Final = "export-started"
 FINISHED: Final = "export-finished"
 FAILED: Final = "export-failed"
-Step = Literal["export-started", "export-finished", "export-failed"]
+TIMESTAMPED: Final = "export-timestamped"
+Step = Literal["export-started", "export-finished", "export-failed", "export-timestamped"]
 
 
 class EvidenceExport(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

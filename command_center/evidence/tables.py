@@ -36,7 +36,7 @@ CUSTODY: Final = frozenset({
     "alert", "exhibit", "retraction", "object-stored", "object-refused", "viewed", "incident-acknowledged", "incident-closed",
     "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
     "unit-answered", "callback-delivered", "callback-dead",
-    "export-started", "export-finished", "export-failed", "export-fetched",
+    "export-started", "export-finished", "export-failed", "export-fetched", "export-timestamped", "checkpoint-published", "checkpoint-witnessed",
     "hold-placed", "hold-released", "object-erased", "redaction-set", "evidence-asked", "answer",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
@@ -49,6 +49,9 @@ _REMARKS: Final = frozenset(
         "export-failed",
         "export-fetched",
         "bag-verified",
+        "export-timestamped",
+        "checkpoint-published",
+        "checkpoint-witnessed",
         "evidence-asked",
         "denied",
         "callback-delivered",

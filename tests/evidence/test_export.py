@@ -139,7 +139,7 @@ def test_the_program_in_the_bag_says_the_same(bag_zip: Path, bag_dir: Path) -> N
                               capture_output=True, text=True, timeout=60)  # fmt: skip
         assert alone.stdout == ours.stdout
         assert (alone.returncode, ours.returncode) == (0, 0), alone.stderr + ours.stderr
-        assert ours.stdout.count("ok  ") == 8
+        assert ours.stdout.count("ok  ") == 9
     (bag_dir / "data/README.txt").write_text("changed")
     alone = subprocess.run([sys.executable, "-I", "-S", script], capture_output=True, text=True, timeout=60, cwd="/")
     assert alone.returncode == 1

@@ -1,7 +1,8 @@
 """The bag itself: what must be in it, that each file is as its manifest says, and that the centre signed the manifests.
 
 One hash pins all: payload manifest → tag manifest → the centre's signature over the tag manifest. Every byte of every
-file is covered; ``signatures/`` holds the only two files that no manifest lists, and both have one possible content.
+file is covered; ``signatures/`` holds the only two files that no manifest lists, and both have one possible content; those of a
+timestamp have a list and a signature of their own (``timestamp``), because it is made after the rest, maybe years later.
 Source: RFC 8493.
 """
 
@@ -102,10 +103,13 @@ def check_tags(source: Source) -> None:
         _check_hash(source, name, expected)
 
 
-def check_payload(source: Source) -> Payload:
-    """Every file of the payload against the manifest: none changed, none missing, none added."""
+def check_payload(source: Source, covered: frozenset[str] = frozenset()) -> Payload:
+    """Every file of the payload against the manifest: none changed, none missing, none added.
+
+    ``covered`` are files of the timestamp, which the centre signed by themselves.
+    """
     hashes = dict(_manifest(source, MANIFEST))
-    rest = source.names() - hashes.keys() - {*_TAGS, TAG_MANIFEST, SIGNATURE, CENTER_PEM}
+    rest = source.names() - hashes.keys() - {*_TAGS, TAG_MANIFEST, SIGNATURE, CENTER_PEM, *covered}
     if rest:
         raise Wrong(min(rest), "no manifest lists this file: it was added")
     size_bytes = 0

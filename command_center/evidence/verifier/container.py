@@ -118,6 +118,8 @@ class Archive:
         self._stream: BinaryIO = file.open("rb", buffering=0)
         try:
             self._size = os.fstat(self._stream.fileno()).st_size
+            self.members: tuple[Member, ...] = ()
+            """As they lie in the archive."""
             self._members = self._parse()
             self._names = frozenset(self._members)
         except BaseException:  # whatever it was goes on; the file does not stay open
@@ -150,6 +152,7 @@ class Archive:
         tops = {name.partition("/")[0] for name in seen}
         if len(tops) != 1:
             raise Wrong(self._file.name, f"expected one folder at the top, found {len(tops)}")
+        self.members, self.top = tuple(members), min(tops)
         return {member.name.partition("/")[2]: member for member in members}
 
     def _member(self, fixed: bytes, offset: int) -> tuple[Member, int]:

@@ -16,6 +16,7 @@ from .packing import pack, unpack
 from .statements import Statements, rows
 
 ENTRIES, CHECKPOINT = "data/journal/entries.jsonl", "data/journal/checkpoint"
+EARLIER: Final = "data/journal/earlier-checkpoints.jsonl"
 PREVIOUS, CONSISTENCY = "data/journal/previous-checkpoint", "data/journal/consistency.jsonl"
 _ENVELOPES: Final = frozenset({"alert", "exhibit", "retraction"})
 _SMALL: Final = 1 << 20
@@ -39,6 +40,10 @@ class Slice:
     is_whole: bool
     """All entries from 1 to the checkpoint's size are here, and the root follows from them."""
     previous: Head | None
+    published: int = 0
+    """Earlier checkpoints that others have, each proven."""
+    against: Head | None = None
+    """The checkpoint that was held against it."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -93,9 +98,12 @@ def is_consistent(old_size: int, old_root: bytes, size: int, root: bytes, proof:
     return last == 0 and old == old_root and new == root
 
 
-def check(source: Source, statements: Statements, center: bytes, check_signature: CheckSignature) -> Slice:
-    """All of it."""
+def check(source: Source, statements: Statements, center: bytes, check_signature: CheckSignature,
+          against: bytes = b"") -> Slice:  # fmt: skip
+    """All of it; ``against`` is an earlier checkpoint, as somebody kept it elsewhere."""
     head = _head(source, CHECKPOINT, center, check_signature)
+    held = _held(against, center, check_signature) if against else None
+    grown: bytes | None = None
     last, count, waiting = 0, 0, dict(statements.by_entry)
     roots: list[tuple[int, bytes]] = []
     for row in rows(source, ENTRIES):
@@ -110,12 +118,19 @@ def check(source: Source, statements: Statements, center: bytes, check_signature
             raise Wrong(ENTRIES, f"entry {number} ({kind}) is not about the statement that the bag has for it")
         _grow(roots, leaf)
         last, count = number, count + 1
+        if held and count == number == held.size:
+            grown = _root(roots)
     if waiting:
         raise Wrong(ENTRIES, f"expected entry {min(waiting)}, which data/statements.jsonl names, found none")
     is_whole = count == head.size
     if is_whole and _root(roots) != head.root:
         raise Wrong(ENTRIES, f"all {count} entries are here, and the root in {CHECKPOINT} does not follow from them")
-    return Slice(count, head, is_whole, _previous(source, head, center, check_signature))
+    previous = _previous(source, head, center, check_signature)
+    earlier = _earlier(source, head, center, check_signature)
+    if held:
+        known = {one.size: one.root for one in (head, previous, *earlier) if one}
+        _require_same(head, held, grown or known.get(held.size))
+    return Slice(count, head, is_whole, previous, len(earlier), held)
 
 
 def _entry(row: dict[str, object]) -> tuple[int, bytes, bytes, str]:
@@ -146,8 +161,59 @@ def _signed_in(number: int, payload: bytes) -> bytes:
 
 
 def _head(source: Source, name: str, center: bytes, check_signature: CheckSignature) -> Head:
+    """A signed note in the bag."""
+    return _note(read(source, name, _SMALL), name, center, check_signature)
+
+
+def _held(note: bytes, center: bytes, check_signature: CheckSignature) -> Head:
+    """A checkpoint that somebody kept; witnesses may have signed below the centre."""
+    text, _, stamps = note.partition(b"\n\n")
+    origin = text.partition(b"\n")[0]
+    own = [line for line in stamps.split(b"\n") if line.startswith(b"\xe2\x80\x94 " + origin + b" ")]
+    return _note(
+        text + b"\n\n" + b"".join(line + b"\n" for line in own[:1]),
+        "the checkpoint that you hold",
+        center,
+        check_signature,
+    )
+
+
+def _require_same(head: Head, held: Head, root: bytes | None) -> None:
+    if held.origin != head.origin:
+        raise Wrong(CHECKPOINT, f"the checkpoint that you hold is of {held.origin}, this bag of {head.origin}")
+    if held.size > head.size:
+        raise Wrong(CHECKPOINT, f"the checkpoint that you hold has {held.size} entries, this bag's {head.size}: it is older than what you "
+                                "hold, or history was cut off; ask for a new export")  # fmt: skip
+    if root is None:
+        raise Wrong(CHECKPOINT, f"this bag has no proof about the journal of {held.size} entries: export with --against that checkpoint, "
+                                "or --all; nothing was found wrong")  # fmt: skip
+    if root != held.root:
+        raise Wrong(CHECKPOINT, f"the journal of {held.size} entries had another root when the centre signed the checkpoint that you "
+                                "hold: history was rewritten")  # fmt: skip
+
+
+def _earlier(source: Source, head: Head, center: bytes, check_signature: CheckSignature) -> list[Head]:
+    """Checkpoints that others were given: each is the centre's, and the journal begins with each."""
+    found: list[Head] = []
+    if EARLIER not in source.names():
+        return found
+    for row in rows(source, EARLIER):
+        try:
+            old = _note(str(row["note"]).encode(), EARLIER, center, check_signature)
+            proof = [bytes.fromhex(str(step)) for step in row["proof"]] if isinstance(row["proof"], list) else []
+        except (KeyError, ValueError) as error:
+            raise Wrong(EARLIER, f"expected notes and proofs: {error}") from error
+        if old.origin != head.origin or not is_consistent(old.size, old.root, head.size, head.root, proof):
+            raise Wrong(
+                EARLIER,
+                f"the journal of {head.size} entries does not begin with that of {old.size}: history was rewritten",
+            )
+        found.append(old)
+    return found
+
+
+def _note(note: bytes, name: str, center: bytes, check_signature: CheckSignature) -> Head:
     """A signed note: three lines, an empty one, the centre's signature."""
-    note = read(source, name, _SMALL)
     text, _, stamp = note.partition(b"\n\n")
     text += b"\n"
     try:

@@ -5,32 +5,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from . import bag, completeness, ed25519, journal, statements
+from . import bag, completeness, ed25519, journal, statements, timestamp
 from .bag import CheckSignature
 from .container import Opened, Source
 from .errors import Unreadable, Wrong
 from .statements import Statements
+from .timestamp import Stamp
 
-USAGE: Final = "usage: verify.py [FILE.zip | FOLDER] [--authority FINGERPRINT]"
+USAGE: Final = "usage: verify.py [FILE.zip | FOLDER] [--authority FINGERPRINT] [--against CHECKPOINT-FILE]"
+_MOST_BYTES: Final = 1 << 20
 
 
-def claims(place: Path, *, authority: str = "", check_signature: CheckSignature = ed25519.verify) -> Iterator[str]:
-    """What holds, line by line.
+def claims(place: Path, *, authority: str = "", against: bytes = b"",
+           check_signature: CheckSignature = ed25519.verify) -> Iterator[str]:  # fmt: skip
+    """What holds, line by line. ``against``: an earlier checkpoint that the journal must begin with.
 
     Raises:
         Wrong: the next thing does not hold; nothing after it was judged.
     """
     with Opened(place) as source:
-        yield from _claims(source, authority, check_signature)
+        yield from _claims(source, authority, against, check_signature)
 
 
-def _claims(source: Source, authority: str, check: CheckSignature) -> Iterator[str]:
+def _claims(source: Source, authority: str, against: bytes, check: CheckSignature) -> Iterator[str]:
     stated = bag.info(source)
     signer = bag.check_signature(source, check)
     yield "signature: the centre's key signed the tag manifest"
     bag.check_tags(source)
     yield "tag files: as the tag manifest says"
-    payload = bag.check_payload(source)
+    stamp = timestamp.check(source, signer, check)
+    yield f"timestamp: {_stamped(stamp, stated)}"
+    payload = bag.check_payload(source, timestamp.FILES)
     bag.check_oxum(stated, payload)
     yield f"payload: {len(payload.hashes)} files, {payload.size_bytes} bytes, each with its SHA-256, none missing, none added"
     authority_key = statements.authority_key(source)
@@ -40,16 +45,28 @@ def _claims(source: Source, authority: str, check: CheckSignature) -> Iterator[s
     yield f"authority: {fingerprint} ({known}); it signed the centre's passport and those of {len(found.keys) - 1} nodes"
     yield f"statements: {_counted(found)}, each signed by its node, each body with the signed SHA-256"
     yield f"revocations: {_revocations(found)}"
-    part = journal.check(source, found, signer, check)
+    part = journal.check(source, found, signer, check, against)
     whole = "all there are" if part.is_whole else f"of {part.head.size}"
     yield f"journal: {part.entries} entries ({whole}), each proven to be in the checkpoint of size {part.head.size} that the centre signed"
     if part.previous:
         yield f"history: the journal begins with the one of size {part.previous.size} of the previous export"
+    if part.published:
+        yield f"history: it begins with each of {part.published} checkpoints that were given to others before"
+    if part.against:
+        yield f"history: it begins with the checkpoint of size {part.against.size} that you hold against it"
     complete = completeness.check(source, payload, found)
     hidden = f"; {complete.redacted} redacted, the digest of each original is listed" if complete.redacted else ""
     torn = f" ({complete.torn} disagree, in series that two machines used)" if complete.torn else ""
     yield (f"completeness: {complete.numbers} numbers of the nodes accounted for, {complete.here} here, {complete.missing} things "
            f"missing and listed, {complete.links} signed links agree{torn}; {complete.media} pictures and clips named by exhibits{hidden}")  # fmt: skip
+
+
+def _stamped(stamp: Stamp | None, stated: dict[str, str]) -> str:
+    if stamp is None:
+        wanted = stated.get("Heard-Timestamp-Wanted", "")
+        return f"none in this bag; one was wanted of {wanted}, and can be added" if wanted else "none in this bag"
+    signed = "signed with the certificate in it" if stamp.is_signed else "its kind of signature is not checked here"
+    return f"an authority says that the tag manifest existed at {stamp.at} ({signed}; openssl ts -verify checks whose it is)"
 
 
 def _check_authority(found: Statements, key: bytes, signer: bytes, stated: dict[str, str], expected: str) -> str:
@@ -80,23 +97,26 @@ def _revocations(found: Statements) -> str:
 
 def main(arguments: list[str], own_bag: Path, say: Callable[[str], None]) -> int:
     """The command line of ``verify.py``: 0 as exported, 1 wrong, 2 not understood."""
-    rest, authority = list(arguments), ""
-    if "--authority" in rest:
-        at = rest.index("--authority")
-        authority = "".join(rest[at + 1 : at + 2])
-        del rest[at : at + 2]
-        if not authority:
-            rest = ["--help"]
+    rest, options = list(arguments), {"--authority": "", "--against": ""}
+    for option in tuple(options):
+        if option in rest:
+            at = rest.index(option)
+            options[option] = "".join(rest[at + 1 : at + 2])
+            del rest[at : at + 2]
+            if not options[option]:
+                rest = ["--help"]
     if len(rest) > 1 or any(item.startswith("-") for item in rest):
         say(USAGE)
         return 2
-    return report(Path(rest[0]) if rest else own_bag, authority, say)
+    against = Path(options["--against"]) if options["--against"] else None
+    return report(Path(rest[0]) if rest else own_bag, options["--authority"], say, against=against)
 
 
-def report(place: Path, authority: str, say: Callable[[str], None], check: CheckSignature = ed25519.verify) -> int:
+def report(place: Path, authority: str, say: Callable[[str], None], check: CheckSignature = ed25519.verify,
+           against: Path | None = None) -> int:  # fmt: skip
     """Say each claim as it is proven; 0 where all hold, 1 at the first that does not."""
     try:
-        for line in claims(place, authority=authority, check_signature=check):
+        for line in claims(place, authority=authority, against=_checkpoint(against), check_signature=check):
             say(f"ok      {line}")
     except Unreadable as error:
         say(f"REFUSED {error}")
@@ -107,3 +127,13 @@ def report(place: Path, authority: str, say: Callable[[str], None], check: Check
         return 1
     say(f"{place}: as exported")
     return 0
+
+
+def _checkpoint(file: Path | None) -> bytes:
+    if file is None:
+        return b""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MOST_BYTES) or b"\n"
+    except OSError as error:
+        raise Unreadable(str(file), f"can't be read: {error.strerror or error}") from error
