@@ -58,6 +58,7 @@ from command_center.units.welfare import Welfare
 from command_center.viewings import Viewings
 from command_center.views import BodyOpener
 from command_center.watch import Watch
+from command_center.witness.publisher import Publisher
 from relay.clock import Clock, SystemClock
 from relay.config import ListenConfig, StationConfig
 from relay.crew import Crew, crew
@@ -222,7 +223,7 @@ def _start_work(
     members.start(services.postman.run(), "callbacks")
     welfare = Welfare(clock=services.clock, metrics=services.metrics, limits=services.config.welfare)
     members.start(services.live.run(), "live video")
-    every: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
+    every: dict[str, tuple[float, Callable[[], Awaitable[object]]]] = {
         "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
         "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),
         "sessions": (_SESSIONS_SWEPT_EVERY_S, services.door.sweep),
@@ -232,6 +233,10 @@ def _start_work(
     }
     if tls is not None:
         every["certificate"] = (_CERTIFICATE_EVERY_S, lambda: _renew(tls))
+    publisher = Publisher(services.config.witness, database=services.database, clock=services.clock, metrics=services.metrics,
+                          origin=services.journal_origin, signing=services.identity.signing)  # fmt: skip
+    if publisher.is_wanted:
+        every["checkpoint publishing"] = (services.config.witness.every_s, publisher.publish)
     for name, (period_s, act) in every.items():
         members.start(_every(period_s, act, name), name)
 
@@ -274,7 +279,7 @@ async def _running_figures(station: Station, url: str) -> dict[str, object]:
 # ---------------------------------------------------------------------- work that goes on beside
 
 
-async def _every(period_s: float, act: Callable[[], Awaitable[None]], name: str) -> None:
+async def _every(period_s: float, act: Callable[[], Awaitable[object]], name: str) -> None:
     """Repeat; an operator's error (a full disk) is logged and the next turn tries again."""
     while True:
         await asyncio.sleep(period_s)

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from command_center import journal
+from command_center import checkpoint, journal
 from command_center.blobs import BlobStore
+from command_center.errors import JournalDamaged
 from command_center.state_dir import StateDir
 from command_center.views import BodyOpener, Replay
 from relay.errors import SpoolDamaged
@@ -24,8 +25,10 @@ class Report:
     problems: tuple[str, ...]
 
 
-def run(state: StateDir) -> Report:
+def run(state: StateDir, against: str = "") -> Report:
     """Verify the journal, its tree and checkpoints, the views against the journal, and the pictures' hashes.
+
+    ``against``: a checkpoint that somebody kept outside; the journal must begin with it.
 
     Raises:
         NotInitialized, KeyFileError: there is nothing to check, or not with these keys.
@@ -37,7 +40,11 @@ def run(state: StateDir) -> Report:
     try:
         with contextlib.closing(_reader(state)) as connection:
             connection.execute("BEGIN")  # one moment, whatever a running centre writes meanwhile
-            problems = [*_intact(connection), *journal.check(connection, own_key)]
+            problems = [
+                *_intact(connection),
+                *journal.check(connection, own_key),
+                *_against(connection, against, own_key),
+            ]
             if not problems:
                 problems += _views(connection, opener)
             problems += _objects(connection, BlobStore(state.blobs_dir))
@@ -58,6 +65,21 @@ def _intact(connection: sqlite3.Connection) -> Iterator[str]:
     for (line,) in connection.execute("PRAGMA integrity_check(5)"):
         if line != "ok":
             yield f"database: {line}"
+
+
+def _against(connection: sqlite3.Connection, note: str, own_key: bytes) -> Iterator[str]:
+    if not note:
+        return
+    try:
+        held = checkpoint.verify(checkpoint.without_witnesses(note), own_key)
+    except JournalDamaged as error:
+        yield f"the checkpoint that you hold: {error}"
+        return
+    here = journal.size(connection)
+    if held.size > here:
+        yield f"the checkpoint that you hold has {held.size} entries, and {here} are here: entries were cut off"
+    elif journal.root(connection, held.size) != held.root:
+        yield f"the first {held.size} entries are not those of the checkpoint that you hold: history was rewritten"
 
 
 def _views(connection: sqlite3.Connection, opener: BodyOpener) -> list[str]:

@@ -109,9 +109,13 @@ def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 
 @app.command(name="check")
-def check_command(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+def check_command(
+    state: State = DEFAULT_STATE, as_json: Json = False,
+    against: Annotated[Path | None, typer.Option(help="A checkpoint that was kept outside.")] = None,
+) -> None:  # fmt: skip
     """Verify journal, checkpoints, views and pictures; names the first wrong entry."""
-    report = check.run(StateDir(state))
+    held = evidence_cli.read_checkpoint(against).decode("utf-8", "replace")
+    report = check.run(StateDir(state), held)
     if as_json:
         print(json.dumps({"entries": report.entries, "checkpoints": report.checkpoints, "objects": report.objects,
                           "problems": list(report.problems)}))  # fmt: skip

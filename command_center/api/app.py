@@ -31,6 +31,7 @@ from command_center.api import (
     snapshots,
     unit_page,
     units,
+    witness,
 )
 from command_center.api.hardening import Hardening
 from command_center.api.read_only import auditors_only_look
@@ -76,6 +77,7 @@ def create_app(services: Services) -> FastAPI:
         exports,
         audit,
         custody,
+        witness,
         phone,
         aid_page,
         units,

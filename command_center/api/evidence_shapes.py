@@ -167,3 +167,29 @@ class Redactions(Shape):
     """All of them, the newest first."""
 
     redactions: list[RedactionRow]
+
+
+class WitnessWord(Shape):
+    """What one place outside made of our last checkpoint."""
+
+    target: str
+    size: int
+    at_ms: int
+    cosignature: str
+    problem: str
+
+
+class WitnessedLog(Shape):
+    """Another centre's newest checkpoint that this one has signed."""
+
+    origin: str
+    size: int
+    note: str
+    at_ms: int
+
+
+class WitnessList(Shape):
+    """Who keeps ours, and whose we keep."""
+
+    ours: list[WitnessWord]
+    theirs: list[WitnessedLog]

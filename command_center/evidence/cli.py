@@ -72,7 +72,7 @@ def export_command(
     chosen = replace(chosen, is_unredacted=unredacted)
     own, progress = StateDir(state), Progress()
     prepare = (lambda: _fetch(own, chosen, progress, fetch_within)) if fetch else None
-    made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare, against=_read(against))
+    made = export(own, chosen, to, SystemClock(), progress=progress, prepare=prepare, against=read_checkpoint(against))
     print(f"{made.file}: {made.size_bytes} bytes; SHA-256 of its tag manifest {made.tag_manifest_sha256.hex()}")
     if made.timestamp:
         print(f"timestamp: {made.timestamp}")
@@ -173,7 +173,8 @@ def redact(
     show(perform(state, RedactionSet(sha256=sha256, mode=chosen, regions_px=regions, reason=reason)))
 
 
-def _read(file: Path | None) -> bytes:
+def read_checkpoint(file: Path | None) -> bytes:
+    """A checkpoint that somebody kept; nothing where no file is named."""
     if file is None:
         return b""
     try:
