@@ -1,0 +1,200 @@
+"""Every decoder of bytes that come from outside this process, with real examples of what it is made for.
+
+A decoder may accept or refuse; a refusal is one of the errors named beside it. ``tests/properties`` throws hypothesis at these, the corpus
+in ``tests/corpora`` is replayed by ``test_corpora``, and ``search`` runs atheris on from there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from relay import courier, envelope, header, hop, passport, receipt
+from relay.door import _Question
+from relay.emitter import EmitRequest, RetractRequest
+from relay.enrollment import accept_reply, check_request, make_code, parse_code
+from relay.errors import EnrollmentRefused, HeardError, Malformed, PathDown, SenderError
+from relay.identity import AuthorityKeys, Identity
+from relay.kinds import alert, body, roster
+from relay.kinds.acknowledgement import Acknowledgement
+from relay.kinds.answer import Answer
+from relay.kinds.chunk import Chunk
+from relay.kinds.exhibit import Exhibit
+from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.instruction import Instruction
+from relay.kinds.retraction import Retraction
+from relay.kinds.trace import Trace
+from relay.passport import Role
+from relay.paths import announcement, direct_ip, parcels, radio_frames, sms_pdu
+from relay.paths.assembly import Assembly
+from relay.paths.at_modem import LineReader
+from relay.paths.direct_ip import Confirmation, ForModem, FromModem
+from relay.paths.https import _session_name
+from relay.paths.short_burst_answers import burst_of, unframed
+from relay.paths.sms_modem import listed
+from relay.paths.tiny_seal import TinySeal
+from tests.vectors.make_vectors import make_all
+
+IDENTITY: Final = Identity.from_seed(bytes(range(32)))
+AUTHORITY_IDENTITY: Final = Identity.from_seed(bytes(32))
+AUTHORITY: Final = AuthorityKeys(signing_key=AUTHORITY_IDENTITY.signing_key, sealing_key=AUTHORITY_IDENTITY.sealing_key)
+CODE: Final = parse_code(make_code("http://center:8480", AUTHORITY, b"invite-1", b"0123456789abcdef"))
+IMEI: Final = "300234010753370"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoder:
+    """What reads, what it may raise, and what it is meant to read."""
+
+    read: Callable[[bytes], object]
+    valid: Mapping[str, bytes]
+    refuses_with: tuple[type[HeardError], ...] = (SenderError,)
+    accepts_valid: bool = field(default=True)
+    """Whether the examples decode; not so where a proof is missing that only the real partner could make."""
+
+    def take(self, data: bytes) -> bool:
+        """Decode; whether it was accepted. Any other error than a refusal comes out."""
+        try:
+            self.read(data)
+        except self.refuses_with:
+            return False
+        return True
+
+
+def _seal(own: Identity, peer: Identity) -> TinySeal:
+    signed = passport.issue(AUTHORITY_IDENTITY.signing, role=Role.CAMERA, name="peer", site="yard", agency="city",
+                            keys=(peer.signing_key, peer.sealing_key, peer.transport_key), not_before_ms=0, not_after_ms=1, serial=1)  # fmt: skip
+    return TinySeal(own, signed.passport)
+
+
+_WIRES: Final = {name: wire for name, (wire, _) in make_all().items()}
+_BODIES: Final = {name: bytes.fromhex(str(told["body"])) for name, (_, told) in make_all().items() if "body" in told}
+_SEALED: Final = {
+    name: _seal(AUTHORITY_IDENTITY, IDENTITY).seal(_WIRES[name])
+    for name in ("alert", "receipt", "acknowledgement", "note_stored")
+}
+_FRAMES: Final = {f"{name}-{at}": frame for name, sealed in _SEALED.items()
+                  for at, frame in enumerate(radio_frames.frames_of(b"ab", sealed, 7))}  # fmt: skip
+_SUBMITS: Final = sms_pdu.submits("+15551230000", _SEALED["alert"], 0x1234)
+_DELIVERS: Final = {
+    f"part-{at}": sms_pdu.deliver("+15551230001", sms_pdu.parse_submit(submit.pdu)[1])
+    for at, submit in enumerate(_SUBMITS)
+}
+
+
+def _wires(*beginnings: str) -> dict[str, bytes]:
+    return {name: wire for name, wire in _WIRES.items() if name.startswith(beginnings)}
+
+
+def _bodies(*beginnings: str) -> dict[str, bytes]:
+    return {name: content for name, content in _BODIES.items() if name.startswith(beginnings)}
+
+
+def _read_line_frames(data: bytes) -> object:
+    decoder, assembly = radio_frames.LineDecoder(), Assembly(most_groups=4, most_age_s=10)
+    for at in range(0, len(data), 7):
+        for _, frame in decoder.feed(data[at : at + 7]):
+            try:
+                piece = radio_frames.parse(frame)
+            except Malformed:
+                continue
+            assembly.add(
+                (piece.tag, piece.transfer), number=piece.number, total=piece.total, piece=piece.data, now_s=at
+            )
+    return decoder.damaged
+
+
+def _read_modem_lines(data: bytes) -> object:
+    reader, found = LineReader(), list[object]()
+    for at in range(0, len(data), 7):
+        reader.feed(data[at : at + 7])
+        found.append(reader.line())
+    found += [reader.prompt(), reader.exactly(3), reader.line()]
+    return found
+
+
+def _read_announcement(data: bytes) -> object:
+    """``key=value`` lines as the TXT record, then addresses and a port: what a DNS library hands over."""
+    properties: dict[bytes, bytes | None] = {}
+    for line in data.split(b"\n")[:20]:
+        key, is_there, value = line.partition(b"=")
+        properties[key] = value if is_there else None
+    port = int.from_bytes(data[:2], "big")
+    return announcement.parse(properties, [data[-20:].decode("latin-1").strip(), "192.168.1.7"], port)
+
+
+def _typed(kind: type) -> Callable[[bytes], object]:
+    """As the door decodes what other programs say: msgspec's errors are answered with words there."""
+
+    def read(data: bytes) -> object:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(str(error)) from error
+
+    return read
+
+
+def _emit(data: bytes) -> object:
+    request = _typed(EmitRequest)(data)
+    assert isinstance(request, EmitRequest)
+    return request.alert_draft(AUTHORITY.sealing_key)
+
+
+def _carry_order(data: bytes) -> object:
+    return courier.order_of(msgspec.Raw(data))
+
+
+_MO: Final = FromModem(
+    imei=IMEI, status=0, momsn=7, mtmsn=3, sent_at_s=1_790_000_000, call_record=9, payload=_SEALED["alert"]
+)
+_TXT: Final = b"\n".join(
+    f"{key}={value}".encode()
+    for key, value in announcement.properties_of(AUTHORITY.signing_key, IDENTITY.transport_key).items()
+)
+_EMIT: Final = b'{"label": "handgun", "camera": "gate", "confidence": 0.9}'
+
+DECODERS: Final[dict[str, Decoder]] = {
+    "header": Decoder(read=header.decode, valid={name: envelope.parse(_WIRES[name]).header_bytes for name in ("alert", "acknowledgement")}),
+    "envelope": Decoder(read=envelope.parse, valid=_wires("alert", "acknowledgement", "chunk", "heartbeat", "exhibit")),
+    "receipt": Decoder(read=receipt.parse, valid=_wires("receipt")),
+    "hop_note": Decoder(read=hop.decode, valid=_wires("note_")),
+    "passport": Decoder(read=lambda data: passport.verify(data, AUTHORITY_IDENTITY.signing_key), valid=_wires("passport"), accepts_valid=False),
+    "alert": Decoder(read=alert.decode, valid=_bodies("alert")),
+    "acknowledgement": Decoder(read=lambda data: body.decode(data, Acknowledgement), valid=_bodies("acknowledgement")),
+    "retraction": Decoder(read=lambda data: body.decode(data, Retraction), valid=_bodies("retraction")),
+    "exhibit": Decoder(read=lambda data: body.decode(data, Exhibit), valid=_bodies("exhibit")),
+    "chunk": Decoder(read=lambda data: body.decode(data, Chunk), valid=_bodies("chunk")),
+    "heartbeat": Decoder(read=lambda data: body.decode(data, Heartbeat), valid=_bodies("heartbeat")),
+    "roster": Decoder(read=lambda data: body.decode(data, roster.Roster), valid=_bodies("roster")),
+    "instruction": Decoder(read=lambda data: body.decode(data, Instruction), valid=_bodies("instruction")),
+    "answer": Decoder(read=lambda data: body.decode(data, Answer), valid=_bodies("answer")),
+    "trace": Decoder(read=lambda data: body.decode(data, Trace), valid=_bodies("trace")),
+    "enrolment_code": Decoder(read=lambda data: parse_code("HEARD1-" + data.decode("latin-1")), refuses_with=(SenderError, EnrollmentRefused),
+                              valid={"code": _WIRES["enrolment_code"].removeprefix(b"HEARD1-")}),
+    "enrolment_request": Decoder(read=lambda data: check_request(data, lambda _: bytes(16)), valid=_wires("enrolment_request"),
+                                 refuses_with=(SenderError, EnrollmentRefused), accepts_valid=False),
+    "enrolment_reply": Decoder(read=lambda data: accept_reply(data, CODE, IDENTITY), valid={"pending": b'{"state": "pending"}'},
+                               refuses_with=(SenderError, EnrollmentRefused), accepts_valid=False),
+    "parcels": Decoder(read=parcels.split, valid={"none": b"", "three": parcels.join([b"one", b"", _WIRES["alert"]])}),
+    "https_session_name": Decoder(read=_session_name, valid={"name": b"0123456789abcdef" * 2}, refuses_with=(PathDown,)),
+    "sealed_parcel": Decoder(read=_seal(IDENTITY, AUTHORITY_IDENTITY).open, valid=_SEALED),
+    "radio_frame": Decoder(read=radio_frames.parse, valid=_FRAMES),
+    "radio_line": Decoder(read=_read_line_frames, valid={name: radio_frames.to_line(frame) for name, frame in _FRAMES.items()}),
+    "modem_lines": Decoder(read=_read_modem_lines, valid={"answer": b"AT+CSQF\r\r\n+CSQF:5\r\n\r\nOK\r\n", "prompt": b"\r\n> ", "ring": b"\r\nSBDRING\r\n"}),
+    "burst_status": Decoder(read=lambda data: burst_of(data.decode("latin-1")), valid={"sent": b" 0, 7, 1, 3, 109, 0", "no network": b" 32, 7, 2, 3, 0, 0"}),
+    "burst_message": Decoder(read=unframed, valid={name: sealed + (sum(sealed) & 0xFFFF).to_bytes(2, "big") for name, sealed in _SEALED.items()}),
+    "sms_deliver": Decoder(read=sms_pdu.parse_deliver, valid=_DELIVERS),
+    "sms_submit": Decoder(read=sms_pdu.parse_submit, valid={f"part-{at}": submit.pdu for at, submit in enumerate(_SUBMITS)}),
+    "sms_list": Decoder(read=lambda data: listed(tuple(data.decode("latin-1").split("\n"))),
+                        valid={"two": b"+CMGL: 1,0,,158\n" + _DELIVERS["part-0"] + b"\n+CMGL: 2,0,,9\n" + _DELIVERS["part-1"]}),
+    "direct_ip_mo": Decoder(read=direct_ip.parse_from_modem, valid={"alert": _MO.encode()}),
+    "direct_ip_mt": Decoder(read=direct_ip.parse_for_modem, valid={"receipt": ForModem(imei=IMEI, reference=b"abcd", payload=_SEALED["receipt"]).encode()}),
+    "direct_ip_confirmation": Decoder(read=direct_ip.parse_confirmation, valid={"queued": Confirmation(imei=IMEI, reference=b"abcd", status=1).encode()}),
+    "announcement": Decoder(read=_read_announcement, valid={"ours": _TXT}),
+    "door_question": Decoder(read=_typed(_Question), valid={"status": b'{"verb": "status"}', "emit": b'{"verb": "emit", "body": ' + _EMIT + b"}"}),
+    "door_emit": Decoder(read=_emit, valid={"alert": _EMIT}),
+    "door_retract": Decoder(read=_typed(RetractRequest), valid={}, accepts_valid=False),
+    "door_carry": Decoder(read=_carry_order, valid={"stick": b'{"medium_dir": "/media/stick"}'}),
+}  # fmt: skip
