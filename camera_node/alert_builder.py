@@ -16,6 +16,7 @@ import structlog
 from camera_node import clip_book, suppression_book
 from camera_node.answered import AnswerBook
 from camera_node.messages import Picture, Sighting, TakenBack
+from camera_node.sealed_originals import SealedOriginals
 from relay import limits
 from relay.errors import OperatorError
 from relay.header import Kind
@@ -61,12 +62,14 @@ class AlertBuilder:
     """Puts sightings into the station. Sightings that the disk has no room for wait in memory and are said aloud."""
 
     def __init__(self, station: Station, book: AnswerBook, *, model_sha256: bytes,
-                 on_unspooled: Callable[[str, Sighting, str], None]) -> None:  # fmt: skip
+                 on_unspooled: Callable[[str, Sighting, str], None],
+                 originals: SealedOriginals | None = None) -> None:  # fmt: skip
         """``on_unspooled`` is told of an alert that could not be spooled: nobody else will hear of it for now."""
         self._station = station
         self._book = book
         self._model_sha256 = model_sha256
         self._on_unspooled = on_unspooled
+        self._originals = originals
         self._alert_ids: OrderedDict[tuple[str, int], EnvelopeId] = OrderedDict()
         self._raised: OrderedDict[tuple[str, int], EnvelopeId] = OrderedDict()
         self._unspooled: deque[tuple[str, Sighting]] = deque()
@@ -99,6 +102,8 @@ class AlertBuilder:
         except OperatorError as error:
             self._station.counters.count("pictures_not_spooled")
             _log.error("snapshot not spooled", camera=camera, alert=alert_id.hex(), why=str(error))
+        if self._originals is not None:
+            await self._originals.keep(alert_id, picture.original)
 
     async def take_back(self, camera: str, word: TakenBack) -> None:
         """Spool the retraction of an earlier sighting's alert."""

@@ -44,6 +44,16 @@ class PacketSink(Protocol):
         """It ended."""
 
 
+class PictureSink(Protocol):
+    """Who gets every decoded picture, on the reader's thread. Must not raise, and be faster than the camera."""
+
+    def picture(self, frame: av.video.frame.VideoFrame, monotonic_ms: int, wall_ms: int) -> None:
+        """The next picture, and when its packet came."""
+
+    def closed(self) -> None:
+        """The stream ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureState:
     """What the reader has to say."""
@@ -71,8 +81,10 @@ class Capture:
     """The reader of one camera. ``take`` and ``state`` may be called from other threads."""
 
     def __init__(self, source: Source, *, clock: Clock, loop: bool = False, lost_after_s: float = 3.0,
-                 backoff: Backoff | None = None, sink: PacketSink | None = None) -> None:  # fmt: skip
+                 backoff: Backoff | None = None, sink: PacketSink | None = None,
+                 pictures: PictureSink | None = None) -> None:  # fmt: skip
         self._source = source
+        self._pictures = pictures
         self._sink = sink
         self._clock = clock
         self._loop = loop
@@ -175,8 +187,9 @@ class Capture:
                 try:
                     self._read_container(container)
                 finally:
-                    if self._sink is not None:
-                        self._sink.closed()
+                    for sink in (self._sink, self._pictures):
+                        if sink is not None:
+                            sink.closed()
             if self._stop.is_set():
                 return
             if self._source.kind is not SourceKind.FILE:
@@ -225,6 +238,8 @@ class Capture:
     def _publish(self, picture: object, times: tuple[int, int]) -> None:
         if not isinstance(picture, av.video.frame.VideoFrame):
             return
+        if self._pictures is not None:
+            self._pictures.picture(picture, *times)
         clip_time_ms = round(picture.time * 1000) if picture.time is not None and picture.time >= 0 else 0
         with self._fresh:
             self._frames += 1

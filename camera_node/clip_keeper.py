@@ -37,7 +37,6 @@ _HOUSE_EVERY_S: Final = 20.0
 _END_WITHIN_S: Final = 10.0
 _MOST_REPORTS: Final = 10_000
 _DAY_MS: Final = 86_400_000
-MASKED: Final = "its privacy masks: a clip that is not encoded again would show what they hide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,8 @@ class ClipKeeper:
             OperatorError: the folder can't be made.
         """
         self._cameras.add(camera.name)
-        if not camera.is_recorded or camera.privacy_masks:
-            why = MASKED if camera.privacy_masks else "its is_recorded is false"
-            self.recordings[camera.name] = Recording(codec="", why_not=why)
+        if not camera.is_recorded:
+            self.recordings[camera.name] = Recording(codec="", why_not="its is_recorded is false")
             return None
         folder = self.folder_of(camera.name)
         try:

@@ -46,6 +46,7 @@ from camera_node.motion_gate import MotionGateSettings
 from camera_node.onvif_events import OnvifSettings
 from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
+from camera_node.sealed_originals import PrivacyConfig
 from camera_node.source import SourceKind, parse_source
 from relay.config import HttpsDialOptions, MetricsConfig, MqttOptions, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
@@ -85,8 +86,8 @@ class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     motion_gate: MotionGateSettings | None = None
     """With a ``[camera.motion_gate]``, frames without any change are mostly left out. Without: every frame is looked at."""
     privacy_masks: Annotated[tuple[Polygon, ...], Meta(max_length=50)] = ()
-    """Black in every picture that leaves the node. The detector sees through them. With any, no clips are kept: a clip
-    that is not encoded again would show what they hide."""
+    """Black in every picture that leaves the node. The detector sees through them. With any, clips are encoded again with the
+    masks burnt in, ten pictures a second; the camera's own stream is not kept."""
 
     is_recorded: bool = True
     """Whether clips of its sightings are kept."""
@@ -221,6 +222,7 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be done here: by the fallback, or by an order from the command center."""
     governor: GovernorSettings = GovernorSettings()
     clip: ClipConfig = ClipConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     video: VideoConfig = VideoConfig()
     spool: SpoolConfig = SpoolConfig()
     metrics: MetricsConfig = MetricsConfig()
@@ -266,7 +268,7 @@ def _explain(message: str) -> str:
         "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
         "frigate": FrigateSettings, "frigate.mqtt": MqttOptions, "onvif": OnvifSettings,
         "governor": GovernorSettings, "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
-        "video": VideoConfig, "spool": SpoolConfig,
+        "privacy": PrivacyConfig, "video": VideoConfig, "spool": SpoolConfig,
     }  # fmt: skip
     known = tables.get(place)
     if known is not None:

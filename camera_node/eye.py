@@ -25,6 +25,7 @@ from camera_node.connection_grade import ConnectionGrade
 from camera_node.detector_catalog import load, load_crop_check
 from camera_node.errors import RulesDontFit, StreamFault
 from camera_node.frame import Frame
+from camera_node.masked_recording import MaskedRecording
 from camera_node.messages import (
     Assignment,
     ClipReport,
@@ -91,9 +92,13 @@ class Eye:
         order = assignment.recording
         self._recorder = Recorder(order, clock=clock, report=self._send_of_clip) if order is not None else None
         self._tap = PacketTap(Path(assignment.tap_file)) if assignment.tap_file else None
-        sinks = [sink for sink in (self._recorder, self._tap) if sink is not None]
+        masks = self._camera.privacy_masks
+        masked = MaskedRecording(masks, self._recorder) if masks and self._recorder is not None else None
+        # With masks, the recorder gets what was encoded again, and the camera's own packets go nowhere that keeps them.
+        sinks = [sink for sink in (None if masked else self._recorder, self._tap) if sink is not None]
         self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
-                                lost_after_s=self._camera.lost_after_s, sink=PacketSinks(*sinks))  # fmt: skip
+                                lost_after_s=self._camera.lost_after_s, sink=PacketSinks(*sinks), pictures=masked)  # fmt: skip
+        self._keeps_originals = assignment.keeps_originals and bool(masks)
         self._picture_fault: StreamFault | None = None
         self._frames_per_s = self._camera.frames_per_s
         self._reconnects = 0
@@ -156,8 +161,11 @@ class Eye:
         ))  # fmt: skip
         taken = snapshot.take(frame, box=finding.box_xyxy, caption=f"{finding.label} {finding.confidence:.2f}",
                               masks=self._camera.privacy_masks)  # fmt: skip
+        original = b""
+        if self._keeps_originals:
+            original = snapshot.take(frame, box=finding.box_xyxy, caption="", masks=()).jpeg
         self._send(Picture(
-            sighting=self._sightings, jpeg=taken.jpeg, width_px=taken.width_px, height_px=taken.height_px,
+            sighting=self._sightings, original=original, jpeg=taken.jpeg, width_px=taken.width_px, height_px=taken.height_px,
             captured_monotonic_ms=frame.captured_monotonic_ms, captured_wall_ms=frame.captured_wall_ms,
         ))  # fmt: skip
 

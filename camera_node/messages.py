@@ -86,6 +86,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     second_stage: SecondStageOrder | None = None
     """None: what the detector says is taken as it is."""
     suppressions: tuple[Suppression, ...] = ()
+    keeps_originals: bool = False
+    """Whether the unmasked pictures are wanted, too, to be sealed."""
     shared_detector_dir: str = ""
     """Where the shared detector's socket is; empty: the eye loads the weights itself."""
     tap_file: str = ""
@@ -145,6 +147,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True, tag="picture"):
     height_px: Count
     captured_monotonic_ms: Millis
     captured_wall_ms: Millis
+    original: Annotated[bytes, msgspec.Meta(max_length=2 * 1024 * 1024)] = b""
+    """The same without masks, where there are any and originals are kept: to be sealed, and never to be sent."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, tag="health"):

@@ -30,6 +30,7 @@ from camera_node.inbox import NodeInbox
 from camera_node.live_window import LiveReport, LiveWindow
 from camera_node.messages import ClipReport, DetectorOrder, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
 from camera_node.other_eyes import OtherEyes
+from camera_node.sealed_originals import SealedOriginals
 from camera_node.site_orders import SiteOrders
 from camera_node.supervision import Eye
 from camera_node.weights import Weights, choose
@@ -104,7 +105,10 @@ class Node:
         self.actions = Actions(config.action, work_dir=config.state_dir)
         self.fallback = Fallback(config.fallback, database=station.database, book=book, clock=station.clock,
                                  actions=self.actions)  # fmt: skip
-        self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled)
+        originals = SealedOriginals(config.state_dir, config.privacy, counters=station.counters,
+                                    authority_sealing_key=station.authority.sealing_key)  # fmt: skip
+        self.builder = AlertBuilder(station, book, model_sha256=weights.sha256, on_unspooled=self._not_spooled,
+                                    originals=originals)  # fmt: skip
         self.clips = ClipKeeper(config.state_dir, config.clip, database=station.database, clock=station.clock,
                                 counters=station.counters)  # fmt: skip
         self.clip_sender = ClipSender(station, self.clips)
@@ -116,7 +120,8 @@ class Node:
         self.eyes = [
             Eye(camera, order, reports=self, clock=station.clock, module=eye_module,
                 recording=self.clips.order_for(camera), second_stage=second_stage,
-                tap_file=self.live.tap_file_of(camera), shared_detector_dir=shared_dir)
+                tap_file=self.live.tap_file_of(camera), shared_detector_dir=shared_dir,
+                keeps_originals=config.privacy.keeps_originals)
             for camera in config.camera
         ]  # fmt: skip
         self.heartbeat = HeartbeatSender(station, weights=weights, interval_s=config.heartbeat.interval_s,

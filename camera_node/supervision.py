@@ -83,12 +83,13 @@ class Eye:
     def __init__(self, camera: CameraConfig, model: ModelOrder, *, reports: Reports, clock: Clock,
                  backoff: Backoff | None = None, module: str = "camera_node.eye",
                  recording: RecordingOrder | None = None, second_stage: SecondStageOrder | None = None,
-                 tap_file: str = "", shared_detector_dir: str = "") -> None:  # fmt: skip
+                 tap_file: str = "", shared_detector_dir: str = "", keeps_originals: bool = False) -> None:  # fmt: skip
         self.camera = camera
         self._model = model
         self._recording = recording
         self._second_stage = second_stage
         self._shared_detector_dir = shared_detector_dir
+        self._keeps_originals = keeps_originals
         self._tap_file = tap_file
         self._suppressions: tuple[Suppression, ...] = ()
         self._pace = FULL_PACE
@@ -187,7 +188,8 @@ class Eye:
             try:
                 assignment = Assignment(camera=self.camera, model=self._model, recording=self._recording,
                                         second_stage=self._second_stage, suppressions=self._suppressions,
-                                        tap_file=self._tap_file, shared_detector_dir=self._shared_detector_dir)  # fmt: skip
+                                        tap_file=self._tap_file, shared_detector_dir=self._shared_detector_dir,
+                                        keeps_originals=self._keeps_originals)  # fmt: skip
                 writer.write(frame_message(assignment))
                 if self._pace.why:
                     writer.write(

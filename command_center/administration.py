@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from command_center import enrollments, fleet, ingest, journal
+from command_center import enrollments, fleet, ingest, journal, unsealing
 from command_center.accounts import office as account_office
 from command_center.api import queries
 from command_center.callbacks import office as callback_office
@@ -31,6 +31,7 @@ from command_center.evidence.steps import EvidenceExport
 from command_center.fleet import Standing
 from command_center.units import office as unit_office
 from command_center.units.commands import UnitCommand
+from command_center.unsealing import Unseal
 from relay.clock import Clock
 from relay.database import Database
 from relay.kinds import roster as rosters
@@ -101,6 +102,8 @@ class Administration:
                 return await self._node_standing(command)
             case Status() | EvidenceExport():
                 return await (self._status() if isinstance(command, Status) else self._note_export(command))
+            case Unseal():
+                return await self._unseal(command)
 
     async def _node_invite(self, command: NodeInvite) -> Outcome:
         if not 0 < command.minutes <= 10_080:
@@ -179,6 +182,13 @@ class Administration:
     async def _note_export(self, command: EvidenceExport) -> Outcome:
         noted = await self._database.run(lambda c: steps.note(c, command, self._clock.wall_ms()))
         return Outcome(data=_json(noted))
+
+    async def _unseal(self, command: Unseal) -> Outcome:
+        picture = unsealing.open_original(command, self._issuer.authority)
+        noted = await self._database.run(
+            lambda c: unsealing.note(c, command, picture, actor=_ACTOR, now_ms=self._clock.wall_ms())
+        )
+        return Outcome(lines=(f"sha256 {noted.sha256}",), data=_json(noted))
 
     async def _status(self) -> Outcome:
         def read(connection: sqlite3.Connection) -> dict[str, object]:

@@ -8,6 +8,7 @@ from command_center.config import RoleName
 from command_center.custody.commands import CustodyCommand
 from command_center.evidence.steps import EvidenceExport
 from command_center.units.commands import UnitCommand
+from command_center.unsealing import Unseal
 
 
 class UserAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -156,7 +157,7 @@ AccountCommand = (
     | TokenList
     | TokenRevoke
 )
-OwnCommand = NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport
+OwnCommand = NodeInvite | NodeApprove | NodeList | NodeStanding | Status | EvidenceExport | Unseal
 Command = OwnCommand | CallbackCommand | AccountCommand | CustodyCommand | UnitCommand
 
 

@@ -1,6 +1,7 @@
 """``command-center export | verify | hold | release | holds | retain | redact``: evidence on the command line."""
 
 import asyncio
+import base64
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from command_center.evidence.steps import TIMESTAMPED, EvidenceExport
 from command_center.evidence.verifier import main as verifying
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
+from command_center.unsealing import MAX_SEALED_BYTES, Unseal, Unsealed
 from relay.clock import SystemClock
 from relay.errors import OperatorError, SpoolBusy
 from relay.identity import Identity
@@ -225,3 +227,25 @@ def _show_progress(items: list[fetching.Item]) -> None:
             file=sys.stderr,
             flush=True,
         )
+
+
+@app.command(name="unseal")
+def unseal_command(
+    sealed: Annotated[Path, typer.Argument(help="ALERT.sealed, carried here from a node's folder `originals`.")],
+    to: Annotated[Path, typer.Option("--to", help="New JPEG file; nothing is ever overwritten.")],
+    reason: Why,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Open the unmasked picture of an alert; that it was opened, by whom and why, stands in the journal first."""
+    if to.exists():
+        raise BadRequest(f"{to} is there already: choose another name")
+    try:
+        data = sealed.read_bytes()
+    except OSError as error:
+        raise BadRequest(f"can't read {sealed}: {error.strerror}") from error
+    if len(data) > MAX_SEALED_BYTES:
+        raise BadRequest(f"expected a sealed picture of at most {MAX_SEALED_BYTES} bytes, found {len(data)}")
+    outcome = perform(state, Unseal(name=sealed.name, sealed=data, reason=reason))
+    unsealed = msgspec.json.decode(outcome.data, type=Unsealed)
+    to.write_bytes(base64.b64decode(unsealed.picture_base64))
+    print(f"{to}: sha256 {unsealed.sha256}")
