@@ -155,6 +155,7 @@ async def deliver(station: Station, medium_dir: Path) -> DeliverReport:
         try:
             await station.admit(wire)
         except SenderError as error:
+            station.counters.refused(f"passport_{error.reason}")
             refused[f"passport {error.reason}"] = refused.get(f"passport {error.reason}", 0) + 1
     wanted: dict[bytes, tuple[NodeId, int, int]] = {}
     offered = 0

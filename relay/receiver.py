@@ -227,6 +227,8 @@ class Receiver:
             outcome.heard.append((link, receipt_wire))
             return
         outcome.held.append((link, envelope.id))
+        if became == Carried.HELD:
+            self._counters.count("duplicates_arrived")
         if became == Carried.FORK:
             outcome.forks.append(envelope)
         if became in {Carried.NEW, Carried.FORK}:

@@ -21,7 +21,7 @@ from relay.counters import Counters
 from relay.crew import Crew, crew
 from relay.database import Database
 from relay.enrollment import Enrollment
-from relay.errors import ConfigError
+from relay.errors import ConfigError, SpoolFull
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import NodeId
@@ -197,7 +197,13 @@ class Station:
 
     async def put_all(self, drafts: Sequence[Draft]) -> list[Spooled]:
         """Several in one commit, in order."""
-        spooled = await self.database.run(lambda connection: [self.spool.put(connection, draft) for draft in drafts])
+        try:
+            spooled = await self.database.run(
+                lambda connection: [self.spool.put(connection, draft) for draft in drafts]
+            )
+        except SpoolFull:
+            self.counters.refused("spool_full")
+            raise
         self.announce(spooled)
         return spooled
 

@@ -13,6 +13,9 @@ from relay.status import LinkReport, StationStatus
 from relay.survey_report import SurveyReport
 from relay.tracing import AlertWay
 
+_NOTABLE = ("duplicates_", "own_came_back", "chain_forks", "over_mtu", "sms_failed_", "short_burst_failed_", "tiny_gave_way",
+            "tiny_not_sent", "trace_forgotten", "interface_down")  # fmt: skip
+"""Counters of what is no refusal and still worth a look: a replay is answered with its receipt and stored once."""
 _MOST_LINKS = 20
 """Neighbors by name; a centre that a thousand nodes dial says how many more there are."""
 
@@ -93,6 +96,9 @@ def _refused(known: StationStatus) -> Iterator[str]:
     }
     if refused:
         yield "refused: " + ", ".join(f"{name.replace('refused_', '', 1)} {count:,}" for name, count in refused.items())
+    seen = {name: count for name, count in known.counters.items() if name.startswith(_NOTABLE)}
+    if seen:
+        yield "also seen: " + ", ".join(f"{name} {count:,}" for name, count in seen.items())
     for name, counts in list(known.conduct.items())[:_MOST_LINKS]:
         yield f"{name}: " + ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
     if known.left_without_receipt:

@@ -143,8 +143,11 @@ class HttpsListen:
             return web.Response(status=404)
         try:
             arrived = parcels.split(await request.read())
-        except Malformed:
-            self._counters.refused("malformed")
+        except web.HTTPRequestEntityTooLarge:
+            self._counters.refused("oversized")
+            raise
+        except Malformed as error:
+            self._counters.refused(error.reason)
             return web.Response(status=400)
         for parcel in arrived:
             self._events.session_received(session, parcel)

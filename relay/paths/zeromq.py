@@ -22,6 +22,7 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
+from relay import limits
 from relay.backoff import Backoff
 from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
@@ -297,6 +298,8 @@ class ZeroMqListen:
         socket = context.socket(zmq.ROUTER)
         set_common_options(socket, self._tuning, Lane.BULK)
         socket.setsockopt(zmq.TOS, self.facts.marking.tos_of(Lane.URGENT))
+        # Four times what is taken: so much is read to be able to count it; above that libzmq hangs up and tells nobody.
+        socket.setsockopt(zmq.MAXMSGSIZE, 4 * limits.MAX_PARCEL_BYTES)
         socket.setsockopt(zmq.IPV6, int("[" in self.endpoint))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -332,6 +335,12 @@ class ZeroMqListen:
             cut(*connection_of(frames[0]))
             return
         session = self._sessions.get(routing_id[:-1])
+        if len(frames[1].buffer) > limits.MAX_PARCEL_BYTES:
+            self._counters.refused("oversized")
+            if session is not None:
+                self.forget(session, "it sent a parcel over the bound")
+            cut(*connection_of(frames[0]))
+            return
         if session is None:
             session = AcceptedSession(self, routing_id[:-1], key)
             self._sessions[session.attempt] = session

@@ -19,6 +19,7 @@ from relay.ranges import RangeSet
 from relay.station import Station
 from tests.relay.house import House, Kept, until
 from tests.relay.neighbour import Neighbour, neighbour, said_by
+from tests.relay.test_status_view import shown
 
 STRANGER = Identity.from_seed(b"s" * 32)
 ANYWHERE = "tcp://127.0.0.1:0"
@@ -154,7 +155,8 @@ async def test_parcel_over_the_transport_s_bound_costs_its_sender_the_connection
         await until(lambda: bool(camera.closed), "the connection to be cut")
         camera.notes.clear()
         await until(lambda: camera.session is not None and camera.is_welcome, "the next connection")
-        assert center.counters.refused_total == 0
+        assert center.counters["refused_oversized"] == 1
+        assert "oversized 1" in shown(await center.status())
 
 
 async def test_passport_over_somebody_elses_connection_is_refused(house: House) -> None:

@@ -1,0 +1,53 @@
+"""What is over a bound is refused by name on every carrier that can tell, and costs its sender its connection."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relay.config import ListenConfig, SpoolConfig
+from relay.errors import SpoolFull
+from relay.header import Kind
+from relay.passport import Role
+from relay.paths.parcels import MAX_BATCH_BYTES
+from relay.precedence import Precedence
+from tests.relay.house import House
+from tests.relay.test_path_conformance import an_alert
+from tests.relay.test_status_view import shown
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    built = House(tmp_path / "house")
+    built.enroll("center", Role.CENTER)
+    built.enroll("gate-camera", Role.CAMERA)
+    built.settle()
+    return built
+
+
+async def test_a_request_over_the_bound_is_refused_by_name(house: House) -> None:
+    async with (
+        house.station("center", listen=ListenConfig(kind="https", endpoint="http://127.0.0.1:0")) as center,
+        aiohttp.ClientSession() as client,
+    ):
+        base = f"{center.listening_on[0]}/v1/hop"
+        async with client.post(base) as opened:
+            name = await opened.text()
+        async with client.post(f"{base}/{name}/0", data=bytes(MAX_BATCH_BYTES + 1)) as reply:
+            assert reply.status == 413
+        assert "oversized 1" in shown(await center.status())
+
+
+async def test_a_full_spool_says_so_by_name_and_the_reserve_still_takes_alerts(house: House) -> None:
+    small = SpoolConfig(capacity_bytes=1_000_000, reserve_bytes=200_000, node_share=1.0)
+    async with house.station("gate-camera", spool=small) as node:
+        snapshot = node.draft_up(Kind.CHUNK, Precedence.PRIORITY, bytes(19_000))
+        for _ in range(41):
+            await node.put(snapshot)
+        with pytest.raises(SpoolFull):
+            await node.put_all([snapshot] * 2)
+        for _ in range(100):
+            await node.put(an_alert(node))
+        status = await node.status()
+        assert status.backlog[Precedence.FLASH] == 100
+        assert "spool_full 1" in shown(status)
