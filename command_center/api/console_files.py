@@ -11,7 +11,7 @@ from starlette.types import Scope
 from command_center.console import STATIC_DIR, WEB_DIR
 
 _NOT_BUILT: Final = (
-    "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Heard</title><link rel='stylesheet' href='/unit.css'></head>"
+    "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Heard</title><link rel='stylesheet' href='/phone.css'></head>"
     "<body><main><h1>The console is not built</h1><p>The command center runs: alerts are received, stored and receipted, and the API "
     "answers. This installation has no console. In a checkout run <code>make setup</code>; else install the wheel.</p></main></body></html>"
 )

@@ -10,4 +10,4 @@ from typing import Final
 WEB_DIR: Final = Path(__file__).parent / "web"
 """The built program. Not in the repository."""
 STATIC_DIR: Final = Path(__file__).parent / "static"
-"""The icon and the field unit's style: served where nothing was built, too."""
+"""What needs no building: served where nothing was built, too."""

@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   base: "./",
-  // Icon and the unit's page have no program; they are served as they stand, built or not.
+  // What needs no program is served as it stands, built or not.
   publicDir: "../static",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {

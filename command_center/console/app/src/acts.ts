@@ -2,6 +2,7 @@
 
 import type { Desk } from "./desk";
 import { duration, words } from "./model/format";
+import { permits } from "./model/permissions";
 import { announce } from "./sound/announcer";
 import { ApiFailure, wordsOf } from "./wire/center";
 import type { Disposition, Incident, Shelving } from "./wire/shapes";
@@ -76,6 +77,10 @@ export class Acts {
     incident: Incident, doing: string, failed: string, send: (version: number) => Promise<Incident>, stillStands: (now: Incident) => boolean,
   ): Promise<void> {
     if (this.#busy.has(incident.id)) return;
+    if (!permits(this.#desk.session.value, "incidents.act")) {
+      this.tell(incident.id, `A ${this.#desk.session.value?.role ?? "stranger"} may look, not act.`);
+      return;
+    }
     this.#busy.add(incident.id);
     this.#desk.notify(incident.id, doing);
     try {

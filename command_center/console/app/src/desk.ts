@@ -10,6 +10,7 @@ import { DispatchActs } from "./dispatch_acts";
 import { Fleet } from "./fleet";
 import { loadPages } from "./loading";
 import { IncidentBook } from "./model/incident_book";
+import { type Permission, permits } from "./model/permissions";
 import { Queue } from "./model/queue";
 import { ServerClock } from "./model/server_clock";
 import { Units } from "./units";
@@ -28,6 +29,7 @@ const DESK_RESTS_MS = 20_000; // nobody has touched anything: then the details f
 const DETAIL_AFTER_MS = 60; // a held arrow key passes over rows that nobody looks at
 
 export type FormName = "close" | "merge" | "shelve" | "assign";
+const FORM_NEEDS: Record<FormName, Permission> = { close: "incidents.act", merge: "incidents.act", shelve: "sources.shelve", assign: "units.dispatch" };
 export interface Notice {
   text: string;
   tone: "plain" | "problem";
@@ -283,6 +285,10 @@ export class Desk {
 
   toggleForm(name: FormName): void {
     const incident = this.book.get(this.queue.selectedId);
+    if (incident && !permits(this.session.value, FORM_NEEDS[name])) {
+      this.acts.tell(incident.id, `A ${this.session.value?.role ?? "stranger"} may look, not do this.`);
+      return;
+    }
     this.form.value = this.form.value === name || !incident || incident.state === "closed" ? null : name;
   }
 

@@ -36,13 +36,21 @@ export function markedPlaces(
     const key = `${incident.node.id}/${incident.camera}`;
     open.set(key, [...(open.get(key) ?? []), incident]);
   }
-  const marks: Marked[] = [];
+  const cameras: Marked[] = [];
   for (const { node, state } of nodes) {
     for (const camera of node.cameras ?? []) {
       const place = placeOf(known, node, camera.camera);
-      if (place) marks.push(cameraMark(place, node, camera, state, open.get(`${node.id}/${camera.camera}`) ?? []));
+      if (place) cameras.push(cameraMark(place, node, camera, state, open.get(`${node.id}/${camera.camera}`) ?? []));
     }
   }
+  // A camera that has an incident and is in no heartbeat yet stands on the map, too.
+  const told = new Set(nodes.flatMap(({ node }) => (node.cameras ?? []).map((camera) => `${node.id}/${camera.camera}`)));
+  for (const [key, here] of open) {
+    const place = told.has(key) ? undefined : here[0] && placeOf(known, here[0].node, here[0].camera);
+    const found = nodes.find(({ node }) => node.id === here[0]?.node.id);
+    if (place && here[0] && found) cameras.push(cameraMark(place, found.node, { camera: here[0].camera, state: "seeing", frames_per_s: 0, detail: "" }, found.state, here));
+  }
+  const marks = together(cameras);
   for (const unit of units) {
     if (!unit.position) continue;
     marks.push({
@@ -51,6 +59,22 @@ export function markedPlaces(
     });
   }
   return marks;
+}
+
+const TONES: readonly Marked["tone"][] = ["flash", "immediate", "troubled", "plain", "unit"];
+
+/** Cameras that stand at one place are one mark, or nobody could press the ones below. */
+function together(cameras: readonly Marked[]): Marked[] {
+  const groups = new Map<string, Marked[]>();
+  for (const mark of cameras) {
+    const key = `${mark.lat} ${mark.lon}`;
+    groups.set(key, [...(groups.get(key) ?? []), mark]);
+  }
+  return [...groups.values()].map((group) => {
+    const [worst, ...rest] = group.sort((one, other) => TONES.indexOf(one.tone) - TONES.indexOf(other.tone)) as [Marked, ...Marked[]];
+    if (rest.length === 0) return worst;
+    return { ...worst, key: `place ${worst.lat} ${worst.lon}`, name: `${worst.name} and ${rest.length} more`, words: [worst.words, ...rest.map((mark) => `${mark.name}: ${mark.words}`)].join("; ") };
+  });
 }
 
 function cameraMark(place: Place, node: FleetNode, camera: FleetNode["cameras"][number], state: string, incidents: readonly Incident[]): Marked {

@@ -38,6 +38,7 @@ function useShortcuts(): Shortcut[] {
     { keys: ["c"], shown: "c", does: "Close it, with a disposition", act: onQueue(() => desk.toggleForm("close")) },
     { keys: ["g"], shown: "g", does: "Merge it into another incident", act: onQueue(() => desk.toggleForm("merge")) },
     { keys: ["u"], shown: "u", does: "Send a unit to it", act: onQueue(() => desk.toggleForm("assign")) },
+    { keys: ["v"], shown: "v", does: "Watch its camera live", act: onQueue(() => document.querySelector<HTMLElement>(".live button")?.click()) },
     { keys: ["w"], shown: "w", does: "Write a note", act: onQueue(focusNote) },
     { keys: ["s"], shown: "s", does: "Shelve its source for a while", act: onQueue(() => desk.toggleForm("shelve")) },
     { keys: ["n"], shown: "n", does: "Bring in what is new and go to the first unacknowledged", act: () => {
@@ -45,8 +46,11 @@ function useShortcuts(): Shortcut[] {
       desk.goToNewest();
     } },
     { keys: ["/"], shown: "/", does: "Filter, or a command", act: () => {
-      goTo("incidents");
-      setTimeout(focusCommandBar);
+      if (page.value === "incidents") focusCommandBar(); // at once: the next key is the first letter
+      else {
+        goTo("incidents");
+        setTimeout(focusCommandBar);
+      }
     } },
     { keys: ["m"], shown: "m", does: "Mute or unmute alarms", act: () => desk.sound.toggleMute() },
     { keys: ["?"], shown: "?", does: "This list", act: showKeys },
@@ -76,16 +80,17 @@ function Console(): JSX.Element {
   const shortcuts = useShortcuts();
   const pages = pagesFor(desk.session.value);
   const shown = pages.find((candidate) => candidate.name === page.value) ?? pages[0];
+  const target = shown?.name === "incidents" ? "queue" : "page";
   const isDetailOpen = desk.isDetailOpen.value;
   useEffect(() => {
     document.body.classList.toggle("detail-open", isDetailOpen);
   });
   return (
     <div id="console" class="console">
-      <a class="skip-link" href="#queue" onClick={(event) => {
+      <a class="skip-link" href={`#${target}`} onClick={(event) => {
         event.preventDefault();
-        document.getElementById("queue")?.focus();
-      }}>Skip to the queue</a>
+        document.getElementById(target)?.focus();
+      }}>Skip to the {shown?.name === "incidents" ? "queue" : "page"}</a>
       <header class="bar">
         <h1 class="brand"><img src="./icon.svg" alt="" width="22" height="22" />Heard</h1>
         {pages.length > 1 && <nav class="pages" aria-label="Pages">
@@ -100,9 +105,9 @@ function Console(): JSX.Element {
         <StreamStateWord />
         <AlarmIndicator />
         <WallClock />
-        <button id="theme" type="button" class="button quiet theme" title="Colors: dark, light, or as the system" aria-label={`Colors: ${theme.value}. Change.`} onClick={nextTheme}>◐ {theme.value}</button>
-        <button id="help" type="button" class="button quiet help" aria-keyshortcuts="?" onClick={showKeys}>Keys <kbd>?</kbd></button>
-        <p class="who"><span id="who">{`${desk.session.value?.username ?? ""}, ${desk.session.value?.role ?? ""}`}</span><button id="sign-out" type="button" class="button quiet" onClick={() => void desk.signOut()}>Sign out</button></p>
+        <button id="theme" type="button" class="button quiet theme" title="Colors: dark, light, or as the system" aria-label={`Colors: ${theme.value}. Change.`} onClick={nextTheme}>◐<span class="theme-word"> {theme.value}</span></button>
+        <button id="help" type="button" class="button quiet help" aria-keyshortcuts="?" aria-label="Keys" title="All keys" onClick={showKeys}><span class="help-word">Keys </span><kbd>?</kbd></button>
+        <p class="who"><span id="who" title={desk.session.value?.role}>{`${desk.session.value?.username ?? ""}, ${desk.session.value?.role ?? ""}`}</span><button id="sign-out" type="button" class="button quiet" onClick={() => void desk.signOut()}>Sign out</button></p>
       </header>
       <div id="banners" class="banners"><StreamBanner /><SoundBanner /></div>
       {shown ? <shown.Page /> : <IncidentsPage />}

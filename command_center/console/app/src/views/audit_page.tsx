@@ -18,7 +18,7 @@ export function AuditPage(): JSX.Element {
   const [tab, setTab] = useState<(typeof TABS)[number]>("Search");
   const tabs = may(desk, "evidence.export") ? TABS : TABS.slice(0, 2);
   return (
-    <main class="page" aria-labelledby="audit-title">
+    <main id="page" tabIndex={-1} class="page" aria-labelledby="audit-title">
       <div class="page-head">
         <h2 id="audit-title">Audit</h2>
         <div class="segmented" role="group" aria-label="Audit">

@@ -1,17 +1,25 @@
 /** One line for everything: a filter while it is typed, a command when Enter is pressed. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { parseCommand } from "../model/command";
 import { useDesk } from "./desk_context";
 import { previewWords, runCommand } from "./commands";
 
+const ANSWER_SHOWN_MS = 8000;
+
 export function CommandBar(): JSX.Element {
   const desk = useDesk();
   const [line, setLine] = useState("");
   const [answer, setAnswer] = useState("");
+  const input = useRef<HTMLInputElement>(null);
   const command = parseCommand(line);
+  useEffect(() => {
+    if (!answer) return undefined;
+    const timer = setTimeout(() => setAnswer(""), ANSWER_SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [answer]);
   const change = (text: string) => {
     setLine(text);
     setAnswer("");
@@ -23,17 +31,20 @@ export function CommandBar(): JSX.Element {
       setAnswer(`Expected: ${command.expected}`);
       return;
     }
+    const entered = line;
+    // Cleared at once: whoever types on writes the next line, and not into this one.
+    if (command.kind !== "filter") change("");
     const said = await runCommand(desk, command);
+    const isUntouched = command.kind === "filter" || input.current?.value === "";
+    if (said.isDone && isUntouched) desk.focusAsked.value += 1;
+    if (!said.isDone && isUntouched) setLine(entered);
     setAnswer(said.text);
-    if (command.kind !== "filter" && said.isDone) change("");
-    if (said.isDone) desk.focusAsked.value += 1;
-    if (said.text) setAnswer(said.text);
   };
   const hint = answer || (line && command.kind !== "filter" ? previewWords(desk, command) : "");
   return (
     <div class="filter">
       <label class="visually-hidden" for="command">Filter incidents, or a command</label>
-      <input id="command" type="search" placeholder="Filter, or a command" aria-keyshortcuts="/" spellcheck={false} autocomplete="off" value={line} aria-describedby="command-hint"
+      <input ref={input} id="command" type="search" placeholder="Filter, or a command" aria-keyshortcuts="/" spellcheck={false} autocomplete="off" value={line} aria-describedby="command-hint"
         onInput={(event) => change(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter") void enter();
@@ -43,8 +54,7 @@ export function CommandBar(): JSX.Element {
             change("");
             desk.focusAsked.value += 1;
           }
-        }}
-        onBlur={() => setAnswer("")} />
+        }} />
       <kbd>/</kbd>
       <p id="command-hint" class="command-hint" role="status">{hint}</p>
     </div>

@@ -10,6 +10,7 @@ import { Clips } from "./clips";
 import { useDesk } from "./desk_context";
 import { CloseForm, MergeForm, ShelveForm } from "./forms";
 import { HopBar } from "./hop_bar";
+import { Journey } from "./journey";
 import { LivePlayer } from "./live_player";
 import { may, mayAct } from "./may";
 import { Picture } from "./picture";
@@ -73,7 +74,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
       <Response incident={incident} />
       <div class="detail-columns">
         <section><h3>Facts</h3><Facts incident={incident} /></section>
-        <section><h3>Who owns the delay?</h3><HopBar incident={incident} /></section>
+        <section><h3>Who owns the delay?</h3><HopBar incident={incident} /><Journey incident={incident} /></section>
       </div>
       <section><h3>Timeline</h3><Timeline incident={incident} /></section>
     </div>

@@ -15,7 +15,7 @@ export function FleetPage(): JSX.Element {
   void desk.second.value;
   const nodes = desk.fleet.nodes.value;
   return (
-    <main class="page" aria-labelledby="fleet-page-title">
+    <main id="page" tabIndex={-1} class="page" aria-labelledby="fleet-page-title">
       <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
       {nodes.length === 0 ? <p class="empty">No node is enrolled yet.</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>

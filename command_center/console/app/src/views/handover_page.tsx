@@ -21,6 +21,7 @@ export function HandoverPage(): JSX.Element {
   const page = answer.value;
   const last = page?.last;
   const me = desk.session.value?.username;
+  const isMine = last?.by.replace(/^user:/, "") === me;
   const send = async (path: string, note: string, done: string) => {
     try {
       answer.set(await desk.center.send<Page>("POST", path, { note }));
@@ -34,19 +35,19 @@ export function HandoverPage(): JSX.Element {
     }
   };
   return (
-    <main class="page" aria-labelledby="handover-title">
+    <main id="page" tabIndex={-1} class="page" aria-labelledby="handover-title">
       <div class="page-head"><h2 id="handover-title">Shift handover</h2></div>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
       <p class="notice" role="status">{notice}</p>
       {last && (
         <section class="card" aria-label="Last handover">
-          <h3>Given by {last.by}, <Age at={last.at_ms} /> ago</h3>
+          <h3>Given by {last.by.replace(/^user:/, "")}, <Age at={last.at_ms} /> ago</h3>
           <p class="pre">{last.note || "No note."}</p>
           {last.taken_by
-            ? <p><strong>Taken over by {last.taken_by}</strong> at <Time at={last.taken_at_ms} />{last.taken_note && `: ${last.taken_note}`}</p>
+            ? <p><strong>Taken over by {last.taken_by.replace(/^user:/, "")}</strong> at <Time at={last.taken_at_ms} />{last.taken_note && `: ${last.taken_note}`}</p>
             : <p><strong>Nobody has taken over yet.</strong></p>}
-          {!last.taken_by && last.by === me && <p class="hint">Somebody else takes over: whoever comes on shift signs in and presses the button here.</p>}
-          {!last.taken_by && last.by !== me && mayAct(desk) && (
+          {!last.taken_by && isMine && <p class="hint">Somebody else takes over: whoever comes on shift signs in and presses the button here.</p>}
+          {!last.taken_by && !isMine && mayAct(desk) && (
             <NoteForm label="What you found" button="I have read it and take over" send={(note) => send(`/handovers/${last.id}/take`, note, "You have taken over.")} />
           )}
         </section>
@@ -105,7 +106,7 @@ function Summary({ title, summary }: { title: string; summary: HandoverSummary }
       <Lines title="Not delivered" rows={summary.dead_callbacks.map((dead) => <>{dead.event} of incident {dead.incident} to {dead.receiver}: {dead.last_answer}</>)} />
       <Lines title="Plan steps that nobody has settled" rows={summary.plan_steps.map((step) => <>Incident {step.incident}: {words(step.kind)} {step.target}</>)} />
       <Lines title="Shown to other agencies" rows={summary.shares.map((share) => <>Incident {share.incident} to {share.agency} until <Time at={share.until_ms} /></>)} />
-      <Lines title="Notes of this shift" rows={summary.notes.map((note) => <><Time at={note.at_ms} /> {note.by}, incident {note.incident}: {note.text}</>)} />
+      <Lines title="Notes of this shift" rows={summary.notes.map((note) => <><Time at={note.at_ms} /> {note.by.replace(/^user:/, "")}, incident {note.incident}: {note.text}</>)} />
     </section>
   );
 }

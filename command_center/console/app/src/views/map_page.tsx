@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import type { Desk } from "../desk";
 import { words } from "../model/format";
 import { type Marked, markedPlaces } from "../model/marks";
 import { theme } from "../theme";
@@ -35,14 +36,9 @@ export function MapPage(): JSX.Element {
       if (isGone || !box.current) return;
       map.current = await Made.open(box.current, ground, theme.value === "light");
       map.current.onPick = (lat, lon) => setPicked({ lat, lon });
-      map.current.onMark = (mark) => openMark(mark);
+      map.current.onMark = (mark) => openMark(desk, mark);
       map.current.show(marks);
       map.current.fit();
-    };
-    const openMark = (mark: Marked) => {
-      if (mark.incident === null) return;
-      desk.select(mark.incident);
-      goTo("incidents");
     };
     open().catch((error: unknown) => setProblem(wordsOf(error)));
     return () => {
@@ -54,7 +50,7 @@ export function MapPage(): JSX.Element {
   useEffect(() => map.current?.show(marks));
 
   return (
-    <main class="page map-page" aria-labelledby="map-title">
+    <main id="page" tabIndex={-1} class="page map-page" aria-labelledby="map-title">
       <div class="page-head">
         <h2 id="map-title">Map</h2>
         <ul class="legend" aria-label="Legend"><li>▲ camera</li><li>⬢ with an open incident</li><li>○ ▶ ● unit</li></ul>
@@ -63,10 +59,17 @@ export function MapPage(): JSX.Element {
       {problem && <p class="notice problem" role="alert">No map: {problem}</p>}
       {marks.length === 0 && <p class="hint">Nobody has said yet where anything stands. {mayAct(desk) && "Click into the map, or type the coordinates below."}</p>}
       <div class="map" ref={box} role="region" aria-label="Map of cameras and units" />
-      <details class="map-list"><summary>As a list ({marks.length})</summary><ul class="lines">{marks.map((mark) => <li key={mark.key}><span>{mark.sign} {mark.name}: {mark.words}, at {mark.lat.toFixed(5)}, {mark.lon.toFixed(5)}</span></li>)}</ul></details>
+      <details class="map-list"><summary>As a list ({marks.length})</summary><ul class="lines">{marks.map((mark) => <li key={mark.key}><span>{mark.sign} {mark.name}: {mark.words}, at {mark.lat.toFixed(5)}, {mark.lon.toFixed(5)}</span>
+        {mark.incident !== null && <button type="button" class="button quiet" onClick={() => openMark(desk, mark)}>Incident {mark.incident}</button>}</li>)}</ul></details>
       {mayAct(desk) && <PlaceForm picked={picked} />}
     </main>
   );
+}
+
+function openMark(desk: Desk, mark: Marked): void {
+  if (mark.incident === null) return;
+  desk.select(mark.incident);
+  goTo("incidents");
 }
 
 /** Says where a site, a node or a camera stands: what "nearest unit" and the map live on. */

@@ -1,28 +1,7 @@
-/** What the signed-in person may do. The center decides; here it only keeps a dead button off the page. */
+/** Whether the signed-in person may do something: keeps a dead button off the page. */
 
 import type { Desk } from "../desk";
-import type { Session } from "../wire/shapes";
-
-export type Permission =
-  | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch";
-
-/** Where the center does not name permissions, the roles say as much. */
-const LEADS = ["supervisor", "administrator"];
-const BY_ROLE: Record<Permission, readonly string[]> = {
-  "incidents.act": ["dispatcher", ...LEADS],
-  "units.dispatch": ["dispatcher", ...LEADS],
-  "sources.shelve": ["dispatcher", ...LEADS],
-  "video.watch": ["dispatcher", ...LEADS],
-  "sources.shelve-flash": LEADS,
-  "incidents.share": LEADS,
-  "journal.read": ["auditor", ...LEADS],
-  "evidence.export": ["auditor", ...LEADS],
-};
-
-export function permits(session: Session | null, permission: Permission): boolean {
-  if (!session) return false;
-  return session.permissions ? session.permissions.includes(permission) : BY_ROLE[permission].includes(session.role);
-}
+import { type Permission, permits } from "../model/permissions";
 
 export function may(desk: Desk, permission: Permission): boolean {
   return permits(desk.session.value, permission);

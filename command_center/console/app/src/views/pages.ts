@@ -3,13 +3,13 @@
 import type { FunctionComponent } from "preact";
 
 import type { PageName } from "../model/command";
+import { permits } from "../model/permissions";
 import type { Session } from "../wire/shapes";
 import { AuditPage } from "./audit_page";
 import { FleetPage } from "./fleet_page";
 import { HandoverPage } from "./handover_page";
 import { IncidentsPage } from "./incidents_page";
 import { MapPage } from "./map_page";
-import { permits } from "./may";
 import { UnitsPage } from "./units_page";
 
 export interface PageEntry {

@@ -43,7 +43,7 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
       {isOpen && <Plans incident={incident} plans={answer.value?.plans ?? []} tell={tell} />}
       <h3>Notes</h3>
       <ul class="notes">
-        {answer.value?.notes.map((note) => <li key={note.id}><Time at={note.at_ms} class="timeline-at" /> <strong>{note.by}</strong> {note.text}</li>)}
+        {answer.value?.notes.map((note) => <li key={note.id}><Time at={note.at_ms} class="timeline-at" /> <strong>{note.by.replace(/^user:/, "")}</strong> {note.text}</li>)}
       </ul>
       {mayAct(desk) && <NoteLine incident={incident} tell={tell} />}
       {may(desk, "incidents.share") && answer.value?.shares && <Sharing incident={incident} shares={answer.value.shares} tell={tell} />}
@@ -61,7 +61,7 @@ function Responder({ unit, incident, tell }: { unit: Unit; incident: Incident; t
       {mayAct(desk) && isHere && <span class="unit-steps">
         {unit.steps.filter((step) => !["assigned", "out_of_service", "available"].includes(step)).map((step) => <button key={step} type="button" class="button" aria-label={`${unit.name}: ${words(step)}`}
           onClick={() => void desk.dispatch.setStatus(unit, step).then(({ text }) => tell(text))}>{words(step)}</button>)}
-        <button type="button" class="button quiet" aria-label={`Take ${unit.name} off`} onClick={() => void desk.dispatch.release(incident.id, unit).then(({ text }) => tell(text))}>take off</button>
+        <button type="button" class="button quiet" aria-label={`${unit.name}: take off`} onClick={() => void desk.dispatch.release(incident.id, unit).then(({ text }) => tell(text))}>take off</button>
       </span>}
     </li>
   );

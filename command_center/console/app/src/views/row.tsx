@@ -26,7 +26,7 @@ interface RowProps {
 export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAcknowledge }: RowProps): JSX.Element {
   const desk = useDesk();
   const tags = warnings(incident);
-  const label = `${incident.precedence}: ${words(incident.label)}, ${place(incident)}, ${incident.state}${tags.map(([tag]) => `, ${tag}`).join("")}`;
+  const state = [incident.state, ...tags.map(([tag]) => tag)].join(", ");
   const classes = `row${isSelected ? " selected" : ""}${incident.quarantined ? " quarantined" : ""}${incident.quiet ? " silent" : ""}`;
   return (
     <li class={classes} data-incident={incident.id} data-precedence={incident.precedence} data-state={incident.state}
@@ -34,12 +34,15 @@ export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAck
       <span class="row-mark"><PrecedenceMark precedence={incident.precedence} /></span>
       <Picture incident={incident} class="thumbnail" />
       <div class="row-body">
-        <button type="button" class="row-open" tabIndex={isSelected ? 0 : -1} aria-label={label} aria-current={isSelected ? "true" : undefined} onClick={onOpen}>
+        <button type="button" class="row-open" tabIndex={isSelected ? 0 : -1} aria-current={isSelected ? "true" : undefined} onClick={onOpen}>
+          <span class="visually-hidden">{incident.precedence}: </span>
           <span class="row-label">{words(incident.label)}</span>
-          <span class="row-place">{place(incident)}</span>
+          <span class="row-place"><span class="visually-hidden">, </span>{place(incident)}<span class="visually-hidden">, {state}</span></span>
         </button>
-        <span class="row-facts"><Facts incident={incident} /></span>
-        <span class="row-tags">{tags.map(([tag, meaning]) => <span key={tag} class="tag" title={meaning}>{tag}</span>)}</span>
+        <span class="row-line">
+          <span class="row-tags">{tags.map(([tag, meaning]) => <span key={tag} class="tag" title={meaning}>{tag}</span>)}</span>
+          <span class="row-facts"><Facts incident={incident} /></span>
+        </span>
       </div>
       <div class="row-time">
         <span class="row-age"><Age at={incident.first_alert_at_ms} /></span>

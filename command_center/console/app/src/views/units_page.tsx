@@ -27,7 +27,7 @@ export function UnitsPage(): JSX.Element {
     announce(text);
   };
   return (
-    <main class="page" aria-labelledby="units-title">
+    <main id="page" tabIndex={-1} class="page" aria-labelledby="units-title">
       <div class="page-head"><h2 id="units-title">Units</h2><p class="hint">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
       <p class="notice" role="status">{notice}</p>
       {units.length === 0 && <p class="empty">No unit is on the board yet.</p>}

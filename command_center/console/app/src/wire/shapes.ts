@@ -84,6 +84,19 @@ export interface AlertFacts {
   snapshot_url?: string | null;
   box_xyxy?: number[];
   hops?: Hops;
+  journey?: Journey | null;
+}
+
+/** An alert's whole way, as its stations tell. Times are ms, on each station's own clock. */
+export interface Journey {
+  hops: {
+    station: NodeName; to: NodeName | null; held_ms: number | null; path: string; provider: string; metered: boolean; answered_ms: number | null; answer: string; tries: number;
+  }[];
+  copies: { station: NodeName; path: string; provider: string; answered_ms: number | null }[];
+  total_ms: number | null;
+  /** Who owns the delay, in words. */
+  owner: string;
+  whole: boolean;
 }
 
 export interface ClipFacts {

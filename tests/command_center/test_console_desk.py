@@ -1,0 +1,248 @@
+"""People at work: two dispatchers, units, notes, a shift's end, an auditor, hostile words; in real Chromium against a real center."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from command_center.accounts import UserRole
+from command_center.accounts.totp import code_at, step_at
+from command_center.config import AccountsConfig, CenterConfig
+from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
+from tests.command_center.house import PASSWORD, House
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
+]
+HOSTILE = "<img src=x onerror=window.harmed=1>"
+
+
+@pytest.fixture
+async def desk_room(tmp_path: Path) -> AsyncIterator[Room]:
+    """A room at a center of today; afterwards no browser had anything to complain about."""
+    async with center_of_today(tmp_path / "center") as house, room(house) as opened:
+        yield opened
+        assert [text for text in opened.complaints if "409" not in text] == []
+
+
+async def unit_on_board(house: House, *names: str) -> None:
+    """Units that are available."""
+    async with house.signed_in("sergeant", UserRole.SUPERVISOR) as browser:
+        for name in names:
+            made = (await browser.post("/api/v1/units", json={"name": name, "capabilities": ["medic"]})).json()
+            answer = await browser.post(
+                f"/api/v1/units/{name}/status", json={"version": made["version"], "status": "available"}
+            )
+            assert answer.status_code == 200, answer.text
+
+
+async def hold(page: Page, pattern: str, until: asyncio.Event) -> None:
+    """Requests of this window wait on their way: what they carry is old when they arrive."""
+
+    async def wait(route: Route) -> None:
+        await until.wait()
+        await route.continue_()
+
+    await page.route(re.compile(pattern), wait)
+
+
+async def test_two_dispatchers_press_the_same_key_and_the_second_is_told_who_was_first(desk_room: Room) -> None:
+    house = desk_room.house
+    alice, bob = await desk_room.at_work("alice"), await desk_room.at_work("bob")
+    await alarm(house, house.node())
+    for page in (alice, bob):
+        await expect(page.locator('.row[data-incident="1"]')).to_be_visible()
+    on_its_way = asyncio.Event()
+    await hold(bob, "/acknowledge$", on_its_way)
+    await bob.keyboard.press("a")
+    await alice.keyboard.press("a")
+    await expect(alice.locator("#detail")).to_contain_text("Acknowledged by alice")
+    on_its_way.set()
+    await expect(bob.locator("#detail .notice")).to_contain_text("alice was first: acknowledged")
+    await expect(bob.locator('.row[data-incident="1"]')).to_contain_text("Acknowledged by alice")
+    assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'incident-acknowledged'") == [(1,)]
+
+
+async def test_two_dispatchers_send_the_same_unit_and_it_goes_to_one_incident(desk_room: Room) -> None:
+    house = desk_room.house
+    node = house.node()
+    await alarm(house, node, camera="gate")
+    await alarm(house, node, camera="quay")
+    await unit_on_board(house, "M21")
+    alice, bob = await desk_room.at_work("alice"), await desk_room.at_work("bob")
+    await alice.locator('.row[data-incident="1"] .row-open').click()
+    await bob.locator('.row[data-incident="2"] .row-open').click()
+    on_its_way = asyncio.Event()
+    await hold(bob, "/incidents/2/units$", on_its_way)
+    for page in (bob, alice):
+        await page.keyboard.press("u")
+        await expect(page.get_by_role("group", name="Send a unit")).to_contain_text("M21: available")
+        await page.keyboard.press("1")
+    await expect(alice.locator(".responding")).to_contain_text("M21")
+    on_its_way.set()
+    await expect(bob.locator("#detail > div > .notice")).to_contain_text(
+        "Somebody was first: M21 is assigned at incident 1 now"
+    )
+    assert await house.query("SELECT incident FROM unit WHERE name = 'M21'") == [(1,)]
+
+
+async def test_a_unit_is_sent_followed_and_noted_without_touching_the_mouse(desk_room: Room) -> None:
+    house = desk_room.house
+    await alarm(house, house.node())
+    await unit_on_board(house, "M21", "K9")
+    page = await desk_room.at_work("alice", width=1500, height=950)
+    await expect(page.locator('.row[data-incident="1"]')).to_be_visible()
+    await page.keyboard.press("a")
+    await expect(page.locator("#detail")).to_contain_text("Acknowledged by alice")
+    await page.keyboard.press("/")
+    await page.keyboard.type("d m21")
+    await expect(page.locator("#command-hint")).to_have_text(re.compile(r"Enter: send M21 to INC-\d+-000001"))
+    await page.keyboard.press("Enter")
+    await expect(page.locator('.row[data-incident="1"]')).to_contain_text("M21 assigned")
+    await page.keyboard.press("/")
+    await page.keyboard.type("/s M21 en route")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".responding")).to_contain_text("en route")
+    await page.keyboard.press("/")
+    await page.keyboard.type("s M99 clear")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#command-hint")).to_have_text("There is no unit M99 on the board.")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("w")
+    await page.keyboard.type("white van, no plates")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".notes")).to_contain_text("white van, no plates")
+    await photograph(page, "incident-dark")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("3")
+    board = page.locator('.unit[data-unit="M21"]')
+    await expect(board).to_contain_text("en route for")
+    await board.get_by_role("button", name="M21: on scene").click()
+    await expect(page.get_by_role("status").filter(has_text="M21 is on scene.")).to_be_visible()
+    await photograph(page, "units-dark")
+    assert await house.query("SELECT status FROM unit WHERE name = 'M21'") == [("on_scene",)]
+
+
+async def test_a_shift_is_handed_over_by_one_and_taken_by_another(desk_room: Room) -> None:
+    house = desk_room.house
+    await alarm(house, house.node())
+    alice, bob = await desk_room.at_work("alice"), await desk_room.at_work("bob")
+    await alice.keyboard.press("5")
+    await expect(alice.get_by_role("region", name="Open now")).to_contain_text("1 incident, 1 unacknowledged")
+    await alice.get_by_label("Note for the next shift").fill("gate 2 sticks\nring the porter")
+    await alice.get_by_role("button", name="Hand over").click()
+    await expect(alice.get_by_role("region", name="Last handover")).to_contain_text("Nobody has taken over yet")
+    await expect(alice.get_by_role("button", name="I have read it")).to_have_count(0)
+    await bob.keyboard.press("5")
+    await expect(bob.get_by_role("region", name="Last handover")).to_contain_text("gate 2 sticks")
+    await photograph(bob, "handover-dark")
+    await bob.get_by_role("button", name="I have read it and take over").click()
+    await expect(bob.get_by_role("region", name="Last handover")).to_contain_text("Taken over by bob")
+
+
+async def test_an_auditor_finds_exports_and_verifies_and_can_do_nothing_else(desk_room: Room, tmp_path: Path) -> None:
+    house = desk_room.house
+    await alarm(house, house.node())
+    dispatcher = await desk_room.at_work("alice")
+    await expect(dispatcher.locator('.row[data-incident="1"]')).to_be_visible()
+    await expect(dispatcher.get_by_role("link", name="Audit")).to_have_count(0)
+    await dispatcher.keyboard.press("a")
+    await expect(dispatcher.locator("#detail")).to_contain_text("Acknowledged by alice")
+    page = await desk_room.at_work("vera", UserRole.AUDITOR, width=1400)
+    await expect(page.locator('.row[data-incident="1"]')).to_be_visible()
+    await expect(page.locator("#detail .buttons button")).to_have_count(0)
+    await page.keyboard.press("a")
+    await page.keyboard.press("c")
+    await expect(page.locator(".close-form")).to_have_count(0)
+    await page.keyboard.press("6")
+    await page.get_by_label("Who").fill("alice")
+    await page.get_by_role("button", name="Search").last.click()
+    await expect(page.get_by_role("region", name="Entries")).to_contain_text("incident-acknowledged")
+    await photograph(page, "audit-dark")
+    await page.get_by_role("button", name="Who looked").click()
+    await page.get_by_role("button", name="Search").last.click()
+    await expect(page.get_by_role("region", name="Entries")).to_contain_text("user:alice")
+    await page.get_by_role("button", name="Export", exact=True).first.click()
+    await page.get_by_label("or everything").check()
+    await page.get_by_role("form", name="Order an export").get_by_role("button", name="Export").click()
+    download_link = page.get_by_role("link", name="Download")
+    await expect(download_link).to_be_visible(timeout=60_000)
+    async with page.expect_download() as fetched:
+        await download_link.click()
+    bag = tmp_path / "evidence.zip"
+    await (await fetched.value).save_as(bag)
+    await page.get_by_role("button", name="Verify").first.click()
+    await page.get_by_label("Bag (ZIP)").set_input_files(bag)
+    await page.get_by_role("form", name="Verify a bag").get_by_role("button", name="Verify").click()
+    await expect(page.get_by_role("region", name="Outcome")).to_contain_text("all as written", timeout=60_000)
+    await photograph(page, "verify-dark")
+    damaged = bytearray(bag.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    bag.write_bytes(damaged)
+    await page.get_by_label("Bag (ZIP)").set_input_files(bag)
+    await page.get_by_role("form", name="Verify a bag").get_by_role("button", name="Verify").click()
+    await expect(page.get_by_role("region", name="Outcome")).to_contain_text("not as written", timeout=60_000)
+
+
+async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:
+    house = desk_room.house
+    node = house.node("gate")
+    await alarm(house, node, label="<b>x</b>", camera="<svg>")
+    await house.deliver(node, node.heartbeat())
+    async with house.signed_in("mallory", UserRole.SUPERVISOR) as browser:
+        await browser.post("/api/v1/units", json={"name": "M1", "agency": HOSTILE, "capabilities": []})
+        await browser.post("/api/v1/incidents/1/notes", json={"text": HOSTILE})
+        await browser.post("/api/v1/handovers", json={"note": HOSTILE})
+        await browser.put("/api/v1/places/gate/cam1", json={"lat": 52.5, "lon": 13.4})
+    page = await desk_room.at_work("alice", UserRole.SUPERVISOR)
+    await expect(page.locator(".notes")).to_contain_text(HOSTILE)
+    for digit, said in (("3", HOSTILE), ("5", HOSTILE), ("4", "gate"), ("2", "gate/cam1"), ("6", "Search")):
+        await page.keyboard.press(digit)
+        await expect(page.locator("main")).to_contain_text(said)
+    await page.get_by_role("button", name="Search").last.click()
+    await expect(page.get_by_role("region", name="Entries")).to_contain_text("note-written")
+    assert await page.evaluate("window.harmed") is None
+    assert await page.locator("main img[src=x], main b, main svg:not([class]), main .facts img").count() == 0
+
+
+async def test_the_first_sign_in_sets_up_the_second_factor_and_the_next_one_asks_for_it(tmp_path: Path) -> None:
+    config = CenterConfig(http="127.0.0.1:0", accounts=AccountsConfig(second_factor_for=("dispatcher",)))
+    async with center_of_today(tmp_path / "center", config) as house, room(house) as opened:
+        await house.add_user("alice")
+        page = await opened.window()
+
+        async def password() -> None:
+            await page.get_by_label("Username").fill("alice")
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Sign in").click()
+
+        await password()
+        await expect(page.get_by_role("img", name="QR code")).to_be_visible()
+        secret = _secret(await page.locator("code.link").inner_text())
+        await photograph(page, "second-factor-dark")
+        await page.get_by_label("Code", exact=True).fill(code_at(secret, step_at(house.clock.wall_ms())))
+        await page.get_by_role("button", name="Go on").click()
+        await expect(page.locator(".codes li")).not_to_have_count(0)
+        await page.get_by_role("button", name="I have written them down").click()
+        await expect(page.locator("#who")).to_have_text("alice, dispatcher")
+        await page.get_by_role("button", name="Sign out").click()
+        await password()
+        await page.get_by_label("Code of the authenticator app").fill("000000")
+        await page.get_by_role("button", name="Go on").click()
+        await expect(page.get_by_role("alert")).to_contain_text("This code is wrong or was used before")
+        house.clock.advance(60_000)
+        await page.get_by_label("Code of the authenticator app").fill(code_at(secret, step_at(house.clock.wall_ms())))
+        await page.get_by_role("button", name="Go on").click()
+        await expect(page.locator("#who")).to_have_text("alice, dispatcher")
+
+
+def _secret(shown: str) -> bytes:
+    import base64
+
+    text = shown.replace(" ", "")
+    return base64.b32decode(text + "=" * (-len(text) % 8))
