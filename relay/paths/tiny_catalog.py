@@ -77,6 +77,6 @@ def _facts(config: PathConfig | ListenConfig, mtu_bytes: int, rtt_ms: float, hea
         (config.cost_per_mb, config.provider, config.jurisdiction) if isinstance(config, PathConfig) else (0.0, "", "")
     )
     return PathFacts(
-        name=config.name, mtu_bytes=mtu_bytes, is_metered=config.is_metered, cost_per_mb=money[0], provider=money[1],
+        name=config.name, kind=config.kind, mtu_bytes=mtu_bytes, is_metered=config.is_metered, cost_per_mb=money[0], provider=money[1],
         jurisdiction=money[2], is_tiny=True, expected_rtt_ms=rtt_ms, heartbeat_every_s=heartbeat_every_s,
     )  # fmt: skip
