@@ -210,6 +210,16 @@ def segments(connection: sqlite3.Connection, clip_id: int) -> dict[tuple[int, in
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+def whole_of_segments(connection: sqlite3.Connection, clip: Clip) -> list[tuple[int, bytes]]:
+    """Size and SHA-256 of each segment, in order; empty unless they fill the file."""
+    rows = connection.execute(
+        "SELECT offset_bytes, size_bytes, sha256 FROM clip_segment WHERE clip = ? ORDER BY offset_bytes", (clip.id,)
+    ).fetchall()
+    ends = [row[0] + row[1] for row in rows]
+    is_whole = [row[0] for row in rows] == [0, *ends[:-1]] and ends[-1:] == [clip.size_bytes]
+    return [(row[1], row[2]) for row in rows] if is_whole else []
+
+
 def end(connection: sqlite3.Connection, clip_id: int, *, state: ClipState, why: str, sha256: bytes, now_ms: int,
         found: Sequence[tuple[int, int, bytes]], written_wall_ms: int, lost_packets: int = 0) -> None:  # fmt: skip
     """It is complete: ``found`` are offset, size and SHA-256 of the segments in its file, last written at ``written_wall_ms``."""

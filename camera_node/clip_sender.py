@@ -17,7 +17,8 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -32,7 +33,7 @@ from relay.ids import AUTHORITY
 from relay.kinds import body
 from relay.kinds.answer import Answer as AnswerBody
 from relay.kinds.chunk import Chunk
-from relay.kinds.exhibit import Exhibit, ExhibitItem
+from relay.kinds.exhibit import MAX_SEGMENTS, ClipExhibit, Exhibit, ExhibitItem, Segment
 from relay.precedence import Precedence
 from relay.spool import Draft, Spooled
 from relay.station import Answer, AnswerLevel, Station
@@ -56,6 +57,8 @@ class _Turn:
     clip: Clip
     alerts: list[bytes]
     pieces: list[tuple[int, int]]
+    segments: list[Segment]
+    """Of the whole clip, where exhibits are to be spooled; empty where its segments are not known to fill it."""
     is_heard: bool
 
 
@@ -113,6 +116,9 @@ class ClipSender:
         if not turn.alerts and not turn.pieces:
             return False
         contents = await asyncio.to_thread(self._read, turn)
+        if contents is not None and len(turn.segments) > MAX_SEGMENTS:
+            longer = await asyncio.to_thread(_longer, self._keeper.file_of(turn.clip), turn.segments)
+            turn = replace(turn, segments=longer)
         if contents is None:
             await self._station.database.run(lambda connection: clip_book.spoil(connection, turn.clip.id))
             _log.error(
@@ -140,12 +146,13 @@ class ClipSender:
             return None
         waiting, lost = clip_book.settle(connection, clip.id, self._covers(connection))
         if clip_book.heard_if_done(connection, clip.id):
-            return _Turn(clip=clip, alerts=[], pieces=[], is_heard=True)
+            return _Turn(clip=clip, alerts=[], pieces=[], segments=[], is_heard=True)
         room = max(0, min(_PORTION, IN_FLIGHT - waiting))
         fresh = range(clip.next_offset_bytes, clip.size_bytes, _CHUNK_BYTES)[:room]
         pieces = lost + [(offset, min(_CHUNK_BYTES, clip.size_bytes - offset)) for offset in fresh]
         alerts = clip_book.unannounced(connection, clip.id)
-        return _Turn(clip=clip, alerts=alerts, pieces=pieces[:room], is_heard=False)
+        segments = clip_book.whole_of_segments(connection, clip) if alerts else []
+        return _Turn(clip=clip, alerts=alerts, pieces=pieces[:room], segments=segments, is_heard=False)
 
     def _covers(self, connection: sqlite3.Connection) -> clip_book.IsCovered:
         def is_covered(series: int, sequence: int) -> bool:
@@ -179,7 +186,7 @@ class ClipSender:
             return []  # evicted meanwhile
         spooled: list[Spooled] = []
         for alert_id in turn.alerts:
-            exhibit = self._station.spool.put(connection, self._exhibit(clip, alert_id))
+            exhibit = self._station.spool.put(connection, self._exhibit(clip, alert_id, turn.segments))
             clip_book.announced(connection, clip.id, alert_id, exhibit.envelope)
             spooled.append(exhibit)
         for (offset, size), content in zip(turn.pieces, contents, strict=True):
@@ -191,11 +198,27 @@ class ClipSender:
             spooled.append(piece)
         return spooled
 
-    def _exhibit(self, clip: Clip, alert_id: bytes) -> Draft:
+    def _exhibit(self, clip: Clip, alert_id: bytes, segments: list[Segment]) -> Draft:
         item = ExhibitItem(
             media_type=MEDIA_TYPE, sha256=bytes.fromhex(clip.sha256), size_bytes=clip.size_bytes,
             chunk_bytes=_CHUNK_BYTES, width_px=clip.width_px, height_px=clip.height_px,
             captured_wall_ms=clip.started_wall_ms, captured_monotonic_ms=clip.started_monotonic_ms,
         )  # fmt: skip
-        said = Exhibit(alert_id=alert_id, items=(item,))
+        plain = Exhibit(alert_id=alert_id, items=(item,))
+        said = ClipExhibit(alert_id=alert_id, items=(item,), segments=tuple(segments)) if segments else plain
         return self._station.draft_up(Kind.EXHIBIT, Precedence.PRIORITY, body.encode(said))
+
+
+def _longer(file: Path, segments: list[Segment]) -> list[Segment]:
+    """The same clip in at most ``MAX_SEGMENTS`` longer segments, each of as many neighbors; hashed from the file."""
+    each = -(-len(segments) // MAX_SEGMENTS)
+    found: list[Segment] = []
+    with file.open("rb") as stream:
+        for at in range(0, len(segments), each):
+            size_bytes = sum(size for size, _ in segments[at : at + each])
+            digest, left = hashlib.sha256(), size_bytes
+            while left and (piece := stream.read(min(left, 1 << 20))):
+                digest.update(piece)
+                left -= len(piece)
+            found.append((size_bytes, digest.digest()))
+    return found

@@ -39,6 +39,7 @@ from relay.errors import HeardError
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds import alert as alerts
+from relay.kinds import exhibit as exhibit_kind
 from relay.kinds.alert import Alert
 from relay.kinds.answer import Answer
 from relay.kinds.body import decode as decode_body
@@ -71,12 +72,9 @@ class BodyOpener:
         return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
 
 
-_STRUCTS: Final[
-    dict[Kind, type[Retraction] | type[Exhibit] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer]]
-] = {
+_STRUCTS: Final[dict[Kind, type[Retraction] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer]]] = {
     Kind.ANSWER: Answer,
     Kind.RETRACTION: Retraction,
-    Kind.EXHIBIT: Exhibit,
     Kind.CHUNK: Chunk,
     Kind.HEARTBEAT: Heartbeat,
     Kind.TRACE: Trace,
@@ -91,6 +89,8 @@ def decode(kind: Kind, body: bytes) -> Body:
     """
     if kind is Kind.ALERT:
         return alerts.decode(body)
+    if kind is Kind.EXHIBIT:
+        return exhibit_kind.decode(body)
     shape = _STRUCTS.get(kind)
     return None if shape is None else decode_body(body, shape)
 

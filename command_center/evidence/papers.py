@@ -93,6 +93,9 @@ A `.pae` file is `DSSEv1 LENGTH TYPE LENGTH PAYLOAD` (DSSE 1.0.2). The payload o
 | 36 | 8 | first 8 bytes of the SHA-256 of the header before |
 | 44 | 32 | SHA-256 of the `.body` file |
 
+The body of a clip's exhibit ends with its segments: size and SHA-256 of each, one after another; exhibits/ID.json shows them with their
+first and last byte. A copy of which only a part is whole still proves that part.
+
 The SHA-256 of the header is the alert's id and the name of its files. The body is msgpack; its first 8 bytes of facts are random.
 
 ## The journal

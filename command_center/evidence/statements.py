@@ -1,6 +1,7 @@
 """Writes signed statements into the bag: exact signed bytes, raw signature, DSSE; and the body that was signed for."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from command_center.evidence.verifier import bag
 from command_center.evidence.verifier import statements as form
 from relay import dsse
 from relay.clock import ClockQuality
+from relay.errors import Malformed
 from relay.header import Kind
 from relay.kinds.body import decode as decode_body
+from relay.kinds.exhibit import ClipExhibit, Segment
 from relay.kinds.retraction import Retraction
 from relay.kinds.roster import Roster
 
@@ -146,4 +149,19 @@ def exhibit_view(said: Said) -> dict[str, object]:
     value = msgspec.msgpack.decode(said.body)
     items = [{"media_type": item[0], "sha256": item[1].hex(), "size_bytes": item[2], "captured_at_node_clock": utc(item[6])}
              for item in value[2]]  # fmt: skip
-    return _header_view(said) | {"alert": value[1].hex(), "items": items}
+    view = _header_view(said) | {"alert": value[1].hex(), "items": items}
+    segments = _segments_of(said.body)
+    if segments:
+        ends = list(itertools.accumulate(size for size, _ in segments))
+        view["segments"] = [{"first_byte": end - size, "last_byte": end - 1, "sha256": sha256.hex()}
+                            for (size, sha256), end in zip(segments, ends, strict=True)]  # fmt: skip
+    return view
+
+
+def _segments_of(data: bytes) -> tuple[Segment, ...]:
+    """A clip's segments; none where a node says something else behind its items, which is kept and means nothing."""
+    try:
+        said = decode_body(data, ClipExhibit)
+    except Malformed:
+        return ()
+    return said.segments if sum(size for size, _ in said.segments) == said.items[0].size_bytes else ()

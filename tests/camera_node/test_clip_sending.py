@@ -19,9 +19,10 @@ from relay.enrollment import enroll
 from relay.header import Kind
 from relay.kinds import alert as alerts
 from relay.kinds import body
+from relay.kinds import exhibit as exhibits
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
-from relay.kinds.exhibit import Exhibit
+from relay.kinds.exhibit import ClipExhibit
 from relay.precedence import Precedence
 from tests.camera_node.film import pictures, write_film
 from tests.camera_node.house import CenterInbox, House
@@ -65,12 +66,17 @@ async def test_clip_is_recorded_sent_and_the_same_at_the_centre(tmp_path: Path) 
     state_dir = house.enroll_camera()
     async with house.run_center() as (_, inbox, path), running(config(tmp_path, state_dir, path=path)) as node:
         await until(lambda: is_all(node, ClipState.HEARD), what="the clip is heard")
-        said = [body.decode(house.open(arrival), Exhibit) for arrival in inbox.of(Kind.EXHIBIT)]
+        said = [exhibits.decode(house.open(arrival)) for arrival in inbox.of(Kind.EXHIBIT)]
         (shown,) = [exhibit for exhibit in said if exhibit.items[0].media_type == "video/mp4"]
         assert shown.alert_id == inbox.of(Kind.ALERT)[0].envelope.id
         content = put_together(house, inbox)[shown.items[0].sha256]
         assert hashlib.sha256(content).digest() == shown.items[0].sha256
         assert (shown.items[0].width_px, shown.items[0].height_px) == (160, 120)
+        (whole,) = [arrival for arrival in inbox.of(Kind.EXHIBIT) if len(house.open(arrival)) > 150]
+        parts = body.decode(house.open(whole), ClipExhibit).segments
+        assert len(parts) > 1
+        assert sum(size for size, _ in parts) == len(content)
+        assert parts[0][1] == hashlib.sha256(content[: parts[0][0]]).digest()
         assert shown.items[0].captured_wall_ms > 10**12
         assert len(pictures(content)) >= 12
         bulk = {arrival.envelope.header.precedence for arrival in inbox.of(Kind.CHUNK)}
@@ -90,7 +96,7 @@ async def test_never_sent_clip_stays_here(tmp_path: Path) -> None:
     ):
         await until(lambda: is_all(node, ClipState.KEPT), what="the clip is kept")
         await until(lambda: bool(inbox.of(Kind.EXHIBIT)))
-        said = [body.decode(house.open(arrival), Exhibit) for arrival in inbox.of(Kind.EXHIBIT)]
+        said = [exhibits.decode(house.open(arrival)) for arrival in inbox.of(Kind.EXHIBIT)]
         assert {exhibit.items[0].media_type for exhibit in said} == {"image/jpeg"}
 
 

@@ -25,7 +25,7 @@ from relay.kinds import instruction as instructions
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
-from relay.kinds.exhibit import Exhibit, ExhibitItem
+from relay.kinds.exhibit import ClipExhibit, Exhibit, ExhibitItem
 from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth
 from relay.kinds.retraction import Ground, Retraction
 from relay.kinds.trace import Leg, Passage, Trace, Way
@@ -74,6 +74,11 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             ExhibitItem(media_type="image/jpeg", sha256=hashlib.sha256(picture).digest(), size_bytes=len(picture),
                         chunk_bytes=4096, width_px=1280, height_px=720, captured_wall_ms=WALL_MS,
                         captured_monotonic_ms=MONOTONIC_MS),)))),
+        "exhibit_clip": (Kind.EXHIBIT, Precedence.PRIORITY, body.encode(ClipExhibit(salt=SALT, alert_id=b"a" * 32, items=(
+            ExhibitItem(media_type="video/mp4", sha256=hashlib.sha256(picture).digest(), size_bytes=len(picture),
+                        chunk_bytes=4096, width_px=1280, height_px=720, captured_wall_ms=WALL_MS,
+                        captured_monotonic_ms=MONOTONIC_MS),), segments=(
+            (4, hashlib.sha256(picture[:4]).digest()), (len(picture) - 4, hashlib.sha256(picture[4:]).digest()))))),
         "chunk": (Kind.CHUNK, Precedence.BULK, body.encode(Chunk(
             salt=SALT, object_sha256=hashlib.sha256(picture).digest(), offset_bytes=0, content=picture))),
         "heartbeat": (Kind.HEARTBEAT, Precedence.ROUTINE, body.encode(Heartbeat(

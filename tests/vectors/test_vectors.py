@@ -12,12 +12,12 @@ import pytest
 
 from relay import dsse, enrollment, envelope, hop, limits, passport, receipt
 from relay.errors import BadSignature, CannotOpen, EnrollmentRefused, HeardError, Malformed, SenderError
-from relay.kinds import body, roster
+from relay.kinds import body, exhibit, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.alert import decode as decode_alert
 from relay.kinds.answer import MAX_STILL_BYTES, Answer, Still
 from relay.kinds.chunk import Chunk
-from relay.kinds.exhibit import Exhibit
+from relay.kinds.exhibit import ClipExhibit, Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
 from relay.kinds.retraction import Retraction
@@ -29,6 +29,7 @@ ENVELOPES = [
     "alert",
     "alert_largest",
     "exhibit",
+    "exhibit_clip",
     "chunk",
     "heartbeat",
     "acknowledgement",
@@ -54,6 +55,7 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "alert": decode_alert,
     "alert_largest": decode_alert,
     "exhibit": lambda data: body.decode(data, Exhibit),
+    "exhibit_clip": lambda data: (body.decode(data, ClipExhibit), exhibit.decode(data)),
     "chunk": lambda data: body.decode(data, Chunk),
     "heartbeat": lambda data: body.decode(data, Heartbeat),
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),

@@ -35,7 +35,7 @@ def _claims(source: Source, authority: str, against: bytes, check: CheckSignatur
     yield "tag files: as the tag manifest says"
     stamp = timestamp.check(source, signer, check)
     yield f"timestamp: {_stamped(stamp, stated)}"
-    payload = bag.check_payload(source, timestamp.FILES)
+    payload = _payload(source)
     bag.check_oxum(stated, payload)
     yield f"payload: {len(payload.hashes)} files, {payload.size_bytes} bytes, each with its SHA-256, none missing, none added"
     authority_key = statements.authority_key(source)
@@ -61,6 +61,19 @@ def _claims(source: Source, authority: str, against: bytes, check: CheckSignatur
            f"missing and listed, {complete.links} signed links agree{torn}; {complete.media} pictures and clips named by exhibits{hidden}")  # fmt: skip
 
 
+def _payload(source: Source) -> bag.Payload:
+    """The payload; of a clip that is wrong also which of its segments."""
+    try:
+        return bag.check_payload(source, timestamp.FILES)
+    except Wrong as error:
+        part = ""
+        if error.file.startswith("data/media/") and error.file in source.names():
+            part = statements.damaged_part(source, error.file)
+        if not part:
+            raise
+        raise Wrong(error.file, f"{part}, by the segments that its node signed; the rest of it is whole") from error
+
+
 def _stamped(stamp: Stamp | None, stated: dict[str, str]) -> str:
     if stamp is None:
         wanted = stated.get("Heard-Timestamp-Wanted", "")
@@ -82,8 +95,9 @@ def _check_authority(found: Statements, key: bytes, signer: bytes, stated: dict[
 
 
 def _counted(found: Statements) -> str:
+    parts = f" ({found.segmented} of them clips with signed segments)" if found.segmented else ""
     taken_back = f", {count} retractions" if (count := found.counts.get("retraction", 0)) else ""
-    return f"{found.counts.get('alert', 0)} alerts, {found.counts.get('exhibit', 0)} exhibits{taken_back}"
+    return f"{found.counts.get('alert', 0)} alerts, {found.counts.get('exhibit', 0)} exhibits{parts}{taken_back}"
 
 
 def _revocations(found: Statements) -> str:

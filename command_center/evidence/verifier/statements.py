@@ -6,10 +6,11 @@ Source: DSSE 1.0.2, protocol.md; the header's layout is in ``data/VERIFY.md``.
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,6 +56,8 @@ class Statements:
     """SHA-256 of pictures and clips, to the statement that names each."""
     revoked: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
+    segmented: int = 0
+    """Clips whose segments are signed, too."""
 
 
 def dsse(payload_type: str, payload: bytes, signature: bytes, key_id: str) -> bytes:
@@ -176,6 +179,66 @@ def _take_envelope(source: Source, found: Statements, name: str, kind: str, row:
             if not isinstance(item, list) or not isinstance(item[1], bytes):
                 raise TypeError("expected a media type and a SHA-256 in each item")
             found.exhibited[item[1].hex()] = name
+        if len(value) > 3:
+            # What a node says behind its items and doesn't add up is its own affair: it proves nothing, and spoils nothing.
+            with contextlib.suppress(ValueError, TypeError, IndexError):
+                _segments(value)
+                found.segmented += 1
+
+
+def _segments(value: Sequence[object]) -> list[tuple[int, bytes]]:
+    """Size and SHA-256 of a clip's segments; they fill the one item of their exhibit."""
+    items, segments = value[2], value[3]
+    if not isinstance(items, list) or not isinstance(segments, list) or len(items) != 1:
+        raise TypeError("expected the segments of one item")
+    found = [(int(size), bytes(sha256)) for size, sha256 in segments]
+    if sum(size for size, _ in found) != items[0][2] or any(size < 1 or len(sha256) != 32 for size, sha256 in found):
+        raise ValueError("expected segments that fill the clip")
+    return found
+
+
+def damaged_part(source: Source, name: str) -> str:
+    """Which bytes of a clip are not as its node signed, by the segments in its exhibit; empty where that can't be told.
+
+    Called when a clip is known to be wrong: what the exhibits say is as in the signed manifest, their signatures are not checked yet.
+    """
+    sha256 = bytes.fromhex(name.rpartition("/")[2].partition(".")[0])
+    for exhibit in sorted(
+        item for item in source.names() if item.startswith("data/exhibits/") and item.endswith(".body")
+    ):
+        try:
+            value = unpack(read(source, exhibit, _MAX))
+            if not isinstance(value, list) or len(value) < 4 or value[2][0][1] != sha256:  # type: ignore[index]
+                continue
+            wrong = _wrong_segments(source, name, _segments(value))
+        except (ValueError, TypeError, IndexError):
+            continue
+        return "; ".join(f"bytes {first} to {last} are not as signed" for first, last in wrong[:5])
+    return ""
+
+
+def _wrong_segments(source: Source, name: str, segments: list[tuple[int, bytes]]) -> list[tuple[int, int]]:
+    wrong, at, rest = list[tuple[int, int]](), 0, iter(segments)
+    size, expected = next(rest)
+    digest, left = hashlib.sha256(), size
+    try:
+        for piece in source.pieces(name):
+            view = memoryview(piece)
+            while view:
+                taken = view[:left]
+                digest.update(taken)
+                view, left = view[len(taken) :], left - len(taken)
+                if not left:
+                    if digest.digest() != expected:
+                        wrong.append((at, at + size - 1))
+                    at += size
+                    size, expected = next(rest)
+                    digest, left = hashlib.sha256(), size
+    except StopIteration:
+        return wrong
+    except Wrong:
+        left = left or 1  # the archive's own checksum, or its end: what came before was judged
+    return [*wrong, (at, at + size - 1)] if left else wrong
 
 
 def authority_key(source: Source) -> bytes:
