@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from camera_node import answered, clip_book, frigate, onvif_events, site_orders, suppression_book
+from camera_node import answered, clip_book, frigate, onvif_events, site_orders, status_page, suppression_book
 from camera_node.actions import Actions
 from camera_node.alert_builder import AlertBuilder
 from camera_node.answered import AlertAnswers, AnswerBook, read
@@ -290,7 +290,9 @@ async def open_node(
         inbox.after_orders = node.look_at_orders
         verbs = {**station_verbs(station), "emit": emit_verb(station, book.emitted), "node": node.report}
         await stack.enter_async_context(open_door(config.state_dir, verbs))
-        await stack.enter_async_context(metrics_server.serving(station, config.metrics.listen))
+        await stack.enter_async_context(
+            metrics_server.serving(station, config.metrics.listen, status_page.pages(node.report))
+        )
         yield node
 
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from camera_node import action_check, path_check
 from camera_node.config import CameraConfig, NodeConfig
-from camera_node.messages import ClipReport, ModelOrder, Picture, Sighting, TakenBack
-from camera_node.node import model_order
+from camera_node.finding import Finding
+from camera_node.messages import ClipReport, ModelOrder, Picture, SecondStageOrder, Sighting, TakenBack
+from camera_node.node import model_order, second_stage_order
 from camera_node.supervision import Eye
 from camera_node.weights import choose
+from hardware import board
 from relay import door, passport
 from relay.clock import ClockQuality, SystemClock
 from relay.enrollment import Enrollment
@@ -21,16 +22,6 @@ from relay.identity import Identity
 from relay.kinds.heartbeat import CameraState
 
 _CAMERA_WITHIN_S: Final = 25.0
-_CONNECT_WITHIN_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was tried."""
-
-    what: str
-    is_well: bool
-    detail: str
 
 
 async def check(config: NodeConfig) -> AsyncIterator[Finding]:
@@ -39,8 +30,11 @@ async def check(config: NodeConfig) -> AsyncIterator[Finding]:
         yield finding
     yield _check_clock()
     yield _check_spool(config.state_dir)
-    for name, endpoint in [(path.name, path.endpoint) for path in config.path]:
-        yield await _check_path(name, endpoint)
+    for path in config.path:
+        yield await path_check.check(path)
+    yield _check_board()
+    for action in config.action:
+        yield await action_check.check(action)
     if not config.path:
         yield Finding(
             what="paths", is_well=False, detail="expected at least one [[path]], found none: nobody will hear"
@@ -56,9 +50,14 @@ async def check(config: NodeConfig) -> AsyncIterator[Finding]:
         return
     signed = "verified" if weights.is_verified else "UNSIGNED, the configuration vouches for it"
     yield Finding(what="model", is_well=True, detail=f"{weights.name}, {signed}")
+    try:
+        second_stage = second_stage_order(config)
+    except HeardError as error:
+        yield Finding(what="second stage", is_well=False, detail=str(error))
+        second_stage = None
     order = model_order(config, weights)
     for camera in config.camera:
-        yield await _check_camera(camera, order)
+        yield await _check_camera(camera, order, second_stage)
 
 
 def _check_keys(state_dir: Path) -> Iterator[Finding]:
@@ -78,6 +77,16 @@ def _check_keys(state_dir: Path) -> Iterator[Finding]:
         yield Finding(what="passport", is_well=True, detail=f"{own.name} at {own.site}")
     except HeardError as error:
         yield Finding(what="passport", is_well=False, detail=str(error))
+
+
+def _check_board() -> Finding:
+    """Hot, slowed down or on its battery is said; only a board that slows itself down now is wrong."""
+    health = board.measure()
+    said = [health.model, *(f"{name} {celsius:.0f} °C" for name, celsius in list(health.temperatures_c.items())[:4])]
+    if health.is_on_mains is False:
+        said.append(f"on its battery, {health.battery_percent or 0} %")
+    slowed = [reason for reason in health.throttled_because if "since the start" not in reason]
+    return Finding(what="board", is_well=not slowed, detail=", ".join([*said, *health.throttled_because]))
 
 
 def _check_clock() -> Finding:
@@ -109,25 +118,6 @@ def _check_spool(state_dir: Path) -> Finding:
     return Finding(what="spool", is_well=True, detail="sound")
 
 
-async def _check_path(name: str, endpoint: str) -> Finding:
-    """Whether something listens there. Not checked: that it is the right peer; only the running node can prove that."""
-    what = f"path {name}"
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    if not endpoint.startswith("tcp://") or not port.isdigit():
-        return Finding(what=what, is_well=False, detail=f"expected tcp://host:port, found {endpoint}")
-    try:
-        async with asyncio.timeout(_CONNECT_WITHIN_S):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        writer.close()
-    except TimeoutError:
-        return Finding(what=what, is_well=False, detail=f"{endpoint} does not answer within {_CONNECT_WITHIN_S:g} s")
-    except socket.gaierror as error:
-        return Finding(what=what, is_well=False, detail=f"{host} has no address here ({error.strerror})")
-    except OSError as error:
-        return Finding(what=what, is_well=False, detail=f"{endpoint} can't be reached ({error.strerror})")
-    return Finding(what=what, is_well=True, detail=f"{endpoint} answers")
-
-
 class _Unheard:
     """Takes reports and does nothing: a check raises no alerts."""
 
@@ -150,17 +140,18 @@ class _Unheard:
         """Nobody to tell."""
 
 
-async def _check_camera(camera: CameraConfig, order: ModelOrder) -> Finding:
+async def _check_camera(camera: CameraConfig, order: ModelOrder, second_stage: SecondStageOrder | None) -> Finding:
     """Open the camera, load the model and look at some frames, in a process of its own as in service."""
     what = f"camera {camera.name}"
-    eye = Eye(camera, order, reports=_Unheard(), clock=SystemClock())
+    eye = Eye(camera, order, reports=_Unheard(), clock=SystemClock(), second_stage=second_stage)
     task = asyncio.create_task(eye.run(), name=f"check {camera.name}")
     try:
         async with asyncio.timeout(_CAMERA_WITHIN_S):
             while not task.done():
                 health = eye.last_health
                 if health is not None and health.state is CameraState.SEEING and health.frames >= 2:
-                    detail = f"sees, {health.inference_ms:.0f} ms a frame, {health.memory_bytes // 1_000_000} MB"
+                    detail = (f"sees, {health.inference_ms:.0f} ms a frame on {health.provider}, "
+                              f"{health.memory_bytes // 1_000_000} MB")  # fmt: skip
                     return Finding(what=what, is_well=True, detail=detail)
                 if health is not None and health.state in {CameraState.LOST, CameraState.FAULTY}:
                     return Finding(what=what, is_well=False, detail=health.detail or health.fault)

@@ -1,4 +1,4 @@
-"""``GET /metrics`` on this machine's loopback, for a Prometheus agent that runs beside the station.
+"""``GET /metrics`` on this machine's loopback, for a Prometheus agent that runs beside the station, and a station's own pages.
 
 It tells counts and names of paths and neighbors, so it listens on the loopback only; whoever wants it from elsewhere puts an agent
 or a proxy with its own access control in front. A plain asyncio server with bounds: a relay has no web framework.
@@ -7,7 +7,7 @@ or a proxy with its own access control in front. A plain asyncio server with bou
 import asyncio
 import ipaddress
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -27,8 +27,12 @@ Page = Callable[[], Awaitable[str]]
 
 
 @asynccontextmanager
-async def serving(station: Station, listen: str) -> AsyncIterator[str]:
+async def serving(
+    station: Station, listen: str, more: Mapping[str, tuple[str, Page]] | None = None
+) -> AsyncIterator[str]:
     """Serve while inside; gives the address, with the real port. An empty ``listen`` serves nothing.
+
+    ``more``: further pages by path, each with its media type.
 
     Raises:
         ConfigError: not ``host:port`` of the loopback.
@@ -42,7 +46,7 @@ async def serving(station: Station, listen: str) -> AsyncIterator[str]:
     async def page() -> str:
         return text_of(await station.status(), station.latencies)
 
-    door = _Door(page)
+    door = _Door({"/metrics": (CONTENT_TYPE, page), **(more or {})})
     try:
         server = await asyncio.start_server(door.answer, host, port, limit=_HEAD_BYTES)
     except OSError as error:
@@ -81,8 +85,8 @@ def address_of(listen: str) -> tuple[str, int]:
 class _Door:
     """Answers requests, a few at a time."""
 
-    def __init__(self, page: Page) -> None:
-        self._page = page
+    def __init__(self, pages: Mapping[str, tuple[str, Page]]) -> None:
+        self._pages = pages
         self._writers: set[asyncio.StreamWriter] = set()
 
     def hang_up(self) -> None:
@@ -102,7 +106,8 @@ class _Door:
             status, kind, body = await self._answer_to(head)
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-                f"Cache-Control: no-store\r\n\r\n".encode()
+                f"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\r\n".encode()
                 + body
             )
             async with asyncio.timeout(_HEAD_S):
@@ -121,13 +126,15 @@ class _Door:
             return "403 Forbidden", "text/plain", b"asked for under a foreign name\n"
         if len(words) != 3 or words[0] not in {"GET", "HEAD"}:
             return "405 Method Not Allowed", "text/plain", b"GET /metrics\n"
-        if words[1].partition("?")[0] != "/metrics":
-            return "404 Not Found", "text/plain", b"GET /metrics\n"
+        wanted = self._pages.get(words[1].partition("?")[0])
+        if wanted is None:
+            return "404 Not Found", "text/plain", "".join(f"GET {path}\n" for path in self._pages).encode()
+        kind, page = wanted
         try:
-            body = (await self._page()).encode()
+            body = (await page()).encode()
         except HeardError as error:
             return "503 Service Unavailable", "text/plain", f"{error}\n".encode()
-        return "200 OK", CONTENT_TYPE, b"" if words[0] == "HEAD" else body
+        return "200 OK", kind, b"" if words[0] == "HEAD" else body
 
 
 def _is_ours(host: str) -> bool:
