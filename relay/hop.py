@@ -65,6 +65,27 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     ids: Annotated[tuple[IdBytes, ...], msgspec.Meta(max_length=512)]
 
 
+Span = tuple[Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)], Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)]]
+
+
+class HeldSeries(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Numbers of one numbering, as ranges with both ends included."""
+
+    origin: NodeIdBytes
+    destination: NodeIdBytes
+    series: int
+    spans: Annotated[tuple[Span, ...], msgspec.Meta(max_length=64)]
+
+
+class Holds(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="holds"):
+    """What of yours is durable here without a receipt; said once a session, after the receipts.
+
+    Bulk waits for it: what is held need not take the way again. Like ``Stored`` it frees nothing.
+    """
+
+    series: Annotated[tuple[HeldSeries, ...], msgspec.Meta(max_length=64)]
+
+
 class Refused(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="refused"):
     """This envelope is not taken, and why."""
 
@@ -124,6 +145,7 @@ Note = (
     | Ping
     | Pong
     | Stored
+    | Holds
     | Refused
     | Unknown
     | Passports

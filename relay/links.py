@@ -26,6 +26,7 @@ from relay.status import LinkReport
 UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
 """Without a word for this long a link is dead; pings go every ``PING_EVERY_MS``."""
+HOLDS_AWAITED_MS: Final = 2_000
 PING_EVERY_MS: Final = 2_000
 TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
 """What a tiny path carries beside receipts, small notes and a rare heartbeat."""
@@ -60,6 +61,9 @@ class Link:
     challenge: bytes = b""
     """What the other end must sign; empty once it has."""
     asked_who_ms: int = -(1 << 60)
+    introduced_ms: int = -(1 << 60)
+    has_told: bool = False
+    """It has said what it holds of ours."""
     pace: BulkPace = field(default_factory=BulkPace)
     spread_bytes_s: int = 0
     """What the carrier was told last."""
@@ -148,7 +152,9 @@ class Link:
             self.session.pace(bytes_s)
 
     def bulk_room(self, now_ms: int) -> BulkRoom:
-        """What it takes of bulk now."""
+        """What it takes of bulk now: nothing before it has said what it holds already, or ought to have."""
+        if not self.has_told and now_ms - self.introduced_ms < HOLDS_AWAITED_MS:
+            return BulkRoom(allowance_bytes=0.0)
         return self.pace.room(self.meter.least_rtt_ms, now_ms) if self.is_paced else BulkRoom()
 
 
@@ -209,11 +215,17 @@ class Links:
         if proved and proved != passport.transport_key:
             raise NotForUs(f"{passport.name} showed its passport over a connection that another key made: refused")
         link.peer = passport
+        if not link.session.facts.is_tiny:
+            link.introduced_ms = self._clock.monotonic_ms()
 
     def learn_route(self, origin: NodeId, via: NodeId) -> None:
         """Envelopes of ``origin`` came through ``via``: what goes down to it goes back that way."""
         if origin != via:
             self._routes[origin] = via
+
+    def origins_by(self, neighbour: NodeId) -> list[NodeId]:
+        """A neighbour, and whose envelopes came through it."""
+        return [neighbour, *(origin for origin, via in self._routes.items() if via == neighbour)]
 
     def towards(self, destination: NodeId) -> list[Link]:
         """The introduced links that lead there.

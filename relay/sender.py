@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from relay import spool_room
+from relay import hop, spool_room
 from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
@@ -23,6 +23,7 @@ from relay.ids import EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
 from relay.precedence import Precedence
+from relay.ranges import RangeSet
 from relay.scheduler import plan
 from relay.spool import Spool, Spooled, Waiting
 from relay.timeline import Timeline
@@ -70,6 +71,8 @@ class Sender:
         self._policy = policy or SendPolicy()
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
+        self._held_by: dict[NodeId, dict[tuple[NodeId, NodeId, int], RangeSet]] = {}
+        """What each neighbour said it holds when its last session began."""
         self._count_of: Counter[NodeId] = Counter()
         """In the window, by origin."""
         self._parked: dict[int, _Parked] = {}
@@ -137,6 +140,26 @@ class Sender:
                 found.append(item.waiting)
         self._wake.set()
         return found
+
+    def neighbour_holds(self, peer: NodeId, note: hop.Holds) -> list[Waiting]:
+        """A neighbour says what it holds of whole numberings; it counts for what is read from the spool later, too."""
+        self._held_by[peer] = {
+            (NodeId(item.origin), NodeId(item.destination), item.series): RangeSet(
+                (first, last) for first, last in item.spans if first <= last
+            )
+            for item in note.series
+        }
+        found = [item.waiting for item in self._window.values() if self._note_if_held(item, peer)]
+        self._wake.set()
+        return found
+
+    def _note_if_held(self, item: _InWindow, peer: NodeId) -> bool:
+        waiting = item.waiting
+        held = self._held_by[peer].get((waiting.origin, waiting.destination, waiting.series))
+        if held is None or waiting.sequence not in held or item.entry.held_at(peer) is not None:
+            return False
+        item.entry.note_held(peer, self._clock.monotonic_ms())
+        return True
 
     def ask_again(self, peer: NodeId, origin: NodeId) -> None:
         """A neighbour lacked a passport and has it now: what it could not take is due again."""
@@ -299,7 +322,9 @@ class Sender:
             return
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
                       origin=waiting.origin, attempts=attempts or {})  # fmt: skip
-        self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
+        item = self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
+        for peer in self._held_by if attempts is None else ():
+            self._note_if_held(item, peer)
         self._numbers[waiting.id] = waiting.number
         self._count_of[waiting.origin] += 1
 

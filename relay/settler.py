@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from relay import hop
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
@@ -151,6 +152,14 @@ class Settler:
     def held(self, peer: Passport, ids: Iterable[EnvelopeId]) -> None:
         """A neighbour says that it holds these."""
         for waiting in self._sender.held_by(peer.node_id, ids):
+            if waiting.origin == self._own_id:
+                self._tell(
+                    waiting.id, waiting.sequence, waiting.kind, waiting.destination, AnswerLevel.RELAYED, peer.name
+                )
+
+    def holds(self, peer: Passport, note: hop.Holds) -> None:
+        """A neighbour says what it holds of a whole numbering: as if it had said so of each."""
+        for waiting in self._sender.neighbour_holds(peer.node_id, note):
             if waiting.origin == self._own_id:
                 self._tell(
                     waiting.id, waiting.sequence, waiting.kind, waiting.destination, AnswerLevel.RELAYED, peer.name

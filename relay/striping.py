@@ -23,6 +23,10 @@ FEW: Final = 16
 """Who has fewer than so many alerts in flight on a link may use the last quarter of its window; a flood may not."""
 
 
+SILENT_MS: Final = 1_000
+"""Beyond the time that the way takes: a neighbour that commits to a poor disk may need so long for its answer."""
+
+
 @dataclass(slots=True)
 class _Room:
     """One link's, while a plan is made."""
@@ -176,7 +180,7 @@ class Rooms:
             return None
         room = self._rooms[link.id]
         at_ms = attempt.sent_ms + link.p95_ms + link.bulk.in_flight_bytes / room.rate_bytes_ms
-        return at_ms if at_ms + link.rtt_ms > self._now_ms else float("inf")
+        return at_ms if self._now_ms < at_ms + max(SILENT_MS, 2 * link.rtt_ms) else float("inf")
 
     # ------------------------------------------------------------------ when to look again
 

@@ -4,7 +4,8 @@ It is what the paths call (``PathEvents``). It owns no envelope: those go to ``r
 who to ``introduction``. A refusal is counted, logged and answered here, and goes no further.
 """
 
-from collections.abc import Callable, Coroutine
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -158,6 +159,8 @@ class Switchboard:
             case hop.Stored():
                 self._timeline.stored_there(peer.node_id, link.path, [EnvelopeId(known) for known in note.ids])
                 self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
+            case hop.Holds():
+                self._attend(self._told_what_is_held(link, peer, note), "holds_not_taken")
             case hop.Refused():
                 self._counters.count(f"sent_but_refused_{note.reason[:40]}")
                 _log.warning(
@@ -199,6 +202,16 @@ class Switchboard:
             link.send(wire, Lane.URGENT)
         for state in await self._database.run(lambda connection: self._ledger.streams(connection, node_id)):
             self._receiver.send_receipt(state)
+        if not link.session.facts.is_tiny:
+            origins = self._links.origins_by(node_id)
+            link.note(await self._database.run(lambda connection: holds(connection, self._spool, origins)))
+
+    async def _told_what_is_held(self, link: Link, peer: Passport, note: hop.Holds) -> None:
+        """Let bulk go, when the receipts that came before the note have done their work."""
+        await self._settler.drained()
+        self._settler.holds(peer, note)
+        link.has_told = True
+        self._sender.wake()
 
     def _learn(self, signed: SignedPassport) -> None:
         self._attend(self._keep(signed), "passport_not_kept")
@@ -217,3 +230,14 @@ class Switchboard:
                 _log.error(failure.replace("_", " "), error=str(error))
 
         self._crew.start(guarded(), failure)
+
+
+def holds(connection: sqlite3.Connection, spool: Spool, origins: Sequence[NodeId]) -> hop.Holds:
+    """What of these origins waits here; as much of it as fits into a note."""
+    said: list[hop.HeldSeries] = []
+    for origin in origins:
+        for (destination, series), numbers in spool.held(connection, origin).items():
+            said.append(hop.HeldSeries(origin, destination, series, tuple(numbers)[:64]))
+            if len(said) == 64:
+                return hop.Holds(tuple(said))
+    return hop.Holds(tuple(said))

@@ -195,6 +195,7 @@ def make_all() -> dict[str, Described]:
         "hello": hop.Hello(wire, 3, bytes(range(16))), "welcome": hop.Welcome(wire, 3, bytes(range(16)), bytes(range(64))),
         "proved": hop.Proved(bytes(range(64))), "who": hop.Who(), "ping": hop.Ping(MONOTONIC_MS),
         "pong": hop.Pong(MONOTONIC_MS), "stored": hop.Stored((b"a" * 32, b"b" * 32)),
+        "holds": hop.Holds((hop.HeldSeries(CAMERA.node_id, bytes(8), SERIES, ((1, 5), (7, 7))),)),
         "refused": hop.Refused(b"a" * 32, "bad_signature", "the Ed25519 signature does not match"),
         "unknown": hop.Unknown(b"unknown1"), "passports": hop.Passports((wire,)),
         "roster": hop.RosterNote(signed.statement, signed.signature), "over": hop.Over("lte", "zeromq", "Provider A"),
