@@ -68,7 +68,7 @@ class Administration:
         """
         if isinstance(command, CallbackCommand):
             outcome = await self._database.run(
-                lambda c: callback_office.perform(c, command, by=_ACTOR, now_ms=self._clock.wall_ms())
+                lambda c: callback_office.perform(c, command, by=_ACTOR, url=self._url, now_ms=self._clock.wall_ms())
             )
         elif isinstance(command, UnitCommand):
             outcome = await self._database.run(

@@ -30,6 +30,7 @@ from command_center.api.app import create_app
 from command_center.blobs import BlobStore
 from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
+from command_center.callbacks.writer import Origin
 from command_center.certificates import Tls
 from command_center.config import CenterConfig
 from command_center.custody import clip_orders, retention
@@ -157,8 +158,9 @@ async def open_center(
         watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents)
         url = config.url or web_server.url_of(socket, is_tls=tls is not None)
         key = SigningKey(await station.database.run(callback_writer.set_up))
-        postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, base_url=url,
-                          after_commit=bell.ring)  # fmt: skip
+        postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, after_commit=bell.ring,
+                          origin=Origin(base_url=url.rstrip("/"), center=station.identity.node_id.hex(),
+                                        agency=issuer.agency))  # fmt: skip
         exports = ExportOffice(state, database=station.database, clock=clock, metrics=metrics,
                                kept_h=config.exports_kept_h)  # fmt: skip
         stack.push_async_callback(exports.close)

@@ -7,7 +7,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,13 +14,9 @@ import structlog
 import typer
 
 from command_center import backup_cli, check, web_server
-from command_center.callbacks import signing
+from command_center.callback_cli import callback
 from command_center.center import open_center
 from command_center.commands import (
-    CallbackAdd,
-    CallbackDead,
-    CallbackList,
-    CallbackRemove,
     NodeApprove,
     NodeInvite,
     NodeList,
@@ -34,13 +29,12 @@ from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
 from relay.clock import SystemClock
-from relay.errors import HeardError, OperatorError
+from relay.errors import HeardError
 from relay.service import is_well
 from relay.service_manager import ServiceManager
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
-callback = typer.Typer(no_args_is_help=True, help="Field units and systems that are told.")
 app.add_typer(evidence_cli.app)
 app.add_typer(backup_cli.app)
 app.add_typer(user, name="user")
@@ -180,51 +174,6 @@ def node_quarantine(name: str, state: State = DEFAULT_STATE, reason: Reason = ""
 def node_reinstate(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """End a quarantine."""
     show(perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
-
-
-# ---------------------------------------------------------------------- callback
-
-
-@callback.command(name="add")
-def callback_add(
-    name: Annotated[str, typer.Argument(help="The unit or system.")],
-    url: Annotated[str, typer.Argument(help="Where it takes signed webhooks.")],
-    state: State = DEFAULT_STATE,
-    secret_file: Annotated[Path | None, typer.Option(help="Its whsec_… secret: sign with HMAC, too.")] = None,
-    only_flash: Annotated[bool, typer.Option("--only-flash", help="Leave out what is less urgent.")] = False,
-    inside: Annotated[
-        bool, typer.Option("--inside", help="The address is in our own network, and that is meant.")
-    ] = False,
-) -> None:
-    """Tell somebody about incidents from now on."""
-    secret = None
-    if secret_file is not None:
-        try:
-            secret = signing.secret_of(secret_file.read_text(encoding="ascii"))
-        except (OSError, ValueError) as error:
-            raise OperatorError(f"can't use the secret in {secret_file}: {error}") from error
-    show(perform(state, CallbackAdd(name=name, url=url, secret=secret, only_flash=only_flash, may_be_inside=inside)))
-
-
-@callback.command(name="list")
-def callback_list(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
-    """Show who is told, and the key that they check with."""
-    show(perform(state, CallbackList()), as_json=as_json)
-
-
-@callback.command(name="remove")
-def callback_remove(name: str, state: State = DEFAULT_STATE) -> None:
-    """Tell somebody no more."""
-    show(perform(state, CallbackRemove(name=name)))
-
-
-@callback.command(name="dead")
-def callback_dead(
-    state: State = DEFAULT_STATE, as_json: Json = False,
-    resend: Annotated[bool, typer.Option("--resend", help="Try all of them again.")] = False,
-) -> None:  # fmt: skip
-    """Show what could not be told."""
-    show(perform(state, CallbackDead(resend=resend)), as_json=as_json)
 
 
 # ---------------------------------------------------------------------- demo

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from command_center.callbacks.kinds import Options
 from command_center.config import RoleName
 from command_center.custody.commands import CustodyCommand
 from command_center.evidence.steps import EvidenceExport
@@ -121,6 +122,8 @@ class CallbackAdd(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_un
     secret: bytes | None = None
     only_flash: bool = False
     may_be_inside: bool = False
+    only_called: bool = False
+    options: Options = Options()
 
 
 class CallbackList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

@@ -25,7 +25,8 @@ async def receivers(_: CallbackReader, parts: Parts) -> list[CallbackReceiver]:
     """Who is told. Secrets are never shown."""
     found = await parts.readers.run(store.receivers)
     return [CallbackReceiver(name=item.name, url=item.url, only_flash=item.only_flash, may_be_inside=item.may_be_inside,
-                             has_secret=item.secret is not None, disabled_why=item.disabled_why) for item in found]  # fmt: skip
+                             has_secret=item.secret is not None, disabled_why=item.disabled_why, kind=item.kind.value,
+                             only_called=item.only_called) for item in found]  # fmt: skip
 
 
 @router.get("/deliveries")

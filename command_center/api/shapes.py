@@ -297,6 +297,10 @@ class CallbackReceiver(Shape):
     may_be_inside: bool
     has_secret: bool
     disabled_why: str
+    kind: str
+    """webhook, tak, smtp or cap."""
+    only_called: bool
+    """Told only when a response plan or an assignment calls it."""
 
 
 class CallbackDelivery(Shape):

@@ -5,12 +5,18 @@ a name that answers differently a moment later changes nothing.
 """
 
 import asyncio
+import functools
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from command_center.errors import BadRequest
+
+_RESOLVERS: Final = ThreadPoolExecutor(32, thread_name_prefix="resolve")
+"""Threads of their own: a name server that does not answer holds one for half a minute, and must hold nobody else's work."""
 
 
 class Forbidden(Exception):
@@ -54,17 +60,35 @@ async def target_of(url: str, *, may_be_inside: bool) -> Target:
     parts = urlsplit(url)
     assert parts.hostname is not None
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = [str(entry[4][0]) for entry in found]
-    for address in addresses:
-        if not may_be_inside and not _is_outside(address):
-            raise Forbidden(
-                f"{parts.hostname} leads to {address}, an address inside: if that is meant, add the receiver with --inside"
-            )
-    address = addresses[0]
+    address = await judged(parts.hostname, port, may_be_inside=may_be_inside)
     bare = f"[{address}]" if ":" in address else address
     host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
     return Target(url=parts._replace(netloc=f"{bare}:{port}").geturl(), host=host)
+
+
+async def judged(name: str, port: int, *, may_be_inside: bool) -> str:
+    """The address to connect to, of a name or an address.
+
+    Raises:
+        Forbidden: any of its addresses is inside, where none is meant.
+        OSError: the name can't be resolved.
+    """
+    addresses = await _addresses(name, port)
+    for address in addresses:
+        if not may_be_inside and not _is_outside(address):
+            raise Forbidden(
+                f"{name} leads to {address}, an address inside: if that is meant, add the receiver with --inside"
+            )
+    return addresses[0]
+
+
+async def _addresses(name: str, port: int) -> list[str]:
+    try:
+        return [str(ipaddress.ip_address(name))]
+    except ValueError:
+        look = functools.partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look)
+    return [str(entry[4][0]) for entry in found]
 
 
 def _is_outside(address: str) -> bool:

@@ -1,14 +1,14 @@
 """Carries deliveries out: one task for each receiver, so that a slow or dead one delays nobody else.
 
-A request is signed anew each time (the timestamp is part of it), never follows a redirect, and reads nothing but the
-answer's status. 2xx is delivered; 410 means "never again" and disables the receiver; anything else goes down the ladder.
+How is the carrier's part, one for each kind of receiver. Taken is delivered; "gone" disables the receiver; "never" is a dead letter at
+once; anything else goes down the ladder.
 """
 
 import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
@@ -16,9 +16,15 @@ import structlog
 from nacl.signing import SigningKey
 
 from command_center import facts, journal
-from command_center.callbacks import guard, ladder, signing, store, writer
+from command_center.callbacks import ladder, signing, store, writer
+from command_center.callbacks.carrier import Carried, Carrier, Verdict
 from command_center.callbacks.guard import Forbidden
+from command_center.callbacks.kinds import ReceiverKind
+from command_center.callbacks.mail_carrier import MailCarrier
 from command_center.callbacks.store import Delivery, Receiver
+from command_center.callbacks.tak_carrier import TakCarrier
+from command_center.callbacks.web_carrier import FeedCarrier, WebCarrier
+from command_center.callbacks.writer import Origin
 from command_center.facts import Remark
 from command_center.metrics import Metrics
 from command_center.readers import Readers
@@ -30,20 +36,20 @@ from relay.errors import OperatorError
 _log = structlog.get_logger("command_center.callbacks")
 TIMEOUT_S: Final = 15.0
 _LOOK_EVERY_S: Final = 0.5
-_GONE: Final = 410
+Carriers = Mapping[ReceiverKind, Carrier]
 
 
 class Postman:
     """Owns the tasks. ``run`` goes on for as long as the centre does."""
 
     def __init__(self, *, database: Database, readers: Readers, clock: Clock, metrics: Metrics, key: SigningKey,
-                 base_url: str, after_commit: Callable[[], None]) -> None:  # fmt: skip
+                 origin: Origin, after_commit: Callable[[], None]) -> None:  # fmt: skip
         self._database = database
         self._readers = readers
         self._clock = clock
         self._metrics = metrics
         self._key = key
-        self._base_url = base_url.rstrip("/")
+        self._origin = origin
         self._after_commit = after_commit
         self._busy: set[str] = set()
         self._dice = random.SystemRandom()
@@ -51,7 +57,7 @@ class Postman:
     @property
     def base_url(self) -> str:
         """Where people reach this centre: links begin with it."""
-        return self._base_url
+        return self._origin.base_url
 
     @property
     def public_key(self) -> str:
@@ -65,18 +71,22 @@ class Postman:
             httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, limits=limits) as client,
             crew() as members,
         ):
+            carriers: Carriers = {
+                ReceiverKind.WEBHOOK: WebCarrier(client, self._key, self._clock), ReceiverKind.TAK: TakCarrier(),
+                ReceiverKind.SMTP: MailCarrier(TIMEOUT_S), ReceiverKind.CAP: FeedCarrier(),
+            }  # fmt: skip
             while True:
                 try:
-                    await self._look(client, members)
+                    await self._look(carriers, members)
                 except OperatorError as error:  # a full disk: it is all in the database, and looked at again
                     self._metrics.count("callbacks_postponed")
                     _log.error("callbacks postponed", error=str(error))
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _look(self, client: httpx.AsyncClient, members: Crew) -> None:
+    async def _look(self, carriers: Carriers, members: Crew) -> None:
         while await self._readers.run(writer.is_behind):
             made = await self._database.run(
-                lambda connection: writer.catch_up(connection, base_url=self._base_url, now_ms=self._clock.wall_ms())
+                lambda connection: writer.catch_up(connection, self._origin, now_ms=self._clock.wall_ms())
             )
             self._metrics.count("callbacks_made", made)
         now_ms = self._clock.wall_ms()
@@ -88,9 +98,9 @@ class Postman:
         for receiver in await self._readers.run(waiting):
             if receiver.name not in self._busy:
                 self._busy.add(receiver.name)
-                members.start(self._serve(client, receiver), f"callbacks to {receiver.name}")
+                members.start(self._serve(carriers, receiver), f"callbacks to {receiver.name}")
 
-    async def _serve(self, client: httpx.AsyncClient, receiver: Receiver) -> None:
+    async def _serve(self, carriers: Carriers, receiver: Receiver) -> None:
         """Send what is due, one after the other, until nothing is or one fails."""
         try:
             while True:
@@ -98,7 +108,7 @@ class Postman:
                 delivery = await self._readers.run(
                     lambda connection, now_ms=now_ms: store.due(connection, receiver.name, now_ms, ladder.LONGEST_MS)  # type: ignore[misc]
                 )
-                if delivery is None or not await self._deliver(client, receiver, delivery):
+                if delivery is None or not await self._deliver(carriers, receiver, delivery):
                     return
         except OperatorError as error:
             self._metrics.count("callbacks_postponed")
@@ -106,12 +116,12 @@ class Postman:
         finally:
             self._busy.discard(receiver.name)
 
-    async def _deliver(self, client: httpx.AsyncClient, receiver: Receiver, delivery: Delivery) -> bool:
-        status, answer, asked_s = await self._post(client, receiver, delivery)
-        is_delivered = 200 <= status < 300
-        wait_ms = (
-            None if is_delivered or status == _GONE else ladder.wait_ms(delivery.attempts + 1, self._dice, asked_s)
-        )
+    async def _deliver(self, carriers: Carriers, receiver: Receiver, delivery: Delivery) -> bool:
+        carried = await self._carry(carriers[receiver.kind], receiver, delivery)
+        is_delivered = carried.verdict is Verdict.TAKEN
+        wait_ms = None
+        if carried.verdict is Verdict.AGAIN:
+            wait_ms = ladder.wait_ms(delivery.attempts + 1, self._dice, carried.asked_s)
         now_ms = self._clock.wall_ms()
         state = "delivered" if is_delivered else "dead" if wait_ms is None else "pending"
 
@@ -120,40 +130,33 @@ class Postman:
             connection.execute(
                 "UPDATE delivery SET attempts = attempts + 1, state = ?, last_answer = ?, next_at_ms = ?, settled_at_ms = ? "
                 "WHERE number = ? AND state = 'pending'",
-                (state, answer, now_ms + (wait_ms or 0), settled, delivery.number),
+                (state, carried.words, now_ms + (wait_ms or 0), settled, delivery.number),
             )
-            if status == _GONE:
+            if carried.verdict is Verdict.GONE:
                 connection.execute(
                     "UPDATE receiver SET disabled_why = 'it answered 410: gone' WHERE name = ?", (receiver.name,)
                 )
-            if state != "pending":
+            if state != "pending" and delivery.incident:
                 journal.append(connection, at_ms=now_ms, kind=f"callback-{state}", actor="center",
                                subject=f"incident:{delivery.incident}",
-                               payload=facts.encode(Remark(what=delivery.event, detail=f"{receiver.name}: {answer}")))  # fmt: skip
+                               payload=facts.encode(Remark(what=delivery.event, detail=f"{receiver.name}: {carried.words}")))  # fmt: skip
 
         await self._database.run(note)
         self._metrics.count(f"callbacks_{'failed' if state == 'pending' else state}")
         if state != "delivered":
-            _log.warning("callback not taken", receiver=receiver.name, told=delivery.event, answer=answer, state=state)
+            _log.warning(
+                "callback not taken", receiver=receiver.name, told=delivery.event, answer=carried.words, state=state
+            )
         self._after_commit()
-        return is_delivered
+        return is_delivered or carried.verdict is Verdict.NEVER  # what was refused for good is in nobody's way
 
-    async def _post(
-        self, client: httpx.AsyncClient, receiver: Receiver, delivery: Delivery
-    ) -> tuple[int, str, float | None]:
-        """(HTTP status or 0, what came back in words, Retry-After in s)."""
+    @staticmethod
+    async def _carry(carrier: Carrier, receiver: Receiver, delivery: Delivery) -> Carried:
+        """One attempt, bounded in time; whatever goes wrong on the way is an answer in words."""
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                target = await guard.target_of(receiver.url, may_be_inside=receiver.may_be_inside)
-                headers = signing.headers(self._key, receiver.secret, message_id=delivery.id,
-                                          at_s=self._clock.wall_ms() // 1000, body=delivery.body)  # fmt: skip
-                headers |= {"content-type": "application/json", "user-agent": "heard", "host": target.host}
-                extensions = {"sni_hostname": target.host.partition(":")[0]}
-                async with client.stream("POST", target.url, content=delivery.body, headers=headers,
-                                         extensions=extensions) as answer:  # fmt: skip
-                    asked = answer.headers.get("retry-after", "")
-                    return answer.status_code, f"HTTP {answer.status_code}", float(asked) if asked.isdigit() else None
-        except (Forbidden, OSError, httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError) as error:
+                return await carrier.carry(receiver, delivery)
+        except (Forbidden, OSError, httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError, ValueError) as error:
             took_s = time.monotonic() - started_s
-            return 0, f"{type(error).__name__} after {took_s:.1f} s: {error}"[:300], None
+            return Carried(verdict=Verdict.AGAIN, words=f"{type(error).__name__} after {took_s:.1f} s: {error}"[:300])

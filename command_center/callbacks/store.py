@@ -5,9 +5,12 @@ exactly once as a delivery, and each delivery at least once as a request; its ``
 """
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
+from command_center.callbacks.kinds import Options, ReceiverKind
 from command_center.errors import BadRequest, NotFound, NotPossible
 
 SCHEMA: Final = (
@@ -52,6 +55,19 @@ CREATE TABLE capability (                   -- the links by which units answer: 
   expires_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """,
+    """
+ALTER TABLE receiver ADD COLUMN kind        TEXT    NOT NULL DEFAULT 'webhook';  -- webhook | tak | smtp | cap
+ALTER TABLE receiver ADD COLUMN only_called INTEGER NOT NULL DEFAULT 0;   -- told only when a plan or an assignment calls it
+ALTER TABLE receiver ADD COLUMN options     BLOB    NOT NULL DEFAULT x'7b7d';   -- JSON, by kind
+ALTER TABLE delivery ADD COLUMN media_type  TEXT    NOT NULL DEFAULT 'application/json';
+ALTER TABLE delivery ADD COLUMN about       TEXT    NOT NULL DEFAULT '';  -- unit:<name>, where a later one takes an earlier one's place
+
+CREATE TABLE called (                       -- who was called to an incident, and is told of what follows
+  incident    INTEGER NOT NULL,
+  receiver    TEXT    NOT NULL,
+  PRIMARY KEY (incident, receiver)
+) STRICT, WITHOUT ROWID;
+""",
 )
 
 
@@ -65,6 +81,9 @@ class Receiver:
     only_flash: bool
     may_be_inside: bool
     disabled_why: str
+    kind: ReceiverKind = ReceiverKind.WEBHOOK
+    only_called: bool = False
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +101,26 @@ class Delivery:
     next_at_ms: int
     state: str
     last_answer: str
+    media_type: str = "application/json"
 
 
 _DELIVERY: Final = (
-    "number, id, receiver, event, incident, body, created_at_ms, attempts, next_at_ms, state, last_answer"
+    "number, id, receiver, event, incident, body, created_at_ms, attempts, next_at_ms, state, last_answer, media_type"
 )
+MEDIA_TYPES: Final = {
+    ReceiverKind.WEBHOOK: "application/json", ReceiverKind.TAK: "application/cot+xml",
+    ReceiverKind.SMTP: "message/rfc822", ReceiverKind.CAP: "application/cap+xml",
+}  # fmt: skip
 
 
 def receivers(connection: sqlite3.Connection) -> list[Receiver]:
     """Everybody, in use or not."""
-    rows = connection.execute("SELECT name, url, secret, only_flash, may_be_inside, disabled_why FROM receiver")
-    return [Receiver(name=r[0], url=r[1], secret=r[2], only_flash=bool(r[3]), may_be_inside=bool(r[4]),
-                     disabled_why=r[5]) for r in rows]  # fmt: skip
+    rows = connection.execute(
+        "SELECT name, url, secret, only_flash, may_be_inside, disabled_why, kind, only_called, options FROM receiver"
+    )
+    return [Receiver(name=r[0], url=r[1], secret=r[2], only_flash=bool(r[3]), may_be_inside=bool(r[4]), disabled_why=r[5],
+                     kind=ReceiverKind(r[6]), only_called=bool(r[7]), options=msgspec.json.decode(r[8], type=Options))
+            for r in rows]  # fmt: skip
 
 
 def add_receiver(connection: sqlite3.Connection, receiver: Receiver) -> None:
@@ -104,8 +131,12 @@ def add_receiver(connection: sqlite3.Connection, receiver: Receiver) -> None:
     """
     if connection.execute("SELECT 1 FROM receiver WHERE name = ?", (receiver.name,)).fetchone():
         raise BadRequest(f"there is a receiver {receiver.name} already: remove it first, or choose another name")
-    connection.execute("INSERT INTO receiver VALUES (?, ?, ?, ?, ?, '')",
-                       (receiver.name, receiver.url, receiver.secret, receiver.only_flash, receiver.may_be_inside))  # fmt: skip
+    connection.execute(
+        "INSERT INTO receiver (name, url, secret, only_flash, may_be_inside, kind, only_called, options) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (receiver.name, receiver.url, receiver.secret, receiver.only_flash, receiver.may_be_inside, receiver.kind.value,
+         receiver.only_called, msgspec.json.encode(receiver.options)),
+    )  # fmt: skip
 
 
 def remove_receiver(connection: sqlite3.Connection, name: str) -> int:
@@ -157,19 +188,23 @@ def resend(connection: sqlite3.Connection, delivery_id: str, now_ms: int) -> Non
         NotFound: there is none with this id.
         NotPossible: it is not dead, or its receiver is gone.
     """
-    row = connection.execute("SELECT state, receiver FROM delivery WHERE id = ?", (delivery_id,)).fetchone()
+    row = connection.execute("SELECT state, receiver, media_type FROM delivery WHERE id = ?", (delivery_id,)).fetchone()
     if row is None:
         raise NotFound(f"there is no delivery {delivery_id}")
     if row[0] != "dead":
         raise NotPossible(f"delivery {delivery_id} is {row[0]}: only dead ones are sent again")
-    if not connection.execute("SELECT 1 FROM receiver WHERE name = ?", (row[1],)).fetchone():
+    receiver = next((item for item in receivers(connection) if item.name == row[1]), None)
+    if receiver is None:
         raise NotPossible(f"the receiver {row[1]} was removed: add it again first")
+    if MEDIA_TYPES[receiver.kind] != row[2]:
+        raise NotPossible(f"delivery {delivery_id} is {row[2]}, and {row[1]} takes {MEDIA_TYPES[receiver.kind]} now")
     connection.execute("UPDATE receiver SET disabled_why = '' WHERE name = ?", (row[1],))
     connection.execute(
         "UPDATE delivery SET state = 'pending', attempts = 0, next_at_ms = ? WHERE id = ?", (now_ms, delivery_id)
     )
 
 
-def _delivery(row: tuple[int, str, str, str, int, bytes, int, int, int, str, str]) -> Delivery:
+def _delivery(row: tuple[int, str, str, str, int, bytes, int, int, int, str, str, str]) -> Delivery:
     return Delivery(number=row[0], id=row[1], receiver=row[2], event=row[3], incident=row[4], body=row[5],
-                    created_at_ms=row[6], attempts=row[7], next_at_ms=row[8], state=row[9], last_answer=row[10])  # fmt: skip
+                    created_at_ms=row[6], attempts=row[7], next_at_ms=row[8], state=row[9], last_answer=row[10],
+                    media_type=row[11])  # fmt: skip

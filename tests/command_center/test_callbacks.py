@@ -30,9 +30,9 @@ from tests.command_center.test_ingest import assert_all_as_written, until
 SECRET = base64.b64encode(b"s" * 24).decode()
 
 
-async def told(house: House, unit: Unit, name: str = "M21", **options: bool) -> None:
+async def told(house: House, unit: Unit, name: str = "M21", *, only_flash: bool = False) -> None:
     await house.center.administration.perform(
-        CallbackAdd(name=name, url=unit.url, secret=base64.b64decode(SECRET), may_be_inside=True, **options)
+        CallbackAdd(name=name, url=unit.url, secret=base64.b64decode(SECRET), may_be_inside=True, only_flash=only_flash)
     )
 
 

@@ -20,7 +20,15 @@ OPEN = {
     "/api/v1/callbacks/key",
 }  # fmt: skip
 """For machines that watch, and for people who are about to sign in."""
-OWN_PROOF = {"/u/{token}", "/u/{token}/picture", "/aid/{token}", "/aid/{token}/picture", "/api/v1/enrollments"}
+OWN_PROOF = {
+    "/u/{token}",
+    "/u/{token}/picture",
+    "/aid/{token}",
+    "/aid/{token}/picture",
+    "/cap/{token}/feed.xml",
+    "/cap/{token}/{number}.xml",
+    "/api/v1/enrollments",
+}
 """A capability in the address, or a one-time code in the body."""
 PHONE = {"/phone.css", "/unit", "/unit/sign-in", "/unit/code", "/unit/picture"}
 """Small pages for people: they ask by hand, and answer with a page to sign in at (``test_unit_page``)."""
