@@ -116,25 +116,44 @@ class Stick:
         """Remove envelopes that have their receipt."""
         count = 0
         for file in files:
-            file.unlink(missing_ok=True)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise self._gone(error) from error
             count += 1
         self._sync()
         return count
 
     def _files(self, folder: str, suffix: str, most_bytes: int) -> Iterator[tuple[Path, bytes]]:
-        names = sorted(file.name for file in (self._root_dir / folder).iterdir() if file.name.endswith(suffix))
+        try:
+            names = sorted(file.name for file in (self._root_dir / folder).iterdir() if file.name.endswith(suffix))
+        except OSError as error:
+            raise self._gone(error) from error
         if len(names) > _MOST_FILES:
             raise Malformed(f"expected at most {_MOST_FILES} files in {self._root_dir / folder}, found {len(names)}")
         for name in names:
             file = self._root_dir / folder / name
             # Neither a link nor a device: a stick may come from a stranger.
-            if file.is_symlink() or not file.is_file() or file.stat().st_size > most_bytes:
-                continue
-            yield file, file.read_bytes()
+            try:
+                if file.is_symlink() or not file.is_file() or file.stat().st_size > most_bytes:
+                    continue
+                data = file.read_bytes()
+            except OSError as error:
+                raise self._gone(error) from error
+            yield file, data
 
     def _sync(self) -> None:
-        for name in (_ENVELOPES, _PASSPORTS, _RECEIPTS):
-            sync_dir(self._root_dir / name)
+        try:
+            for name in (_ENVELOPES, _PASSPORTS, _RECEIPTS):
+                sync_dir(self._root_dir / name)
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: OSError) -> OperatorError:
+        return OperatorError(
+            f"{self._root_dir} can't be used any more ({error.strerror}): was the medium pulled out? Nothing is lost: what was copied is "
+            "whole, and all of it is still in the spool. Plug it in and say the same again"
+        )
 
 
 def _write_whole(file: Path, data: bytes) -> bool:

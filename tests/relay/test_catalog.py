@@ -39,6 +39,7 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
     certificate_file, _ = self_signed(tmp_path)
     (tmp_path / "site-ca.pem").write_bytes(certificate_file.read_bytes())
     (tmp_path / "broker.password").write_text("the-secret\n")
+    (tmp_path / "sim.pin").write_text("1234\n")
     peer, identity = house.passports["site-relay"].passport, house.identities["site-relay"]
     kinds = list[str]()
     for block in shown():
@@ -57,25 +58,30 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
                 peer_named=lambda name: None,
             )
             kinds.append(f"listen {listen.kind}")
-    assert kinds == ["listen https", "path https", "listen mqtt", "path mqtt"]
+    assert kinds == [
+        "listen https", "path https", "listen mqtt", "path mqtt", "path neighbor", "listen neighbor", "listen serial_radio",
+        "path serial_radio", "path short_burst", "listen short_burst", "path sms", "listen sms",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp")])
+@pytest.mark.parametrize(("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp"), ("neighbor", "zeroconf")])
 def test_a_carrier_without_its_library_says_which_extra_it_needs(
     house: House, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
 ) -> None:
     really_import = builtins.__import__
 
     def without(name: str, *rest: object, **options: object) -> object:
-        if name.startswith((library, "relay.paths.mqtt", "relay.paths.https")):
+        if name.startswith((library, "relay.paths.mqtt", "relay.paths.https", "relay.paths.neighbor")):
             raise ImportError(f"no {library}", name=library)
         return really_import(name, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
     peer, identity = house.passports["site-relay"].passport, house.identities["site-relay"]
-    path = PathConfig(
-        name="site", kind="mqtt" if kind == "mqtt" else "https", endpoint=f"{kind}://host", peer="site-relay"
-    )
+    path = PathConfig(name="site", kind="neighbor")
+    if kind != "neighbor":
+        path = PathConfig(
+            name="site", kind="mqtt" if kind == "mqtt" else "https", endpoint=f"{kind}://host", peer="site-relay"
+        )
     with pytest.raises(ConfigError, match=rf"pip install heard\[{kind}\]"):
         catalog.dial(path, peer=peer, identity=identity, counters=Counters(), authority=authority_of(house))
     listen = ListenConfig(kind=path.kind, endpoint=path.endpoint)

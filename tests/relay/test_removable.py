@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import courier
+from relay import courier, envelope
 from relay.config import StationConfig
 from relay.errors import ConfigError, OperatorError
 from relay.header import Kind
@@ -122,6 +122,54 @@ async def test_false_receipts_on_a_stick_free_nothing(house: House, stick_dir: P
         await courier.carry(node, stick_dir)
         assert node.counters["refused_bad_signature"] == 1
         assert (await node.status()).backlog[Precedence.FLASH] == 1
+
+
+@pytest.mark.parametrize("after", [1, 40, 150])
+async def test_a_stick_that_is_pulled_out_half_way_holds_whole_files_only_and_costs_nothing(
+    house: House, stick_dir: Path, tmp_path: Path, after: int
+) -> None:
+    pulled_dir, envelopes_dir = tmp_path / "pulled", stick_dir / "heard-carry" / "envelopes"
+    really_replace, count = Path.replace, 0
+
+    def pulled_out(self: Path, target: Path) -> Path:
+        nonlocal count
+        done = really_replace(self, target)
+        count += self.parent == envelopes_dir
+        if count == after and stick_dir.exists():
+            (envelopes_dir / ".half.env.part").write_bytes(b"half a file")
+            stick_dir.rename(pulled_dir)
+        return done
+
+    async with house.station("gate-camera") as node:
+        await node.put_all([an_alert(node) for _ in range(200)])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", pulled_out)
+            with pytest.raises(OperatorError, match="was the medium pulled out"):
+                await courier.carry(node, stick_dir)
+        assert pulled_dir.exists(), "it was never pulled out"
+        assert (await node.status()).backlog[Precedence.FLASH] == 200
+        assert len(list(Stick(pulled_dir).envelopes())) == after
+        assert all(envelope.parse(wire).header.sequence for _, wire in Stick(pulled_dir).envelopes())
+        pulled_dir.rename(stick_dir)
+        again = await courier.carry(node, stick_dir)
+        assert (again.already_there, again.envelopes) == (after, 200 - after)
+    async with house.station("center", listen="tcp://127.0.0.1:0") as center:
+        assert (await courier.deliver(center, stick_dir)).taken == 200
+
+
+async def test_a_stick_that_is_pulled_out_while_it_is_delivered_is_said_in_words(house: House, stick_dir: Path) -> None:
+    async with house.station("gate-camera") as node:
+        await node.put_all([an_alert(node) for _ in range(3)])
+        await courier.carry(node, stick_dir)
+    stick = Stick(stick_dir)
+    reading = stick.envelopes()
+    next(reading)
+    stick_dir.rename(stick_dir.with_name("pulled"))
+    assert list(reading) == [], "files that are gone are passed over"
+    with pytest.raises(OperatorError, match="was the medium pulled out"):
+        list(stick.envelopes())
+    with pytest.raises(OperatorError, match="was the medium pulled out"):
+        stick.put_receipts([("one", b"receipt")])
 
 
 @pytest.fixture
