@@ -1,5 +1,6 @@
 """Carrying by hand: a stick is a path, safe when it is lost, torn, full, or filled by a stranger."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -164,7 +165,7 @@ async def test_a_stick_that_is_pulled_out_while_it_is_delivered_is_said_in_words
     stick = Stick(stick_dir)
     reading = stick.envelopes()
     next(reading)
-    stick_dir.rename(stick_dir.with_name("pulled"))
+    await asyncio.to_thread(stick_dir.rename, stick_dir.with_name("pulled"))
     assert list(reading) == [], "files that are gone are passed over"
     with pytest.raises(OperatorError, match="was the medium pulled out"):
         list(stick.envelopes())
