@@ -29,6 +29,7 @@ from aiortc.rtcconfiguration import RTCIceTransportPolicy
 
 from camera_node.live.camera_feed import CameraFeed
 from camera_node.live.ladder import Ladder, LineReport, Rung
+from camera_node.live.named_candidates import taken_out
 from camera_node.live.orders import FromStage, Viewing
 from camera_node.live.packet_track import PacketTrack
 from relay.clock import Clock
@@ -86,6 +87,7 @@ class Showing:
         self._stills_bytes = 0
         self._report: LineReport | None = None
         self._measured: tuple[int, int] = (0, 0)
+        self._looking_up: list[asyncio.Future[None]] = []
         self._reported_at: object = None
         self._reported_ms = 0
         self._messages: tuple[int, int] = (0, 0)
@@ -123,6 +125,8 @@ class Showing:
             finally:
                 if self._track is not None:
                     self._feed.leave(self._track)
+                for lookup in self._looking_up:
+                    lookup.cancel()
                 if connection is not None:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_CLOSED_WITHIN_S):
@@ -174,7 +178,9 @@ class Showing:
         transceiver.setCodecPreferences(wanted)
         connection.on("datachannel", self._channel_opened)
         connection.on("connectionstatechange", lambda: self._state_changed(connection))
-        await connection.setRemoteDescription(RTCSessionDescription(sdp=self.order.offer, type="offer"))
+        offer, named = taken_out(self.order.offer)
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+        self._looking_up = [asyncio.ensure_future(connection.addIceCandidate(candidate)) for candidate in named]
         await connection.setLocalDescription(await connection.createAnswer())
         answer: str = connection.localDescription.sdp
         return answer

@@ -2,7 +2,8 @@
 # mypy: disable-error-code="import-not-found"
 """An IP camera: looped H.264 access units on a real RTSP server with digest login. Run by the system's Python.
 
-Arguments: file of access units (big-endian length, Annex B bytes), port, user:password. SIGSTOP makes it hang, a kill
+Arguments: file of access units (big-endian length, Annex B bytes), port, user:password, pictures a second (25). Says "began"
+and CLOCK_MONOTONIC when the first picture goes out. SIGSTOP makes it hang, a kill
 makes it vanish. Needs Debian's gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-{base,good,bad}.
 """
 
@@ -20,10 +21,10 @@ gi.require_version("GstRtspServer", "1.0")
 gi.require_version("GstRtsp", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
-RATE = 25
+RATE = int(sys.argv[4]) if len(sys.argv) > 4 else 25
 LAUNCH = (
     "( appsrc name=src is-live=true format=time do-timestamp=true "
-    "caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate=25/1 "
+    f"caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate={RATE}/1 "
     "! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 
@@ -53,6 +54,7 @@ def main() -> None:
 
         def pump() -> None:
             began, number = time.monotonic(), 0
+            print(f"began {began:.6f}", flush=True)
             while running[0]:
                 time.sleep(max(0.0, began + number / RATE - time.monotonic()))
                 buffer = Gst.Buffer.new_wrapped(pictures[number % len(pictures)])

@@ -74,7 +74,7 @@ async def live_house(
         await asyncio.to_thread(enroll, code, node_dir, wait_s=10)
         endpoint = house.center.station.listening_on[0].replace("[::ffff:127.0.0.1]", "127.0.0.1")
         film = film or write_film(tmp_path / "film.mp4")
-        watched = CameraConfig(name="gate", source=str(film), loop=True, rule=(), **(camera or {}))  # type: ignore[arg-type]
+        watched = CameraConfig(**{"name": "gate", "source": str(film), "loop": True, "rule": (), **(camera or {})})  # type: ignore[arg-type]
         node_config = NodeConfig(
             state_dir=node_dir, path=(PathConfig(name="lan", endpoint=endpoint, peer="center"),), camera=(watched,),
             model=model(tmp_path, "person"), heartbeat=HeartbeatConfig(interval_s=1),
