@@ -74,6 +74,7 @@ from relay.station import Station
 _log = structlog.get_logger("command_center")
 _FLEET_WATCHED_EVERY_S: Final = 1.0
 _WATCHED_EVERY_S: Final = 0.5
+_WORK_APART_S: Final = 0.02
 _HOUSEKEEPING_EVERY_S: Final = 60.0
 _SESSIONS_SWEPT_EVERY_S: Final = 1.0
 _CERTIFICATE_EVERY_S: Final = 3600.0
@@ -307,6 +308,7 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
             await asyncio.sleep(1.0)
             bell.work.set()
         services.feed.wake()
+        await asyncio.sleep(_WORK_APART_S)  # what comes meanwhile is done together
 
 
 async def _checkpoint(services: Services) -> None:

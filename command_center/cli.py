@@ -3,18 +3,15 @@
 import asyncio
 import importlib
 import json
-import logging
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
-import structlog
 import typer
 
-from command_center import backup_cli, check, web_server
+from command_center import backup_cli, check, logs, web_server
 from command_center.callback_cli import callback
 from command_center.center import open_center
 from command_center.commands import (
@@ -83,7 +80,7 @@ def run(
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
 ) -> None:
     """Run the centre until Ctrl-C."""
-    _log_as_json(log_level)
+    logs.as_json(log_level)
     asyncio.run(_run(StateDir(state), http, tuple(listen) if listen else None))
 
 
@@ -189,31 +186,6 @@ def demo(context: typer.Context) -> None:
     """Run the whole way, from a camera to the console, on this machine."""
     demonstrate: Callable[[list[str]], int] = importlib.import_module("command_center.demonstration").main
     raise typer.Exit(demonstrate(context.args))
-
-
-def _log_as_json(level: str) -> None:
-    """Structured lines on stderr, ours and the libraries'; nothing that is secret is ever handed to a logger."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
-    ]
-    renderer = structlog.processors.JSONRenderer(
-        serializer=lambda value, **_: msgspec.json.encode(value, enc_hook=repr).decode()
-    )
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ class EventFeed:
             await self._wake.wait()
             self._wake.clear()
             try:
+                if await self._is_idle():
+                    continue
                 while messages := await self._readers.run(lambda connection: self._read(connection, self._sent_upto)):
                     self._sent_upto = messages[-1].id
                     self._fan_out(messages)
@@ -115,6 +117,16 @@ class EventFeed:
                 _log.error("events not read, will try again", error=str(error))
                 await asyncio.sleep(1.0)
                 self._wake.set()
+
+    async def _is_idle(self) -> bool:
+        """Nobody listens: then nothing has to be rendered. Whoever comes later catches up from the table by itself."""
+        if self._subscriptions:
+            return False
+        latest = await self._readers.run(watermark)
+        if self._subscriptions:  # somebody came meanwhile, and may have caught up before ``latest``
+            return False
+        self._sent_upto = max(self._sent_upto, latest)
+        return True
 
     def wake(self) -> None:
         """Something was committed."""

@@ -24,6 +24,8 @@ from relay.station import Answer, Arrival
 
 _log = structlog.get_logger("command_center.timings")
 _SAME_BOOT_MS: Final = 20
+_TOGETHER_S: Final = 0.25
+"""Measurements are written this far apart at least: each writing is an fsync that an alert might wait for."""
 
 
 def spooled_to_stored_ms(header: Header, clock: Clock) -> int | None:
@@ -78,7 +80,7 @@ class Timings:
                 self._metrics.count("measurements_lost", len(hops) + len(answers))
                 _log.error("measurements lost", error=str(error))
             after_commit()
-            await asyncio.sleep(0.02)  # batches bursts: measurements must not cost alerts their commits
+            await asyncio.sleep(_TOGETHER_S)  # measurements must not cost alerts their commits
 
     def _receipts_out(
         self, alerts: list[tuple[bytes, int | None]], committed_monotonic_ms: int, committed_s: float

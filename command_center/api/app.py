@@ -58,6 +58,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(NotPossible, _refused)
     app.add_exception_handler(LostRace, _refused)
     app.add_exception_handler(OperatorError, _unavailable)
+    app.add_exception_handler(OverflowError, _out_of_range)
     for noun in (
         session,
         account,
@@ -106,6 +107,11 @@ async def _not_found(_: Request, error: Exception) -> JSONResponse:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ActionRefused)
     return JSONResponse({"detail": str(error)}, status_code=409 if isinstance(error, LostRace) else 422)
+
+
+async def _out_of_range(_: Request, __: Exception) -> JSONResponse:
+    """A number that no row can have: SQLite's integers end at 2^63."""
+    return JSONResponse({"detail": "a number in this request is larger than any that exists here"}, status_code=422)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -92,6 +92,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             process.wait()
 
 
+@pytest.mark.timeout(360)  # some thirty programs, one after the other
 def test_the_installers_guide_works_line_by_line(machine: Machine) -> None:
     shutil.copy(WEIGHTS_FILE, machine.folder_dir / "weights.onnx")
     machine.follow((ROOT / "docs/installer.md").read_text())

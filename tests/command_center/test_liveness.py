@@ -4,6 +4,7 @@ import base64
 import contextlib
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,6 +83,19 @@ async def test_metrics_hold_the_budget_of_each_hop(house: House) -> None:
 
 
 # ---------------------------------------------------------------------- a whole journey, and its log
+
+
+def test_a_failure_is_logged_without_the_values_that_it_failed_on() -> None:
+    program = (
+        "import logging, structlog\nfrom command_center import logs\nlogs.as_json('debug')\n"
+        "def sign_in(password):\n    raise ValueError('a bug')\n"
+        "for log in (structlog.get_logger('x'), logging.getLogger('uvicorn.error')):\n"
+        "    try:\n        sign_in('nine patient herons')\n    except ValueError:\n        log.error('failed', exc_info=True)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60).stderr
+    assert said.count("ValueError") == 2
+    assert said.count("sign_in") == 2, "the way to it is there"
+    assert "herons" not in said
 
 
 def test_the_log_of_a_whole_journey_holds_no_secret(tmp_path: Path) -> None:
