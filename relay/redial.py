@@ -1,17 +1,19 @@
-"""When a path that is down dials again: at the back-off's pace, or at once when its interface comes back.
+"""When a path that is down dials again: at the back-off's pace, or at once when its interface comes back or an alert is stranded.
 
-Owns the loop around a dialing path's attempts. The back-off never gives up; what ``interfaces`` reports only cuts a wait short,
-or an attempt that was begun into a dead interface and would wait for its deadline. Used by the dialing carriers in
-``relay/paths``; nudged by ``upkeep``.
+Owns the loop around a dialing path's attempts. The back-off never gives up; what ``interfaces`` reports, and a FLASH alert that
+finds no path up, only cut a wait short; an interface's return also ends an attempt that was begun into nothing and would wait for its
+deadline. Used by the dialing carriers in ``relay/paths``; nudged by ``upkeep`` and ``station``.
 """
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, Protocol, runtime_checkable
 
 from relay.backoff import Backoff
 
+SPREAD_S: Final = 0.3
 LEAST_BETWEEN_NUDGES_S: Final = 1.0
 """Where interfaces come and go all the time, such as containers' do, that must not become a dialing storm."""
 
@@ -57,7 +59,9 @@ class Redial:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.backoff.next_delay_s()):
                 await self._nudged.wait()
-                await asyncio.sleep(max(0.0, self._last_nudge_s + LEAST_BETWEEN_NUDGES_S - loop.time()))
+                soonest_s = max(loop.time(), self._last_nudge_s + LEAST_BETWEEN_NUDGES_S)
+                # Spread: a cell that comes back wakes all its nodes in the same moment.
+                await asyncio.sleep(soonest_s - loop.time() + random.uniform(0, SPREAD_S))  # noqa: S311  not a secret
         if self._nudged.is_set():
             self._nudged.clear()
             self._last_nudge_s = loop.time()

@@ -24,7 +24,7 @@ from relay.enrollment import Enrollment
 from relay.errors import ConfigError, SpoolFull
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
-from relay.ids import NodeId
+from relay.ids import AUTHORITY, NodeId
 from relay.introduction import Introducer
 from relay.kinds.roster import Roster, RosterStatement
 from relay.latency import Latencies
@@ -35,6 +35,7 @@ from relay.path_health import PathReport
 from relay.paths import catalog
 from relay.precedence import Precedence
 from relay.receiver import Arrival, Inbox, Receiver
+from relay.redial import Redials
 from relay.sender import Sender
 from relay.settler import Answer, AnswerLevel, Settler
 from relay.spool import Draft, Spool, Spooled
@@ -100,7 +101,7 @@ class Station:
         self.receiver = Receiver(
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
-            conduct=self.conduct, timeline=self.timeline, on_carried=self.sender.offer_carried, on_receipt=self._settler.arrived,
+            conduct=self.conduct, timeline=self.timeline, on_carried=self._carried, on_receipt=self._settler.arrived,
         )  # fmt: skip
         self._surveyor = Surveyor(links=self._links, clock=clock, counters=self.counters)
         self._switchboard = Switchboard(
@@ -214,6 +215,22 @@ class Station:
         for item in spooled:
             self.timeline.durable(item.envelope.id, item.envelope.header.kind)
         self.sender.offer(spooled)
+        self._dial_for(spooled)
+
+    def _carried(self, carried: Iterable[tuple[Spooled, NodeId]]) -> None:
+        carried = list(carried)
+        self.sender.offer_carried(carried)
+        self._dial_for(spooled for spooled, _ in carried)
+
+    def _dial_for(self, spooled: Iterable[Spooled]) -> None:
+        """A life at risk waits for no back-off: where no path is up, all of them dial."""
+        is_flash = any(item.envelope.header.precedence is Precedence.FLASH for item in spooled)
+        if not is_flash or self._links.towards(AUTHORITY):
+            return
+        for dial in self._dials:
+            if isinstance(dial, Redials):
+                self.counters.count("dialed_for_an_alert")
+                dial.redial.nudge()
 
     def on_answer(self, callback: Callable[[Answer], None]) -> None:
         """Be told, on the event loop, when own envelopes are relayed and heard."""

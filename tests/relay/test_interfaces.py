@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 
 from relay.backoff import Backoff
 from relay.config import PathConfig
+from relay.header import Kind
 from relay.interfaces import Change, Interfaces, What
 from relay.passport import Role
+from relay.paths.zeromq_sockets import ZeroMqTuning
+from relay.precedence import Precedence
 from relay.redial import Redial
+from relay.spool import Draft
+from relay.station import Station
 from tests.network import namespaces
 from tests.network.namespaces import entered, ip
 from tests.relay.house import House, Kept, until
@@ -145,3 +150,46 @@ async def test_a_path_goes_down_with_its_interface_and_returns_with_it_whatever_
             await until(lambda: node.path_health()[0].is_up, "the path to be back", timeout_s=30)
             await until(lambda: len(inbox.arrivals) == 1, "the alert")
             assert node.counters["interface_up"] > ups
+
+
+@pytest.mark.parametrize(("precedence", "is_dialed"), [(Precedence.FLASH, True), (Precedence.BULK, False)])
+async def test_a_flash_alert_that_finds_no_path_up_waits_for_no_back_off(
+    precedence: Precedence, is_dialed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.paths.zeromq.HANDSHAKE_S", 0.2)
+    house = House(tmp_path)
+    house.enroll("center", Role.CENTER)
+    house.enroll("gate-camera", Role.CAMERA)
+    house.settle()
+    inbox = Kept()
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as first:
+        endpoint = first.listening_on[0]
+    async with house.station("gate-camera", to=[("center", endpoint)]) as node:
+        redial: Redial = node._dials[0].redial  # type: ignore[attr-defined]
+        redial.backoff = Backoff(least_s=_AN_HOUR_S, most_s=_AN_HOUR_S, stable_s=_AN_HOUR_S)
+        node._dials[0]._tuning = ZeroMqTuning(connect_timeout_ms=200)  # type: ignore[attr-defined]
+        redial.start_over()
+        attempts = 0
+
+        def counted(least_s: float) -> float:
+            nonlocal attempts
+            attempts += 1
+            return least_s
+
+        monkeypatch.setattr(redial.backoff, "next_delay_s", lambda: counted(_AN_HOUR_S))
+        await until(
+            lambda: attempts >= 2, "the attempt after the nudge to end"
+        )  # from now on it would sleep for an hour
+        async with house.station("center", listen=endpoint, inbox=inbox):
+            kind = Kind.ALERT if is_dialed else Kind.CHUNK
+            await node.put(a_draft(node, kind, precedence))
+            if is_dialed:
+                await until(lambda: len(inbox.arrivals) == 1, "the alert", timeout_s=20)
+                assert node.counters["dialed_for_an_alert"] == 1
+            else:
+                await asyncio.sleep(0.5)
+                assert node.counters["dialed_for_an_alert"] == 0
+
+
+def a_draft(station: Station, kind: Kind, precedence: Precedence) -> Draft:
+    return station.draft_up(kind, precedence, bytes(100))
