@@ -18,6 +18,7 @@ from camera_node.answered import AlertAnswers, read, state_name
 from camera_node.board_care import BoardReport
 from camera_node.clip_report import ClipsReport, describe, lines
 from camera_node.config import NodeConfig, load
+from camera_node.live_window import lines as live_lines
 from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
 from relay import door, enrollment, log
@@ -165,6 +166,8 @@ def _show(report: NodeReport) -> None:
             console.print(f"{eye.camera}: not told: {', '.join(stopped)}", highlight=False)
     _show_alerts(list(report.alerts)[:20])
     _show_clips(report.clips)
+    for line in live_lines(report.live):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _show_board(board: BoardReport) -> None:

@@ -68,6 +68,17 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
 
 
+def lines(report: LiveReport) -> list[str]:
+    """For people."""
+    if report.why_not:
+        return [f"live video: none ({report.why_not})"]
+    watched = [
+        f"live video: {view.camera} is watched ({view.rung}, {view.kbps:.0f} kbit/s, {view.loss:.0%} lost)"
+        for view in report.viewings
+    ]
+    return watched or ["live video: nobody watches" if report.pid else "live video: its process is being started"]
+
+
 class LiveWindow:
     """``run`` owns the stage."""
 

@@ -15,32 +15,29 @@ from typing import Final
 
 import structlog
 
-from command_center import facts, fleet, journal
+from command_center import fleet
 from command_center.accounts import SignedIn
 from command_center.accounts.live import LiveStreams
 from command_center.config import LiveConfig
 from command_center.errors import NotFound, WatchingRefused
 from command_center.fleet import Node, Standing
-from command_center.live.facts import ENDED, OPENED, LiveEnded, LiveOpened
+from command_center.live import records
+from command_center.live.facts import LiveEnded, LiveOpened
 from command_center.live.ice import IceServers
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from relay.clock import Clock
 from relay.database import Database
 from relay.errors import Malformed, OperatorError
-from relay.header import Kind
 from relay.ids import NodeId
-from relay.kinds import body as bodies
 from relay.kinds import offer as offers
 from relay.kinds.answer import Still, StreamEnded, StreamOpened, StreamRefused, StreamRung, Word
-from relay.kinds.instruction import SESSION_BYTES, CloseStream, Instruction, OpenStream, Order
+from relay.kinds.instruction import SESSION_BYTES, CloseStream, OpenStream, Order
 from relay.passport import Role
-from relay.precedence import Precedence
-from relay.spool import Draft, Spool, Spooled
+from relay.spool import Spool, Spooled
 
 _log = structlog.get_logger("command_center.live")
 
-ORDER_TTL_S: Final = 60
 STILLS_LEFT_AFTER_S: Final = 20.0
 """A viewing by stills that nobody asks for any more."""
 OVERTIME_S: Final = 30.0
@@ -75,6 +72,8 @@ class Viewing:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     answer: "asyncio.Future[StreamOpened | StreamRefused]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())  # fmt: skip
     has_node_ended: bool = False
+    node_uptime_s: int = 0
+    """As the node last said; when it goes back, the node was restarted, and shows nothing any more."""
     hold: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -208,8 +207,9 @@ class LiveSessions:
                           way="webrtc" if offer else "stills", address=address)  # fmt: skip
 
         def work(connection: sqlite3.Connection) -> Spooled:
-            self._journal(connection, viewing, OPENED, f"user:{viewing.person.username}", facts.encode(fact), now)
-            return self._put(connection, viewing.node, order)
+            records.note(connection, fact, actor=f"user:{viewing.person.username}", node_id=viewing.node.id,
+                         incident=viewing.incident, now=now)  # fmt: skip
+            return records.order(connection, self._spool, viewing.node, order)
 
         self._announce([await self._database.run(work)])
 
@@ -225,8 +225,12 @@ class LiveSessions:
 
     async def cut_revoked(self) -> None:
         """End what revoked nodes show and wait a moment for their word: once the roster is out, none reaches them any more."""
-        standing = await self._standing()
-        cut = [viewing for viewing in self.all() if standing.get(viewing.node.id) is Standing.REVOKED]
+        nodes = await self._nodes()
+        cut = [
+            viewing
+            for viewing in self.all()
+            if (node := nodes.get(viewing.node.id)) and node.standing is Standing.REVOKED
+        ]
         for viewing in cut:
             await self.end(viewing, "the node was revoked")
         with contextlib.suppress(TimeoutError):
@@ -245,8 +249,9 @@ class LiveSessions:
 
     async def _database_end(self, viewing: Viewing, fact: LiveEnded, order: Order | None) -> None:
         def work(connection: sqlite3.Connection) -> list[Spooled]:
-            self._journal(connection, viewing, ENDED, "center", facts.encode(fact), self._clock.wall_ms())
-            return [self._put(connection, viewing.node, order)] if order is not None else []
+            records.note(connection, fact, actor="center", node_id=viewing.node.id, incident=viewing.incident,
+                         now=self._clock.wall_ms())  # fmt: skip
+            return [records.order(connection, self._spool, viewing.node, order)] if order is not None else []
 
         try:
             self._announce(await self._database.run(work))
@@ -314,7 +319,12 @@ class LiveSessions:
     # ------------------------------------------------------------------ watching over
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; first, what an earlier run left open is ended."""
+        longest_s = self._config.longest_s + OVERTIME_S
+        with contextlib.suppress(OperatorError):  # a full disk: the nodes end it after its longest time
+            self._announce(await self._database.run(
+                lambda connection: records.close_left_open(connection, self._spool, self._clock, longest_s)
+            ))  # fmt: skip
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_EVERY_S):
@@ -332,22 +342,28 @@ class LiveSessions:
 
     async def _look(self) -> None:
         now_ms = self._clock.monotonic_ms()
-        standing = await self._standing()
+        nodes = await self._nodes()
         for viewing in self.all():
-            if standing.get(viewing.node.id) is not Standing.APPROVED:
+            node = nodes.get(viewing.node.id)
+            uptime_s = node.heartbeat.uptime_s if node is not None and node.heartbeat is not None else 0
+            was_up_s, viewing.node_uptime_s = viewing.node_uptime_s, uptime_s
+            if uptime_s < was_up_s:
+                await self._note_end(viewing, "the node was restarted")
+            elif node is None or node.standing is not Standing.APPROVED:
                 await self.end(viewing, "the node is not approved any more")
             elif now_ms - viewing.opened_ms > (self._config.longest_s + OVERTIME_S) * 1000:
                 await self.end(viewing, f"{self._config.longest_s} s are the longest that may be watched at once")
             elif viewing.rung == RELAY_STILLS and now_ms - viewing.asked_ms > STILLS_LEFT_AFTER_S * 1000:
                 await self.end(viewing, "nobody asks for its stills")
 
-    async def _standing(self) -> dict[NodeId, Standing | None]:
-        nodes = {viewing.node.id for viewing in self._viewings.values()}
-        if not nodes:
+    async def _nodes(self) -> dict[NodeId, Node]:
+        """The nodes that show something, as they are now."""
+        wanted = {viewing.node.id for viewing in self._viewings.values()}
+        if not wanted:
             return {}
-        return await self._readers.run(
-            lambda connection: {node_id: fleet.standing_of(connection, node_id) for node_id in nodes}
-        )
+        return await self._readers.run(lambda connection: {
+            node.id: node for node_id in wanted for node in fleet.nodes(connection, self._clock, node_id)
+        })  # fmt: skip
 
     async def _close_strays(self) -> None:
         strays, self._strays = self._strays, []
@@ -363,24 +379,8 @@ class LiveSessions:
                 node = next(fleet.nodes(connection, self._clock, node_id), None)
                 if node is None or node.standing is Standing.REVOKED:
                     return []
-                return [
-                    self._put(
-                        connection, node, CloseStream(session=session, reason="the center knows of no such viewing")
-                    )
-                ]
+                close = CloseStream(session=session, reason="the center knows of no such viewing")
+                return [records.order(connection, self._spool, node, close)]
 
             with contextlib.suppress(OperatorError):  # a full disk: its next word tries again
                 self._announce(await self._database.run(work))
-
-    # ------------------------------------------------------------------ writing
-
-    def _journal(self, connection: sqlite3.Connection, viewing: Viewing, kind: str, actor: str, payload: bytes,
-                 now: int) -> None:  # fmt: skip
-        subject = f"incident:{viewing.incident}" if viewing.incident else f"node:{viewing.node.id.hex()}"
-        journal.append(connection, at_ms=now, kind=kind, actor=actor, subject=subject, payload=payload)
-
-    def _put(self, connection: sqlite3.Connection, node: Node, order: Order) -> Spooled:
-        draft = Draft(kind=Kind.INSTRUCTION, precedence=Precedence.IMMEDIATE, ttl_s=ORDER_TTL_S,
-                      body=bodies.encode(Instruction(order=order)), destination=NodeId(node.id),
-                      peer_sealing_key=node.passport.sealing_key)  # fmt: skip
-        return self._spool.put(connection, draft)

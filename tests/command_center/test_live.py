@@ -24,10 +24,12 @@ from command_center.live.facts import LiveEnded, LiveOpened
 from command_center.live.ice import IceServers
 from command_center.live.sessions import STILLS_LEFT_AFTER_S
 from relay import envelope as envelopes
+from relay.envelope import Envelope
 from relay.errors import ConfigError
 from relay.header import Kind
 from relay.kinds import body
 from relay.kinds.answer import Answer, Still, StreamEnded, StreamOpened, StreamRefused, StreamRung, Word
+from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import CloseStream, Instruction, OpenStream, Order
 from tests.command_center.house import House, Node, running_center
 from tests.command_center.test_ingest import until
@@ -303,6 +305,48 @@ async def test_word_of_another_node_changes_nothing_and_strays_are_told_to_stop(
 
         await until(is_closed)
     assert house.services.metrics["live_words_stray"] == 2
+
+
+async def test_node_that_was_restarted_shows_nothing_and_frees_its_place(house: House, camera: Camera) -> None:
+    async with house.signed_in() as client:
+        place = await watch(client, camera)
+
+        def up_for(seconds: int) -> Envelope:
+            said = Heartbeat(release="0.1.0", uptime_s=seconds, interval_s=10, backlog=(0,) * 5, oldest_waiting_s=0,
+                             spool_bytes=0, disk_free_bytes=0, refused=0, forgone=())  # fmt: skip
+            return camera.node.body(Kind.HEARTBEAT, said)
+
+        await house.deliver(camera.node, up_for(500))
+
+        async def is_noted() -> bool:
+            return [viewing.node_uptime_s for viewing in house.services.live.all()] == [500]
+
+        await until(is_noted)
+        await house.deliver(camera.node, up_for(2))
+
+        async def is_over() -> bool:
+            return bool((await client.get(place)).json()["is_over"])
+
+        await until(is_over)
+        assert (await client.get(place)).json()["ended_why"] == "the node was restarted"
+
+
+async def test_center_that_was_killed_ends_what_it_left_open_and_nothing_else(tmp_path: Path) -> None:
+    config = CenterConfig(http="127.0.0.1:0")
+    async with running_center(tmp_path / "center", config=config) as house:
+        node = house.node()
+        await house.deliver(node, node.heartbeat())
+        camera = Camera(house, node)
+        async with house.signed_in() as client:
+            await client.delete(await watch(client, camera))
+            left = await watch(client, camera, 2)
+    async with running_center(tmp_path / "center", config=config, clock=house.clock) as house:
+        again = Camera(house, node)
+        order = await again.asked(CloseStream, 2)
+        assert (order.session.hex(), order.reason) == (left.rsplit("/", 1)[1], "the center was restarted")
+        assert [ended.reason for ended in await journalled(house, "live-ended", LiveEnded)] == [
+            "the viewer left", "the center was restarted"
+        ]  # fmt: skip
 
 
 async def test_views_follow_from_the_journal_with_viewings_in_it(house: House, camera: Camera) -> None:
