@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 15.0, what: str = "") -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 40.0, what: str = "") -> None:
     """Returns as soon as it holds; fails when it does not in time."""
     try:
         async with asyncio.timeout(within_s):
