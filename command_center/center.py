@@ -53,6 +53,7 @@ from command_center.responses.planner import Planner
 from command_center.services import Services
 from command_center.shelving import Shelves
 from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
+from command_center.suppressing import Suppressing
 from command_center.timings import Timings
 from command_center.units.board import Board
 from command_center.units.welfare import Welfare
@@ -183,6 +184,8 @@ async def open_center(
             door=door, live=live,
             provider=Provider(config.oidc, base_url=url, clock=clock, state_dir=state.root_dir) if config.oidc.issuer else None,
             dispatch=dispatch,
+            suppressing=Suppressing(database=station.database, clock=clock, dispatch=dispatch, announce=station.announce,
+                                    after_commit=bell.ring),
             board=Board(database=station.database, clock=clock, dispatch=dispatch, metrics=metrics,
                         announce=station.announce, after_commit=bell.ring),
             planner=planner, handovers=Handovers(database=station.database, clock=clock, after_commit=bell.ring),

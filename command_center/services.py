@@ -22,6 +22,7 @@ from command_center.responses.handovers import Handovers
 from command_center.responses.mutual_aid import MutualAid
 from command_center.responses.planner import Planner
 from command_center.shelving import Shelves
+from command_center.suppressing import Suppressing
 from command_center.units.board import Board
 from command_center.viewings import Viewings
 from relay.clock import Clock
@@ -45,6 +46,7 @@ class Services:
     provider: Provider | None
     """Where people may sign in, too."""
     dispatch: Dispatch
+    suppressing: Suppressing
     board: Board
     planner: Planner
     handovers: Handovers

@@ -24,6 +24,8 @@ class Permission(enum.Enum):
     """Keep a source silent for a while."""
     FLASH_SHELVE_AGREE = "sources.shelve-flash"
     """Be the second person without whom no FLASH falls silent."""
+    ALARMS_SUPPRESS = "alarms.suppress"
+    """Tell a node not to tell a false alarm again."""
     UNITS_READ = "units.read"
     UNITS_DISPATCH = "units.dispatch"
     """Assign units and change what they are shown as."""
@@ -51,7 +53,7 @@ _LOOK: Final = frozenset({
 })  # fmt: skip
 _ACT: Final = _LOOK | {P.INCIDENTS_ACT, P.VIDEO_WATCH, P.SOURCES_SHELVE, P.UNITS_DISPATCH}
 _LEAD: Final = _ACT | {
-    P.FLASH_SHELVE_AGREE, P.INCIDENTS_SHARE, P.CALLBACKS_READ, P.CALLBACKS_RESEND, P.JOURNAL_READ, P.EVIDENCE_EXPORT,
+    P.FLASH_SHELVE_AGREE, P.ALARMS_SUPPRESS, P.INCIDENTS_SHARE, P.CALLBACKS_READ, P.CALLBACKS_RESEND, P.JOURNAL_READ, P.EVIDENCE_EXPORT,
     P.EVIDENCE_HOLD,
 }  # fmt: skip
 

@@ -30,6 +30,7 @@ from command_center.api import (
     session,
     shelves,
     snapshots,
+    suppressions,
     unit_page,
     units,
     witness,
@@ -88,6 +89,7 @@ def create_app(services: Services) -> FastAPI:
         responses,
         places,
         maps,
+        suppressions,
     ):
         app.include_router(noun.router)
     app.mount("/", console_files.ConsoleFiles(), name="console")
