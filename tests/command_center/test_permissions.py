@@ -28,6 +28,7 @@ OWN_PROOF = {
     "/cap/{token}/feed.xml",
     "/cap/{token}/{number}.xml",
     "/api/v1/enrollments",
+    "/api/v1/witness/add-checkpoint",
 }
 """A capability in the address, or a one-time code in the body."""
 PHONE = {"/phone.css", "/unit", "/unit/sign-in", "/unit/code", "/unit/picture"}
