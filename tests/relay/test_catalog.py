@@ -4,6 +4,7 @@ import builtins
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relay import config
@@ -59,19 +60,23 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
             )
             kinds.append(f"listen {listen.kind}")
     assert kinds == [
-        "listen https", "path https", "listen mqtt", "path mqtt", "path neighbor", "listen neighbor", "listen serial_radio",
+        "listen https", "path https", "listen mqtt", "path mqtt", "listen nats", "path nats", "path neighbor", "listen neighbor", "listen serial_radio",
         "path serial_radio", "path short_burst", "listen short_burst", "path sms", "listen sms",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp"), ("neighbor", "zeroconf")])
+@pytest.mark.parametrize(
+    ("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp"), ("neighbor", "zeroconf"), ("nats", "nats")]
+)
 def test_a_carrier_without_its_library_says_which_extra_it_needs(
     house: House, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
 ) -> None:
     really_import = builtins.__import__
 
     def without(name: str, *rest: object, **options: object) -> object:
-        if name.startswith((library, "relay.paths.mqtt", "relay.paths.https", "relay.paths.neighbor")):
+        if name.startswith(
+            (library, "relay.paths.mqtt", "relay.paths.https", "relay.paths.neighbor", "relay.paths.nats")
+        ):
             raise ImportError(f"no {library}", name=library)
         return really_import(name, *rest, **options)  # type: ignore[arg-type]
 
@@ -80,7 +85,7 @@ def test_a_carrier_without_its_library_says_which_extra_it_needs(
     path = PathConfig(name="site", kind="neighbor")
     if kind != "neighbor":
         path = PathConfig(
-            name="site", kind="mqtt" if kind == "mqtt" else "https", endpoint=f"{kind}://host", peer="site-relay"
+            name="site", kind=msgspec.convert(kind, config.Kind), endpoint=f"{kind}://host", peer="site-relay"
         )
     with pytest.raises(ConfigError, match=rf"pip install heard\[{kind}\]"):
         catalog.dial(path, peer=peer, identity=identity, counters=Counters(), authority=authority_of(house))
