@@ -233,5 +233,7 @@ def default_text(name: str, http: str, url: str) -> str:
         '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'
         '[accounts]\n# second_factor_for = ["administrator", "supervisor", "auditor", "dispatcher"]\n\n'
         "[retention]\n# media_days = 0  # pictures and clips, after their incident was closed; 0: for good\n\n"
+        '[timestamp]\n# url = "https://tsa.example/tsr"  # RFC 3161\n# ca_file = "/etc/ssl/tsa-chain.pem"\n\n'
+        '[witness]\n# folders = ["/mnt/other-machine"]\n# witnesses = ["https://other-agency.example/api/v1/witness"]\n\n'
         '[live]\n# ice_urls = ["turn:center.example:3478?transport=udp"]  # with turn_secret_file\n'
     )

@@ -24,6 +24,7 @@ from command_center.facts import (
     UnitAnswer,
 )
 from command_center.journal import Entry
+from command_center.live.facts import LiveEnded, LiveOpened
 from relay import envelope as envelopes
 from relay.clock import ClockQuality
 from relay.ids import node_id_of
@@ -37,6 +38,7 @@ CUSTODY: Final = frozenset({
     "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
     "unit-answered", "callback-delivered", "callback-dead",
     "export-started", "export-finished", "export-failed", "export-fetched", "export-timestamped", "checkpoint-published", "checkpoint-witnessed",
+    "live-opened", "live-ended", "incident-shared", "share-viewed", "share-ended", "original-unsealed",
     "hold-placed", "hold-released", "object-erased", "redaction-set", "evidence-asked", "answer",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
@@ -49,6 +51,8 @@ _REMARKS: Final = frozenset(
         "export-failed",
         "export-fetched",
         "bag-verified",
+        "original-unsealed",
+        "share-viewed",
         "export-timestamped",
         "checkpoint-published",
         "checkpoint-witnessed",
@@ -124,6 +128,12 @@ def _custody_detail(entry: Entry) -> str:
     """Holds, tombstones, redactions."""
     if entry.kind in {"hold-placed", "hold-released"}:
         return facts.decode(entry.payload, Hold).reason
+    if entry.kind == "live-opened":
+        shown = facts.decode(entry.payload, LiveOpened)
+        return f"camera {shown.camera} of {shown.node.hex()}, {shown.way}, as {shown.role}: {shown.reason}"
+    if entry.kind == "live-ended":
+        ended = facts.decode(entry.payload, LiveEnded)
+        return f"{ended.reason}, shown for {ended.shown_ms} ms"
     if entry.kind == "object-erased":
         gone = facts.decode(entry.payload, Erasure)
         return f"{gone.media_type}, {gone.size_bytes} bytes: {gone.reason}"

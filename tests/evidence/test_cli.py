@@ -1,9 +1,11 @@
 """``export`` and ``verify`` as a person types them, with the centre stopped and running."""
 
 import contextlib
+import hashlib
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import pytest
 
 from command_center import commands
 from tests.command_center.test_cli import one_line_of
-from tests.evidence.scene import wrong_in
+from tests.evidence.scene import picture, wrong_in
 
 PROGRAM = [sys.executable, "-W", "error", "-c", "from command_center.cli import main; main()"]
 DOOR_KNOWS = any(kind.__name__ == "EvidenceExport" for kind in typing.get_args(commands.Command))
@@ -65,6 +67,43 @@ def test_export_then_verify_with_the_authority_that_it_names(center: Path) -> No
 def test_refusals_say_what_to_do(center: Path, arguments: tuple[str, ...], expected: str) -> None:
     assert expected in one_line_of(command("export", *arguments, "--to", center.parent / "x.zip", "--state", center))
     assert not (center.parent / "x.zip").exists()
+
+
+def test_fetching_needs_a_running_centre_and_a_node_that_answers(center: Path) -> None:
+    bag_zip = center.parent / "bag.zip"
+    arguments = ("export", "1", "--to", bag_zip, "--fetch", "--fetch-within", "1", "--state", center)
+    assert "expected a running centre, found none" in one_line_of(command(*arguments))
+    with running(center):
+        said = one_line_of(command(*arguments))
+    assert "node gate (" in said
+    assert "did not answer within 1 s" in said
+    assert not bag_zip.exists()
+    with sqlite3.connect(center / "center.sqlite") as connection:
+        kinds = [row[0] for row in connection.execute("SELECT kind FROM entry WHERE kind LIKE 'export%' ORDER BY id")]
+    connection.close()
+    assert kinds == ["export-started", "export-failed"] * 2
+
+
+def test_hold_retain_redact_on_the_command_line(center: Path) -> None:
+    held = command("hold", "INC-2026-000001", "--reason", "case 7", "--state", center)
+    assert "on hold" in held.stdout, held.stderr
+    assert "case 7" in command("holds", "--state", center).stdout
+    assert "not on hold" in one_line_of(command("release", "2", "--reason", "x", "--state", center))
+    assert command("release", "1", "--reason", "closed", "--state", center).returncode == 0
+    assert (
+        "0 objects, 0 bytes would be deleted"
+        in command("retain", "--days", "30", "--dry-run", "--state", center).stdout
+    )
+    assert "more than 0 days" in one_line_of(command("retain", "--days", "0", "--state", center))
+    assert "nothing is redacted" in command("redact", "--state", center).stdout
+    sha256 = hashlib.sha256(picture("first")).hexdigest()
+    done = command("redact", sha256, "--region", "1,2,3,4", "--reason", "bystander", "--state", center)
+    assert "with these regions black" in done.stdout, done.stderr
+    assert "expected a region as" in one_line_of(
+        command("redact", sha256, "--region", "1,2", "--reason", "x", "--state", center)
+    )
+    assert sha256 in command("redact", "--state", center).stdout
+    assert "all as written" in command("check", "--state", center).stdout
 
 
 def test_by_time_and_camera(center: Path) -> None:

@@ -85,6 +85,31 @@ def test_openssl_agrees_on_every_signature(bag_dir: Path) -> None:
     assert checked == 2 + 2 + 2 + 1, "two alerts, two exhibits, two passports, the roster"
 
 
+def test_securesystemslib_agrees_on_every_dsse_envelope(bag_dir: Path) -> None:
+    """The library that in-toto and TUF stand on reads our statements as its own, and refuses a changed one."""
+    pytest.importorskip("securesystemslib", reason="securesystemslib is not installed")
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import VerificationError
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
+
+    checked = 0
+    for file in sorted((bag_dir / "data").glob("*/*.dsse.json")):
+        value = json.loads(file.read_text())
+        view = bag_dir / "data" / file.parent.name / f"{file.name.removesuffix('.dsse.json')}.json"
+        signer = json.loads(view.read_text())["node"] if view.exists() else "authority"
+        loaded = load_pem_public_key((bag_dir / f"data/keys/{signer}.pem").read_bytes())
+        key = SSlibKey.from_crypto(loaded, keyid=value["signatures"][0]["keyid"])
+        envelope = Envelope.from_dict(json.loads(file.read_text()))
+        assert list(envelope.verify([key], 1)) == [key.keyid]
+        assert envelope.pae() == (file.parent / file.name.replace(".dsse.json", ".pae")).read_bytes()
+        envelope.payload += b"x"
+        with pytest.raises(VerificationError):
+            envelope.verify([key], 1)
+        checked += 1
+    assert checked == 2 + 2 + 2 + 1
+
+
 def test_an_independent_merkle_check_agrees(bag_dir: Path) -> None:
     """RFC 9162, 2.1.3.2, written anew, over leaves hashed from the columns by another msgpack."""
     import msgpack

@@ -202,7 +202,10 @@ def damaged_part(source: Source, name: str) -> str:
 
     Called when a clip is known to be wrong: what the exhibits say is as in the signed manifest, their signatures are not checked yet.
     """
-    sha256 = bytes.fromhex(name.rpartition("/")[2].partition(".")[0])
+    try:
+        sha256 = bytes.fromhex(name.rpartition("/")[2].partition(".")[0])
+    except ValueError:
+        return ""  # no name that an export gives
     for exhibit in sorted(
         item for item in source.names() if item.startswith("data/exhibits/") and item.endswith(".body")
     ):
