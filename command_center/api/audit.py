@@ -20,9 +20,10 @@ router = APIRouter(
 
 LOOKS: Final = (
     "viewed",
-    "watched",
-    "watch-started",
-    "watch-ended",
+    "live-opened",
+    "live-ended",
+    "share-viewed",
+    "original-unsealed",
     "export-started",
     "export-finished",
     "export-fetched",
