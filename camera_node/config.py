@@ -73,6 +73,8 @@ class CameraConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     source: str
     """A file, ``rtsp://…``, ``rtsps://…``, ``http://…`` (Motion JPEG), ``/dev/videoN``, ``csi:N`` or ``gst:PIPELINE``."""
+    sub_source: str = ""
+    """The camera's own second, smaller stream, for viewers on thin lines; empty: the node makes a small one when it is needed."""
     loop: bool = False
     """Files only: start again at the end."""
     frames_per_s: Annotated[float, Meta(gt=0, le=120)] = 10.0

@@ -105,10 +105,12 @@ def _camera_problem(camera: "CameraConfig") -> Iterator[str]:
             yield f"camera {camera.name!r}: expected 1 to {limits.MAX_TAG_BYTES} bytes for a line's name, found {rule.name!r}"
         if isinstance(rule, ClassOfInterestSettings | ZoneIntrusionSettings) and rule.hits > rule.window:
             yield f"camera {camera.name!r}: expected hits ≤ window, found {rule.hits} of {rule.window}"
-    try:
-        parse_source(camera.source)
-    except ValueError as error:
-        yield f"camera {camera.name!r}: {error}"
+    for what, text in (("source", camera.source), ("sub_source", camera.sub_source)):
+        try:
+            if what == "source" or text:
+                parse_source(text)
+        except ValueError as error:
+            yield f"camera {camera.name!r}: {what}: {error}"
 
 
 def _doubled(names: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ from camera_node.messages import (
     frame_message,
     receive_message,
 )
-from camera_node.packet_tap import PacketSinks, PacketTap
+from camera_node.packet_tap import PacketSinks, PacketTap, sub_tap_file
 from camera_node.picture_check import PictureCheck
 from camera_node.recorder import Recorder
 from camera_node.rules.catalog import labels_of
@@ -51,6 +51,7 @@ from camera_node.second_look import SecondLook
 from camera_node.shared_detector import DetectorLine, SharedDetector
 from camera_node.sight import Sight
 from camera_node.source import parse_source
+from camera_node.sub_stream import SubStream
 from camera_node.suppression import Suppressions, look_of
 from camera_node.zone import Zone
 from relay import limits
@@ -95,6 +96,10 @@ class Eye:
         masks = self._camera.privacy_masks
         masked = MaskedRecording(masks, self._recorder) if masks and self._recorder is not None else None
         # With masks, the recorder gets what was encoded again, and the camera's own packets go nowhere that keeps them.
+        self._sub_stream = (
+            SubStream(self._camera.sub_source, Path(sub_tap_file(assignment.tap_file)), clock=clock, loop=self._camera.loop)
+            if assignment.tap_file and self._camera.sub_source else None
+        )  # fmt: skip
         sinks = [sink for sink in (None if masked else self._recorder, self._tap) if sink is not None]
         self._capture = Capture(parse_source(self._camera.source), clock=clock, loop=self._camera.loop,
                                 lost_after_s=self._camera.lost_after_s, sink=PacketSinks(*sinks), pictures=masked)  # fmt: skip
@@ -116,6 +121,8 @@ class Eye:
             self._recorder.start()
         if self._tap is not None:
             self._tap.start()
+        if self._sub_stream is not None:
+            self._sub_stream.start()
         self._capture.start()
         due_ms = float(self._clock.monotonic_ms())
         process = psutil.Process()

@@ -32,6 +32,7 @@ from camera_node.live.orders import (
     decode_from_stage,
     framed,
 )
+from camera_node.packet_tap import sub_tap_file
 from relay.backoff import Backoff
 from relay.errors import OperatorError
 from relay.header import Kind
@@ -197,7 +198,14 @@ class LiveWindow:
     def _setup(self) -> Setup:
         settings = self._settings
         cameras = tuple(
-            LiveCamera(name=camera.name, tap_file=self.tap_file_of(camera), privacy_masks=camera.privacy_masks)
+            LiveCamera(
+                name=camera.name,
+                tap_file=self.tap_file_of(camera),
+                privacy_masks=camera.privacy_masks,
+                sub_tap_file=sub_tap_file(self.tap_file_of(camera))
+                if camera.sub_source and not camera.privacy_masks
+                else "",
+            )
             for camera in self._cameras
         )
         return Setup(cameras=cameras, most_viewers=settings.most_viewers,

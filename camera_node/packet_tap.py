@@ -90,6 +90,11 @@ def short_name(socket_file: Path) -> Iterator[str]:
         os.close(folder)
 
 
+def sub_tap_file(tap_file: str) -> str:
+    """Where a camera's second stream is lent, beside its first."""
+    return f"{tap_file}.sub"
+
+
 class PacketTap:
     """A sink for ``Capture``; ``start`` and ``close`` own the socket and the thread."""
 
@@ -120,6 +125,11 @@ class PacketTap:
             self._lock.notify()
         if self._thread.is_alive():
             self._thread.join(_ACCEPT_TIMEOUT_S + _SEND_TIMEOUT_S)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens."""
+        return self._is_heard
 
     # ------------------------------------------------------------------ the capture's thread
 

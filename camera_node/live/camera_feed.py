@@ -36,6 +36,7 @@ LONGEST_GROUP_MS: Final = 1200
 """GOPs of 1 s, and their jitter: longer ones are encoded again, as nobody can ask a camera for a key frame here."""
 _PLAYED: Final = frozenset({"yuv420p", "yuvj420p", ""})
 _RECONNECT_S: Final = 0.3
+_FRESH_MS: Final = 3000
 _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 _MASKED: Final = "it has privacy masks"
 AS_IT_IS: Final = "as-it-is"
@@ -108,6 +109,12 @@ class CameraFeed:
         self._last_packet_ms = clock.monotonic_ms()
         self._second: tuple[int, int] = (0, 0)
         self._placed: dict[PacketTrack, Rung] = {}
+        self._sub = (
+            CameraFeed(LiveCamera(name=camera.name, tap_file=camera.sub_tap_file, privacy_masks=camera.privacy_masks),
+                       main_kbps=main_kbps, sub_kbps=sub_kbps, clock=clock)
+            if camera.sub_tap_file else None
+        )  # fmt: skip
+        """The camera's own second stream: taken for the small one where it can pass through."""
         self.bad_packets = 0
         self.why_encoded = _MASKED if camera.privacy_masks else ""
         """Why its packets can't pass through; empty: they do."""
@@ -119,7 +126,10 @@ class CameraFeed:
         if self._task is None:
             self._task = asyncio.create_task(self._stay_connected(), name=f"tap of {self.camera.name}")
         try:
-            yield self
+            async with contextlib.AsyncExitStack() as stack:
+                if self._sub is not None:
+                    await stack.enter_async_context(self._sub.watching())
+                yield self
         finally:
             self._watchers -= 1
             if not self._watchers and self._task is not None:
@@ -143,6 +153,11 @@ class CameraFeed:
         return self._stream
 
     @property
+    def is_playable(self) -> bool:
+        """Whether its packets can be passed on now."""
+        return self._stream is not None and not self.why_encoded and self.silent_ms() < _FRESH_MS
+
+    @property
     def main_kbps(self) -> float:
         """What the main stream takes now."""
         return float(self._formats[MAIN].kbps) if self.why_encoded else self._kbps
@@ -161,17 +176,24 @@ class CameraFeed:
     def place(self, track: PacketTrack, rung: Rung) -> None:
         """Give a viewer's track the rendition of this rung; none on the rungs of stills."""
         self._placed[track] = rung
-        wanted = self._rendition_of(rung)
+        is_by_sub = rung is Rung.SUB and self._sub is not None and self._sub.is_playable
+        wanted = None if is_by_sub else self._rendition_of(rung)
         for rendition in self._renditions.values():
             if rendition is not wanted:
                 rendition.remove(track)
         if wanted is not None:
             wanted.add(track)
+        if self._sub is not None and is_by_sub:
+            self._sub.place(track, Rung.MAIN)
+        elif self._sub is not None:
+            self._sub.leave(track)
         self._balance()
 
     def leave(self, track: PacketTrack) -> None:
         """A viewer is gone."""
         self._placed.pop(track, None)
+        if self._sub is not None:
+            self._sub.leave(track)
         for rendition in self._renditions.values():
             rendition.remove(track)
         self._balance()

@@ -24,6 +24,8 @@ class LiveCamera(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     name: str
     tap_file: str
     privacy_masks: tuple[Polygon, ...]
+    sub_tap_file: str = ""
+    """Of the camera's own second stream; empty: it has none."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=100):
