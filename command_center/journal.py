@@ -19,6 +19,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -28,34 +29,9 @@ from command_center import checkpoint as checkpoints
 from command_center import merkle
 from command_center.checkpoint import Checkpoint
 from command_center.errors import JournalDamaged
+from relay.schema_steps import steps_in
 
-SCHEMA: Final = (
-    """
-CREATE TABLE entry (
-  id       INTEGER PRIMARY KEY,             -- from 1, no gaps
-  at_ms    INTEGER NOT NULL,                -- this centre's wall clock
-  kind     TEXT    NOT NULL,
-  actor    TEXT    NOT NULL,                -- node:<id>, user:<name>, center
-  subject  TEXT    NOT NULL,                -- incident:<id>, node:<id>, user:<name>, …
-  payload  BLOB    NOT NULL,                -- by kind; for envelopes the exact wire bytes are inside
-  leaf     BLOB    NOT NULL
-) STRICT;
-CREATE INDEX entry_subject ON entry (subject, id);
-
-CREATE TABLE tree_hash (                    -- complete subtrees only; never changed
-  level    INTEGER NOT NULL,
-  position INTEGER NOT NULL,
-  hash     BLOB    NOT NULL,
-  PRIMARY KEY (level, position)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE checkpoint (
-  size     INTEGER PRIMARY KEY,
-  at_ms    INTEGER NOT NULL,
-  note     TEXT    NOT NULL
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "journal"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
