@@ -24,7 +24,6 @@ OWN_PROOF = {
     "/u/{token}",
     "/u/{token}/picture",
     "/aid/{token}",
-    "/api/v1/witness/add-checkpoint",
     "/aid/{token}/picture",
     "/cap/{token}/feed.xml",
     "/cap/{token}/{number}.xml",
