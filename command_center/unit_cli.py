@@ -7,6 +7,7 @@ import typer
 
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.responses import plan_file
+from command_center.responses.plan_file import Trigger
 from command_center.units.commands import PlaceSet, PlaceShow, UnitAdd, UnitLink, UnitRetire, UnitShow
 from relay.errors import OperatorError
 
@@ -80,16 +81,20 @@ def plan_check(file: Annotated[Path, typer.Argument(help="A file of response pla
     found = plan_file.load(file)
     for item in found.plans:
         does = [f"tells {', '.join(tell.receiver for tell in item.tell)}"] if item.tell else []
-        does += [f"asks the node: {', '.join(trigger.action for trigger in item.trigger)}"] if item.trigger else []
+        does += [f"asks the node: {', '.join(_words(trigger) for trigger in item.trigger)}"] if item.trigger else []
         does += (
             [f"recommends {item.send.units} units {' '.join(item.send.capabilities)}".strip()]
             if item.send.units
             else []
         )
         by_itself = [step.receiver for step in item.tell if step.automatic]
-        by_itself += [step.action for step in item.trigger if step.automatic]
+        by_itself += [_words(step) for step in item.trigger if step.automatic]
         typer.echo(f"{item.name}: {'; '.join(does) or 'instructions only'}")
         typer.echo(f"  by itself: {', '.join(by_itself) or 'nothing, a person decides'}")
     typer.echo(
         f"{len(found.plans)} plans, all as they should be; they apply when they lie in the state folder as plans.toml"
     )
+
+
+def _words(trigger: Trigger) -> str:
+    return f"{trigger.action} {trigger.name}".strip()

@@ -7,7 +7,7 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One thing that a plan wants done."""
 
     kind: str
-    """tell (a receiver), or what the node is to do: send_clip, hold_clip."""
+    """tell (a receiver), or what the node is to do: send_clip, hold_clip, act (``target`` names it)."""
     target: str
     is_automatic: bool
 

@@ -32,7 +32,9 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the node of the camera is asked to do."""
 
-    action: Literal["send_clip", "hold_clip"]
+    action: Literal["send_clip", "hold_clip", "act"]
+    name: Annotated[str, msgspec.Meta(max_length=20)] = ""
+    """For ``act``: what the node's configuration calls it, e.g. siren."""
     automatic: bool = False
 
 
@@ -158,6 +160,12 @@ def _require_sense(plan: Plan, where: str) -> None:
             )
     if not (plan.instructions or plan.tell or plan.trigger or plan.send.units or plan.send.capabilities):
         raise ConfigError(f"{where}, plan {plan.name}: expected something to do (instructions, send, tell or trigger)")
+    for trigger in plan.trigger:
+        if (trigger.action == "act") != bool(trigger.name):
+            raise ConfigError(
+                f"{where}, plan {plan.name}: expected a name with act, and only there, as in "
+                f'{{ action = "act", name = "siren" }}, found {trigger.action} {trigger.name!r}'
+            )
     told = [tell.receiver for tell in plan.tell]
     if len(set(told)) != len(told):
         raise ConfigError(f"{where}, plan {plan.name}: expected each receiver once, found {', '.join(told)}")

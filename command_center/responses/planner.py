@@ -20,7 +20,7 @@ from command_center.responses.facts import PlanMatched, PlanStep, PlanStepSettle
 from command_center.responses.plan_file import Plan, Plans, Seen
 from relay.clock import Clock
 from relay.database import Database
-from relay.kinds.instruction import HoldClip, SendClip
+from relay.kinds.instruction import Act, HoldClip, SendClip
 from relay.spool import Spooled
 
 AUTOMATIC_WITHIN_MS: Final = 10 * 60 * 1000
@@ -128,7 +128,7 @@ class Planner:
     def _put(self, connection: sqlite3.Connection, incident: Incident, plan: Plan, *, is_fresh: bool) -> list[Spooled]:
         now = self._clock.wall_ms()
         steps = [PlanStep(kind="tell", target=item.receiver, is_automatic=item.automatic) for item in plan.tell]
-        steps += [PlanStep(kind=item.action, target="", is_automatic=item.automatic) for item in plan.trigger]
+        steps += [PlanStep(kind=item.action, target=item.name, is_automatic=item.automatic) for item in plan.trigger]
         used = connection.execute(
             "SELECT COALESCE(MAX(number), 0) FROM plan_step WHERE incident = ?", (incident.id,)
         ).fetchone()[0]
@@ -186,9 +186,11 @@ class Planner:
         self._metrics.count(f"plan_steps_{fact.state}")
         if fact.state != "done" or fact.kind == "tell":
             return []
+        reason = f"response plan, incident {fact.incident}"
+        if fact.kind == "act":
+            by = fact.role or "plan"
+            return self._dispatch.instruct(connection, fact.incident, [Act(action=fact.target, by=by, reason=reason)])
         alert_ids = incident_store.alert_ids(connection, fact.incident)
         shape = SendClip if fact.kind == "send_clip" else HoldClip
-        orders = [
-            shape(alert_id=alert_id, reason=f"response plan, incident {fact.incident}") for alert_id in alert_ids[:1]
-        ]
+        orders = [shape(alert_id=alert_id, reason=reason) for alert_id in alert_ids[:1]]
         return self._dispatch.instruct(connection, fact.incident, orders)

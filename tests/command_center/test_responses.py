@@ -15,7 +15,7 @@ from relay import envelope as envelopes
 from relay.errors import ConfigError
 from relay.header import Kind
 from relay.kinds.body import decode
-from relay.kinds.instruction import Instruction, SendClip
+from relay.kinds.instruction import Act, Instruction, SendClip
 from relay.kinds.retraction import Ground, Retraction
 from relay.precedence import Precedence
 from tests.command_center.house import House, Node, running_center
@@ -34,7 +34,7 @@ precedence = ["FLASH"]
 instructions = "Lock the doors. Nobody goes in before two units are there."
 send = { units = 2, capabilities = ["medic"] }
 tell = [{ receiver = "school-desk" }, { receiver = "control-room", automatic = true }]
-trigger = [{ action = "send_clip", automatic = true }, { action = "hold_clip" }]
+trigger = [{ action = "send_clip", automatic = true }, { action = "act", name = "siren" }]
 
 [[plan]]
 name = "At night"
@@ -95,6 +95,7 @@ def test_night_belongs_to_the_day_on_which_it_began_in_local_time(hours: int, ex
         ("time_zone = '../../etc/passwd'", "such as Europe/Amsterdam"),
         ("[[plan]]\nname = 'x'\ntell = [{receiver = 'a'}, {receiver = 'a'}]", "each receiver once"),
         ("[[plan]]\nname = 'x'\ntrigger = [{action = 'explode'}]", "Invalid enum value 'explode'"),
+        ("[[plan]]\nname = 'x'\ntrigger = [{action = 'act'}]", "expected a name with act"),
         ("[[plan", "expected TOML in plans.toml"),
     ],
 )
@@ -145,21 +146,30 @@ async def test_plan_proposes_and_a_person_decides_unless_it_says_otherwise(tmp_p
         assert isinstance(steps, list)
         assert [(item["kind"], item["target"], item["state"], item["by"]) for item in steps] == [
             ("tell", "school-desk", "proposed", ""), ("tell", "control-room", "done", "plan"),
-            ("send_clip", "", "done", "plan"), ("hold_clip", "", "proposed", ""),
+            ("send_clip", "", "done", "plan"), ("act", "siren", "proposed", ""),
         ]  # fmt: skip
         assert await orders(house, node) == [SendClip(alert_id=alert.id, reason="response plan, incident 1")]
         assert (await client.get("/api/v1/incidents/2/response")).json()["plans"] == [], "no plan is about knives"
         path = "/api/v1/incidents/1/plan"
         for _ in range(2):
             assert (await client.post(f"{path}/1", json={"state": "done"})).status_code == 200
-        assert (await client.post(f"{path}/4", json={"state": "declined", "note": "no room"})).status_code == 200
+        assert (await client.post(f"{path}/2", json={"state": "declined"})).status_code == 409, "it is done already"
         assert (await client.post(f"{path}/9", json={"state": "done"})).status_code == 404
         assert (await client.post(f"{path}/1", json={"state": "perhaps"})).status_code == 422
         async with house.signed_in("bob") as bob:
             late = await bob.post(f"{path}/1", json={"state": "done"})
             assert (late.status_code, "done already, by alice" in late.text) == (409, True)
+        assert len(await orders(house, node)) == 1, "nothing is done that nobody confirmed"
+        assert (await client.post(f"{path}/4", json={"state": "done"})).status_code == 200
+        siren = Act(action="siren", by="dispatcher", reason="response plan, incident 1")
+        assert (await orders(house, node))[1:] == [siren]
+        await house.deliver(node, node.alert(label="rifle"))
+        await card(client, 3)
+        assert (
+            await client.post("/api/v1/incidents/3/plan/4", json={"state": "declined", "note": "too loud"})
+        ).status_code == 200
+        assert (await orders(house, node)).count(siren) == 1, "declined is not done"
         assert kinds(await incident(client)).count("plan-step") == 4
-        assert len(await orders(house, node)) == 1, "declined is not done"
         await assert_all_as_written(house)
 
 
