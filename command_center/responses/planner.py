@@ -139,7 +139,7 @@ class Planner:
         event_feed.note(connection, "incident", incident.id)
         spooled: list[Spooled] = []
         for number, step in enumerate(steps, start=used + 1):
-            if step.is_automatic and is_fresh:
+            if step.is_automatic and is_fresh and not _why_not(connection, step.kind, step.target):
                 settled = PlanStepSettled(incident=incident.id, number=number, state="done", by="plan", role="",
                                           kind=step.kind, target=step.target, note=f"by itself, after {plan.name}")  # fmt: skip
                 spooled += self._settle(connection, settled, _ACTOR, now)
@@ -170,6 +170,8 @@ class Planner:
                 )
             if incident_store.load(connection, incident_id).state is State.CLOSED:
                 raise NotPossible(f"incident {incident_id} is closed")
+            if is_done and (why := _why_not(connection, row[0], row[1])):
+                raise NotPossible(why)
             fact = PlanStepSettled(incident=incident_id, number=number, state=state, by=by, role=person.role.value,
                                    kind=row[0], target=row[1], note=note)  # fmt: skip
             return True, self._settle(connection, fact, by, self._clock.wall_ms())
@@ -194,3 +196,13 @@ class Planner:
         shape = SendClip if fact.kind == "send_clip" else HoldClip
         orders = [shape(alert_id=alert_id, reason=reason) for alert_id in alert_ids[:1]]
         return self._dispatch.instruct(connection, fact.incident, orders)
+
+
+def _why_not(connection: sqlite3.Connection, kind: str, target: str) -> str:
+    """Why a step can't be carried out; empty if it can. A call that reaches nobody must not look done."""
+    if kind != "tell":
+        return ""
+    row = connection.execute("SELECT disabled_why FROM receiver WHERE name = ?", (target,)).fetchone()
+    if row is None:
+        return f"there is no receiver {target}: tell them yourself, and add it with command-center callback add"
+    return f"the receiver {target} is disabled ({row[0]}): tell them yourself" if row[0] else ""

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from command_center.accounts import UserRole
+from command_center.commands import CallbackAdd
 from command_center.responses import plan_file
 from command_center.responses.plan_file import Seen
 from command_center.responses.planner import Planner
@@ -135,6 +136,10 @@ async def orders(house: House, node: Node) -> list[object]:
 
 async def test_plan_proposes_and_a_person_decides_unless_it_says_otherwise(tmp_path: Path) -> None:
     async with running_center(await with_plans(tmp_path)) as house, house.signed_in() as client:
+        for name in ("school-desk", "control-room"):
+            await house.center.administration.perform(
+                CallbackAdd(name=name, url="https://desk.invalid/", only_called=True)
+            )
         node = house.node()
         await house.deliver(node, node.heartbeat())
         alert = node.alert()
@@ -173,6 +178,20 @@ async def test_plan_proposes_and_a_person_decides_unless_it_says_otherwise(tmp_p
         await assert_all_as_written(house)
 
 
+async def test_call_that_reaches_nobody_is_not_called_done(tmp_path: Path) -> None:
+    async with running_center(await with_plans(tmp_path)) as house, house.signed_in() as client:
+        node = house.node()
+        await house.deliver(node, node.alert())
+        steps = (await card(client))["steps"]
+        assert isinstance(steps, list)
+        assert [item["state"] for item in steps] == ["proposed", "proposed", "done", "proposed"], (
+            "also what is automatic"
+        )
+        answer = await client.post("/api/v1/incidents/1/plan/1", json={"state": "done"})
+        assert (answer.status_code, "no receiver school-desk" in answer.text) == (422, True)
+        assert (await client.post("/api/v1/incidents/1/plan/1", json={"state": "declined"})).status_code == 200
+
+
 async def test_plan_is_put_once_over_restarts_and_old_incidents_set_nothing_off(tmp_path: Path) -> None:
     root_dir = tmp_path / "center"
     async with running_center(root_dir) as house:  # plans are switched on only later
@@ -190,7 +209,7 @@ async def test_plan_is_put_once_over_restarts_and_old_incidents_set_nothing_off(
             steps = (await card(client, number))["steps"]
             assert isinstance(steps, list)
             states.append([item["state"] for item in steps])
-        assert states == [["proposed"] * 4, ["proposed", "done", "done", "proposed"]]
+        assert states == [["proposed"] * 4, ["proposed", "proposed", "done", "proposed"]]
     for _ in range(2):
         async with running_center(root_dir, clock=clock) as house:
             node = house.node("third")
