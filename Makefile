@@ -40,7 +40,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence|network|scale|video
+bench: setup  ## measure against the targets: make bench BENCH=relay|center|camera|evidence|network|scale|video|console
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 campaign: setup  ## every network scenario with 20 seeds and stations killed at random; takes an hour or two, needs root

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tests.benchmarks.figure import Figure
 
-NAMES = ("relay", "center", "camera", "evidence", "network", "scale", "video")
+NAMES = ("relay", "center", "camera", "evidence", "network", "scale", "video", "console")
 
 
 def main(names: list[str]) -> int:
