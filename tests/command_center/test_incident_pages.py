@@ -38,7 +38,11 @@ async def test_pages_hold_each_incident_once_and_in_the_order_of_the_whole(
         await browser.post(f"/api/v1/incidents/{first['id']}/acknowledge", json={"version": first["version"]})
         [whole] = await _pages(browser, state, 1000)
         pages = await _pages(browser, state, limit)
-    assert [item for page in pages for item in page] == whole
+    # By id and state: how long a hop took may become known between two readings.
+    told = [
+        [(item["id"], item["state"]) for item in page] for page in (whole, [item for page in pages for item in page])
+    ]
+    assert told[0] == told[1]
     assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
     assert len({item["id"] for item in whole}) == COUNT
 
