@@ -17,10 +17,12 @@ class Backoff:
         self._random = source or random.SystemRandom()
         self._last_s = least_s
 
-    def next_delay_s(self) -> float:
-        """How long to wait before the next attempt."""
+    def next_delay_s(self, *, at_most_s: float = float("inf")) -> float:
+        """How long to wait before the next attempt; ``at_most_s`` is for who has no other way, and still not in step."""
         self._last_s = min(self._most_s, self._random.uniform(self._least_s, self._last_s * 3))
-        return self._last_s
+        if self._last_s <= at_most_s:
+            return self._last_s
+        return self._random.uniform(min(self._least_s, at_most_s), at_most_s)
 
     def succeeded_for(self, seconds: float) -> None:
         """Start from the shortest delay again, but only after a stable while: a brief success is not one."""

@@ -223,6 +223,10 @@ class Links:
         if origin != via:
             self._routes[origin] = via
 
+    def is_cut_off(self) -> bool:
+        """Whether none of our own paths leads anywhere now."""
+        return not any(link.session.is_outgoing and link.peer is not None for link in self._links.values())
+
     def origins_by(self, neighbour: NodeId) -> list[NodeId]:
         """A neighbour, and whose envelopes came through it."""
         return [neighbour, *(origin for origin, via in self._routes.items() if via == neighbour)]

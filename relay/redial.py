@@ -18,11 +18,21 @@ LEAST_BETWEEN_NUDGES_S: Final = 1.0
 """Where interfaces come and go all the time, such as containers' do, that must not become a dialing storm."""
 
 
+HURRIED_S: Final = 3.0
+"""Longest wait of who has no other path. A thousand such nodes are 600 attempts a second at a centre that is back."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Redial:
     """Paces the attempts of one path."""
 
     def __init__(self, backoff: Backoff) -> None:
         self.backoff = backoff
+        self.is_cut_off: Callable[[], bool] = _never
+        """Whether no path of this machine is up: then the wait is short, whatever the back-off has come to."""
         self._nudged = asyncio.Event()
         self._is_stale = asyncio.Event()
         self._last_nudge_s = float("-inf")
@@ -57,7 +67,7 @@ class Redial:
     async def _pause(self) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.backoff.next_delay_s()):
+            async with asyncio.timeout(self._delay_s()):
                 await self._nudged.wait()
                 soonest_s = max(loop.time(), self._last_nudge_s + LEAST_BETWEEN_NUDGES_S)
                 # Spread: a cell that comes back wakes all its nodes in the same moment.
@@ -65,6 +75,9 @@ class Redial:
         if self._nudged.is_set():
             self._nudged.clear()
             self._last_nudge_s = loop.time()
+
+    def _delay_s(self) -> float:
+        return self.backoff.next_delay_s(at_most_s=HURRIED_S) if self.is_cut_off() else self.backoff.next_delay_s()
 
     def nudge(self) -> None:
         """Something changed that may help: don't wait any longer. An attempt under way goes on."""

@@ -6,6 +6,7 @@ the reverse by construction. Everything runs on the caller's event loop but SQLi
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -108,6 +109,7 @@ class Station:
             links=self._links, introducer=self._introducer, trust_book=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, sender=self.sender, settler=self._settler, receiver=self.receiver, clock=clock,
             counters=self.counters, conduct=self.conduct, timeline=self.timeline, surveyor=self._surveyor, members=members, spread=self._spread,
+            on_cut_off=self._hurry,
         )  # fmt: skip
         for peer in (enrollment.passport, *enrollment.peers):
             self.trust.admit(peer)
@@ -116,6 +118,15 @@ class Station:
             for item in config.listen
         ]  # fmt: skip
         self._dials = [self._dial(item) for item in config.path]
+        for dial in self._dials:
+            if isinstance(dial, Redials):
+                dial.redial.is_cut_off = self._links.is_cut_off
+
+    def _hurry(self, lost: str) -> None:
+        """The last path is gone: those that wait out a long back-off try soon, each at a moment of its own."""
+        for dial in self._dials:
+            if isinstance(dial, Redials) and dial.facts.name != lost:
+                asyncio.get_running_loop().call_later(random.uniform(0.05, 1.0), dial.redial.nudge)  # noqa: S311
 
     def _dial(self, item: PathConfig) -> Path:
         peer = self.trust.named(item.peer)

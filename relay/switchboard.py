@@ -43,6 +43,7 @@ class Switchboard:
         self, *, links: Links, introducer: Introducer, trust_book: TrustBook, database: Database, spool: Spool,
         ledger: Ledger, sender: Sender, settler: Settler, receiver: Receiver, clock: Clock, counters: Counters,
         conduct: Conduct, timeline: Timeline, surveyor: Surveyor, members: Crew, spread: Callable[[Roster, RosterStatement], Coroutine[Any, Any, None]],
+        on_cut_off: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._links = links
         self._introducer = introducer
@@ -60,6 +61,7 @@ class Switchboard:
         self._surveyor = surveyor
         self._crew = members
         self._spread = spread
+        self._on_cut_off = on_cut_off
 
     def session_opened(self, session: Session) -> None:
         """Introduce ourselves where we called."""
@@ -76,6 +78,8 @@ class Switchboard:
         link = self._links.closed(session)
         if link is not None and link.peer is not None:
             _log.info("link closed", peer=link.peer.name, path=session.facts.name, reason=reason)
+            if session.is_outgoing and self._links.is_cut_off():
+                self._on_cut_off(session.facts.name)
         self._sender.wake()
 
     def session_received(self, session: Session, parcel: bytes) -> None:

@@ -1,0 +1,94 @@
+"""Whoever has no other path tries soon, never in step; receipts come back on whichever path still leads down."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from relay.backoff import Backoff
+from relay.config import PathConfig
+from relay.header import Kind
+from relay.passport import Role
+from relay.path import Lane
+from relay.precedence import Precedence
+from relay.redial import HURRIED_S, Redial
+from tests.relay.house import House, until
+
+
+def worn_out(seed: int) -> Backoff:
+    """A back-off that has waited often and in vain."""
+    backoff = Backoff(least_s=0.2, most_s=600.0, stable_s=10, source=random.Random(seed))
+    for _ in range(60):
+        backoff.next_delay_s()
+    return backoff
+
+
+def test_who_is_cut_off_waits_less_and_not_in_step() -> None:
+    delays = [worn_out(seed).next_delay_s(at_most_s=HURRIED_S) for seed in range(200)]
+    assert max(delays) <= HURRIED_S
+    assert len({round(delay, 1) for delay in delays}) > 20, "a fleet spreads"
+    assert max(worn_out(seed).next_delay_s() for seed in range(200)) > 100, "with another path up it takes its time"
+
+
+async def test_a_path_dials_at_the_short_pace_only_while_no_other_is_up() -> None:
+    redial = Redial(worn_out(3))
+    attempts = 0
+
+    async def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+
+    redial.is_cut_off = lambda: True
+    keeping = asyncio.create_task(redial.keep(attempt))
+    try:
+        await until(lambda: attempts >= 3, "the third attempt", 30)
+    finally:
+        keeping.cancel()
+
+
+@pytest.mark.parametrize("precedence", [Precedence.FLASH, Precedence.IMMEDIATE])
+async def test_receipts_return_on_every_live_path_so_that_one_that_only_leads_up_looks_alive(
+    tmp_path: Path, precedence: Precedence
+) -> None:
+    """Up works on path A alone, down on path B alone: what A carried is answered on B."""
+    house = House(tmp_path)
+    house.enroll("center", Role.CENTER)
+    house.enroll("gate", Role.CAMERA)
+    house.settle()
+    async with house.station("center", listen="tcp://127.0.0.1:0") as center:
+        endpoint = center.listening_on[0]
+        paths = [PathConfig(name=name, endpoint=endpoint, peer="center") for name in ("a", "b")]
+        async with house.station("gate", to=paths) as gate:
+            await until(lambda: all(report.is_up for report in gate.path_health()), "both paths")
+            swallowed = _cut_asymmetrically(gate, center)
+            for _ in range(5):
+                await gate.put(gate.draft_up(Kind.ALERT, precedence, b"a handgun"))
+            await until(lambda: gate.counters["envelopes_receipted"] == 5, "the receipts", 30)
+            assert swallowed["up on b"] > 0 or precedence is Precedence.IMMEDIATE
+            assert swallowed["down on a"] > 0, "receipts were sent on the path that the alerts came by, too"
+            assert center.counters["envelopes_stored"] == 5
+
+
+def _cut_asymmetrically(gate: object, center: object) -> dict[str, int]:
+    """Let nothing up on path b, nothing down on path a; returns what was swallowed."""
+    swallowed = {"up on b": 0, "down on a": 0}
+    by_path = {link.session.facts.name: link for link in gate._links}  # type: ignore[attr-defined]
+    up_b = by_path["b"].session
+
+    def swallow_up(parcel: bytes, lane: Lane) -> bool:
+        swallowed["up on b"] += 1
+        return True
+
+    up_b.send = swallow_up
+    of_a = by_path["a"]
+    received = gate._switchboard.session_received  # type: ignore[attr-defined]
+
+    def swallow_down(session: object, parcel: bytes) -> None:
+        if session is of_a.session:
+            swallowed["down on a"] += 1
+        else:
+            received(session, parcel)
+
+    gate._switchboard.session_received = swallow_down  # type: ignore[attr-defined]
+    return swallowed
