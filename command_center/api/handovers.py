@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from command_center.api import response_queries
+from command_center.api import response_queries, stale_clicks
 from command_center.api.access import Dispatcher, Parts, Person
 from command_center.api.response_shapes import HandoverNew, HandoverPage, HandoverTake
 from command_center.api.shapes import Problem
+from command_center.errors import LostRace
 
 _ANSWERS: dict[int | str, dict[str, object]] = {code: {"model": Problem} for code in (403, 404, 409, 422)}
 router = APIRouter(prefix="/api/v1/handovers", tags=["handovers"], responses={401: {"model": Problem}})
@@ -28,5 +29,9 @@ async def give(body: HandoverNew, person: Dispatcher, parts: Parts) -> HandoverP
 @router.post("/{number}/take", responses=_ANSWERS)
 async def take(number: int, body: HandoverTake, person: Dispatcher, parts: Parts) -> HandoverPage:
     """Somebody else than the giver has read it, and takes over."""
-    await parts.handovers.take(number, body.note, person)
+    try:
+        await parts.handovers.take(number, body.note, person)
+    except LostRace as error:
+        await stale_clicks.note(parts, person, "shift", error)
+        raise
     return await page(person, parts)

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from command_center import event_feed
-from command_center.api import queries
+from command_center.accounts import SignedIn
+from command_center.api import queries, stale_clicks
 from command_center.api.access import Dispatcher, Parts, Person
 from command_center.api.shapes import (
     Acknowledge,
@@ -66,7 +67,7 @@ async def acknowledge(incident_id: int, body: Acknowledge, person: Dispatcher, p
     try:
         await parts.dispatch.acknowledge(incident_id, body.version, person)
     except LostRace as error:
-        return await _conflict(parts, incident_id, error)
+        return await _conflict(parts, person, incident_id, error)
     return await _as_it_is(parts, incident_id)
 
 
@@ -77,7 +78,7 @@ async def close(incident_id: int, body: Close, person: Dispatcher, parts: Parts)
         await parts.dispatch.close(incident_id, body.version, person, Disposition(body.disposition), body.note[:1000],
                                    release_units=body.release_units)  # fmt: skip
     except LostRace as error:
-        return await _conflict(parts, incident_id, error)
+        return await _conflict(parts, person, incident_id, error)
     return await _as_it_is(parts, incident_id)
 
 
@@ -87,7 +88,7 @@ async def merge(incident_id: int, body: Merge, person: Dispatcher, parts: Parts)
     try:
         await parts.dispatch.merge(incident_id, body.version, body.into, person)
     except LostRace as error:
-        return await _conflict(parts, incident_id, error)
+        return await _conflict(parts, person, incident_id, error)
     return await _as_it_is(parts, incident_id)
 
 
@@ -97,7 +98,7 @@ async def unmerge(incident_id: int, body: Unmerge, person: Dispatcher, parts: Pa
     try:
         await parts.dispatch.unmerge(incident_id, body.version, person)
     except LostRace as error:
-        return await _conflict(parts, incident_id, error)
+        return await _conflict(parts, person, incident_id, error)
     return await _as_it_is(parts, incident_id)
 
 
@@ -106,8 +107,8 @@ async def _as_it_is(parts: Services, incident_id: int) -> Response:
     return Response(found.model_dump_json(), media_type="application/json")
 
 
-async def _conflict(parts: Services, incident_id: int, error: LostRace) -> Response:
-    parts.metrics.count("lost_races")
+async def _conflict(parts: Services, person: SignedIn, incident_id: int, error: LostRace) -> Response:
+    await stale_clicks.note(parts, person, f"incident:{incident_id}", error)
     found = await parts.readers.run(lambda connection: queries.incident(connection, incident_id))
     conflict = Conflict(detail=str(error), incident=found)
     return JSONResponse(conflict.model_dump(mode="json"), status_code=409)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from command_center.api import queries, response_queries, unit_queries
+from command_center.api import queries, response_queries, stale_clicks, unit_queries
 from command_center.api.access import Dispatcher, Parts, Person, Sharer, UnitDispatcher
 from command_center.api.response_shapes import (
     PlanCard,
@@ -58,7 +58,7 @@ async def assign(incident_id: int, body: Assign, person: UnitDispatcher, parts: 
     try:
         await parts.board.assign(body.unit, body.unit_version, incident_id, body.version, body.note, person)
     except LostRace as error:
-        return await conflict(parts, error, body.unit, incident_id)
+        return await conflict(parts, person, error, body.unit, incident_id)
     return await _both(parts, incident_id, body.unit)
 
 
@@ -68,7 +68,7 @@ async def release(incident_id: int, unit: str, body: Release, person: UnitDispat
     try:
         await parts.board.release(unit, body.unit_version, incident_id, body.reason, person)
     except LostRace as error:
-        return await conflict(parts, error, unit, incident_id)
+        return await conflict(parts, person, error, unit, incident_id)
     return await _both(parts, incident_id, unit)
 
 
@@ -90,7 +90,11 @@ async def settle_step(
     incident_id: int, number: int, body: PlanSettle, person: Dispatcher, parts: Parts
 ) -> list[PlanCard]:
     """Confirm a step of a response plan, or decline it. Confirmed, it is carried out."""
-    await parts.planner.settle(incident_id, number, is_done=body.state == "done", note=body.note, person=person)
+    try:
+        await parts.planner.settle(incident_id, number, is_done=body.state == "done", note=body.note, person=person)
+    except LostRace as error:
+        await stale_clicks.note(parts, person, f"incident:{incident_id}", error)
+        raise
     return await parts.readers.run(lambda c: response_queries.plan_cards(c, incident_id))
 
 

@@ -69,5 +69,6 @@ _SAY: Final[dict[str, Callable[[bytes], str]]] = {
     "plan-step": _step,
     "incident-shared": _shared,
     "share-ended": lambda payload: decode(payload, ShareEnded).reason,
+    "stale-click": lambda payload: decode(payload, Remark).detail,
     "share-viewed": lambda payload: decode(payload, Remark).what,
 }

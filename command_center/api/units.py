@@ -4,7 +4,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from command_center import event_feed
-from command_center.api import queries, unit_queries
+from command_center.accounts import SignedIn
+from command_center.api import queries, stale_clicks, unit_queries
 from command_center.api.access import Parts, UnitDispatcher, UnitReader
 from command_center.api.shapes import Problem
 from command_center.api.unit_shapes import (
@@ -66,7 +67,7 @@ async def set_status(name: str, body: UnitStep, person: UnitDispatcher, parts: P
     try:
         await parts.board.set_status(name, UnitStatus(body.status), body.version, body.note, person)
     except LostRace as error:
-        return await conflict(parts, error, name)
+        return await conflict(parts, person, error, name)
     return await as_it_is(parts, name)
 
 
@@ -98,9 +99,12 @@ async def as_it_is(parts: Services, name: str, status: int = 200) -> Response:
     return Response(found.model_dump_json(), media_type="application/json", status_code=status)
 
 
-async def conflict(parts: Services, error: LostRace, name: str, incident_id: int | None = None) -> Response:
+async def conflict(
+    parts: Services, person: SignedIn, error: LostRace, name: str, incident_id: int | None = None
+) -> Response:
     """Somebody else was first: how it is now."""
-    parts.metrics.count("lost_races")
+    subject = f"unit:{name[:64]}" if incident_id is None else f"incident:{incident_id}"
+    await stale_clicks.note(parts, person, subject, error)
     unit = await parts.readers.run(lambda c: unit_queries.unit_if_there(c, name))
     incident = None
     if incident_id is not None:

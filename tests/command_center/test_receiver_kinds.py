@@ -438,6 +438,49 @@ async def test_receiver_that_a_plan_calls_is_told_when_a_person_confirms(tmp_pat
         await assert_all_as_written(house)
 
 
+async def test_retraction_reaches_everybody_whom_the_alert_reached_and_nobody_else(house: House) -> None:
+    node, box = house.node(), Mailbox()
+    with listening() as web, listening() as uncalled:
+        async with (
+            tak_listener() as tak,
+            mail_server(box) as port,
+            house.signed_in("sue", UserRole.SUPERVISOR) as client,
+        ):
+            await add(house, "web", web.url)
+            await add(house, "uncalled", uncalled.url, only_called=True)
+            await add(house, "tak", f"tak+tcp://127.0.0.1:{tak.port}")
+            await add(house, "desk", f"smtp://127.0.0.1:{port}", mailing(is_plain=True))
+            await add(house, "county", "cap:", Options(sender="alerts@city.example"))
+            alert = node.alert()
+            await house.deliver(node, alert)
+            await settled(house, delivered=4)
+            await add(house, "late", f"smtp://127.0.0.1:{port}", mailing(is_plain=True))
+            link = (await client.post("/api/v1/units", json={"name": "M21"})) and await client.post(
+                "/api/v1/units/M21/link", json={}
+            )
+            await step(client, "M21", "available")
+            await send(client, "M21")
+            await house.deliver(
+                node, node.body(Kind.RETRACTION, Retraction(alert_id=alert.id, ground=Ground.SECOND_STAGE))
+            )
+
+            async def all_know() -> bool:
+                rows = await house.query(
+                    "SELECT receiver FROM delivery WHERE event = 'incident.retracted' AND state = 'delivered'"
+                )
+                return {str(name) for (name,) in rows} == {"web", "tak", "desk", "county"}
+
+            await until(all_know)
+            async with house.browser() as phone:
+                page = await phone.get("/u/" + link.json()["url"].rpartition("/")[2])
+            assert "has taken this alert back" in page.text, "the unit that is on its way, too"
+            assert (await client.get("/api/v1/incidents/1")).json()["returned"] is True
+    assert uncalled.got == []
+    assert tak.kinds[-1] == "b-a-o-can"
+    assert box.messages[-1]["Subject"].startswith("TAKEN BACK")
+    assert await house.query("SELECT COUNT(*) FROM delivery WHERE receiver = 'late'") == [(0,)], "it knew of no alert"
+
+
 async def test_slow_and_dead_receivers_of_every_kind_delay_nobody(house: House) -> None:
     """Each kind has one that accepts and never speaks, and webhooks one that hangs; the good ones and the people don't notice."""
     node = house.node()

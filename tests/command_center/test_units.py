@@ -103,6 +103,9 @@ async def test_two_dispatchers_can_not_give_one_unit_twice(house: House) -> None
         assert lost["unit"]["status"] == "assigned", "the answer shows how it is now"
         assert lost["incident"]["responding"] == []
     assert await house.query("SELECT COUNT(*) FROM assignment") == [(1,)]
+    assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'stale-click'") == [(1,)], (
+        "who was second is kept"
+    )
     await assert_all_as_written(house)
 
 
