@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
 ]
-PAGES = {"1": "incidents", "2": "map", "3": "units", "4": "fleet", "5": "handover", "6": "audit"}
+PAGES = {"1": "incidents", "2": "map", "3": "units", "4": "fleet", "5": "handover", "6": "audit", "7": "accounts"}
 SCENE = (("handgun", "gate", Precedence.FLASH), ("long_gun", "quay", Precedence.FLASH), ("person", "fence", Precedence.IMMEDIATE),
          ("vehicle", "dock", Precedence.IMMEDIATE), ("person", "hall", Precedence.PRIORITY))  # fmt: skip
 
@@ -99,7 +99,7 @@ async def test_axe_finds_nothing_on_any_page(busy_room: Room, theme: str) -> Non
     stranger = await busy_room.window(is_light=theme == "light")
     await expect(stranger.get_by_label("Username")).to_be_visible()
     found += await look(stranger, f"sign-in-{theme}")
-    page = await busy_room.at_work("okafor", UserRole.SUPERVISOR, width=1440, height=900, is_light=theme == "light")
+    page = await busy_room.at_work("okafor", UserRole.ADMINISTRATOR, width=1440, height=900, is_light=theme == "light")
     for digit, name in PAGES.items():
         await page.keyboard.press(digit)
         await expect(page.locator(".page-link[aria-current=page]")).to_contain_text(name.capitalize())
@@ -127,7 +127,7 @@ async def test_axe_finds_nothing_on_any_page(busy_room: Room, theme: str) -> Non
 
 async def test_at_1024_pixels_nothing_is_cut_off_and_axe_finds_nothing(busy_room: Room) -> None:
     found: list[str] = []
-    page = await busy_room.at_work("okafor", UserRole.SUPERVISOR, width=1024, height=768)
+    page = await busy_room.at_work("okafor", UserRole.ADMINISTRATOR, width=1024, height=768)
     for digit, name in PAGES.items():
         await page.keyboard.press(digit)
         await expect(page.locator(".page-link[aria-current=page]")).to_contain_text(name.capitalize())

@@ -27,7 +27,7 @@ async def desk_room(tmp_path: Path) -> AsyncIterator[Room]:
     """A room at a center of today; afterwards no browser had anything to complain about."""
     async with center_of_today(tmp_path / "center") as house, room(house) as opened:
         yield opened
-        assert [text for text in opened.complaints if "409" not in text] == []
+        assert [text for text in opened.complaints if "409" not in text and "401" not in text] == []
 
 
 async def unit_on_board(house: House, *names: str) -> None:
@@ -187,6 +187,25 @@ async def test_an_auditor_finds_exports_and_verifies_and_can_do_nothing_else(des
     await page.get_by_label("Bag (ZIP)").set_input_files(bag)
     await page.get_by_role("form", name="Verify a bag").get_by_role("button", name="Verify").click()
     await expect(page.get_by_role("region", name="Outcome")).to_contain_text("not as written", timeout=60_000)
+
+
+async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_closes_at_once(desk_room: Room) -> None:
+    alice = await desk_room.at_work("alice")
+    ada = await desk_room.at_work("ada", UserRole.ADMINISTRATOR, width=1400)
+    await ada.keyboard.press("7")
+    await ada.get_by_label("Name").fill("bob")
+    await ada.get_by_role("button", name="Let in").click()
+    everybody = ada.get_by_role("region", name="Everybody")
+    await expect(everybody.get_by_role("status")).to_contain_text("bob's password, shown this once")
+    await expect(everybody.get_by_role("row", name="bob")).to_contain_text("must change the password")
+    await photograph(ada, "accounts-dark")
+    await everybody.get_by_role("button", name="end alice").click()
+    await expect(everybody.get_by_role("row", name="alice")).to_contain_text("ended")
+    await expect(alice.get_by_role("alert")).to_contain_text("Your session has ended", timeout=30_000)
+    dispatcher = await desk_room.at_work("carol")
+    await dispatcher.keyboard.press("6")
+    await expect(dispatcher.get_by_role("heading", name="Your account")).to_be_visible()
+    await expect(dispatcher.get_by_role("region", name="Everybody")).to_have_count(0)
 
 
 async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:

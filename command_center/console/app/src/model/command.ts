@@ -9,7 +9,7 @@ import type { Disposition } from "../wire/shapes";
 /** What a unit can be, as the unit board says it. */
 export const UNIT_STATES = ["available", "assigned", "accepted", "en_route", "on_scene", "clear", "out_of_service"] as const;
 export type UnitState = (typeof UNIT_STATES)[number];
-export const PAGES = ["incidents", "map", "units", "fleet", "handover", "audit"] as const;
+export const PAGES = ["incidents", "map", "units", "fleet", "handover", "audit", "accounts"] as const;
 export type PageName = (typeof PAGES)[number];
 
 const DISPOSITIONS: readonly Disposition[] = ["false_alarm", "handled", "gone_on_arrival", "building_secure", "duplicate", "cancelled", "test"];

@@ -3,7 +3,7 @@
 import type { Session } from "../wire/shapes";
 
 export type Permission =
-  | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch";
+  | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch" | "accounts.read" | "accounts.manage";
 
 /** Where the center does not name permissions, the roles say as much. */
 const LEADS = ["supervisor", "administrator"];
@@ -16,6 +16,8 @@ const BY_ROLE: Record<Permission, readonly string[]> = {
   "incidents.share": LEADS,
   "journal.read": ["auditor", ...LEADS],
   "evidence.export": ["auditor", ...LEADS],
+  "accounts.read": ["administrator", "auditor"],
+  "accounts.manage": ["administrator"],
 };
 
 export function permits(session: Session | null, permission: Permission): boolean {

@@ -5,6 +5,7 @@ import type { FunctionComponent } from "preact";
 import type { PageName } from "../model/command";
 import { permits } from "../model/permissions";
 import type { Session } from "../wire/shapes";
+import { AccountsPage } from "./accounts_page";
 import { AuditPage } from "./audit_page";
 import { FleetPage } from "./fleet_page";
 import { HandoverPage } from "./handover_page";
@@ -25,6 +26,7 @@ const EVERY: readonly PageEntry[] = [
   { name: "fleet", title: "Fleet", Page: FleetPage },
   { name: "handover", title: "Handover", Page: HandoverPage },
   { name: "audit", title: "Audit", Page: AuditPage },
+  { name: "accounts", title: "Accounts", Page: AccountsPage },
 ];
 
 /** A dispatcher has no audit page: the center would refuse each of its questions. */
