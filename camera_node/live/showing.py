@@ -128,9 +128,7 @@ class Showing:
                 for lookup in self._looking_up:
                     lookup.cancel()
                 if connection is not None:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_CLOSED_WITHIN_S):
-                            await connection.close()
+                    await _close(connection)
                 self._tell(StreamEnded(session=self.order.session, reason=why[:200], sent_bytes=self._sent_bytes(),
                                        shown_ms=max(0, self._clock.monotonic_ms() - self._opened_ms)))  # fmt: skip
 
@@ -155,8 +153,8 @@ class Showing:
         else:
             self._tell(StreamOpened(session=self.order.session, answer=answer))
             return connection
-        await connection.close()
         self._refuse(why)
+        await _close(connection)
         return None
 
     def _configuration(self) -> RTCConfiguration:
@@ -389,3 +387,12 @@ class Showing:
 
     def _sent_bytes(self) -> int:
         return self._stills_bytes + (self._track.given_bytes if self._track is not None else 0)
+
+
+async def _close(connection: RTCPeerConnection) -> None:
+    """Close what there is of it: half of a connection that an offer left behind raises whatever comes to it [M]."""
+    try:
+        async with asyncio.timeout(_CLOSED_WITHIN_S):
+            await connection.close()
+    except Exception as error:  # noqa: BLE001  there is nobody to tell, and nothing that could be done
+        _log.warning("not closed in order", error=f"{type(error).__name__}: {error}")

@@ -16,11 +16,10 @@ from relay.emitter import EmitRequest, RetractRequest
 from relay.enrollment import accept_reply, check_request, make_code, parse_code
 from relay.errors import EnrollmentRefused, HeardError, Malformed, PathDown, SenderError
 from relay.identity import AuthorityKeys, Identity
-from relay.kinds import alert, body, roster
+from relay.kinds import alert, body, exhibit, offer, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.answer import Answer
 from relay.kinds.chunk import Chunk
-from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import Instruction
 from relay.kinds.retraction import Retraction
@@ -153,6 +152,11 @@ _TXT: Final = b"\n".join(
     f"{key}={value}".encode()
     for key, value in announcement.properties_of(AUTHORITY.signing_key, IDENTITY.transport_key).items()
 )
+_OFFER: Final = (
+    b"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\n"
+    b"a=rtpmap:102 H264/90000\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\n"
+    b"a=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host\r\n"
+)
 _EMIT: Final = b'{"label": "handgun", "camera": "gate", "confidence": 0.9}'
 
 DECODERS: Final[dict[str, Decoder]] = {
@@ -164,12 +168,13 @@ DECODERS: Final[dict[str, Decoder]] = {
     "alert": Decoder(read=alert.decode, valid=_bodies("alert")),
     "acknowledgement": Decoder(read=lambda data: body.decode(data, Acknowledgement), valid=_bodies("acknowledgement")),
     "retraction": Decoder(read=lambda data: body.decode(data, Retraction), valid=_bodies("retraction")),
-    "exhibit": Decoder(read=lambda data: body.decode(data, Exhibit), valid=_bodies("exhibit")),
+    "exhibit": Decoder(read=exhibit.decode, valid=_bodies("exhibit")),
     "chunk": Decoder(read=lambda data: body.decode(data, Chunk), valid=_bodies("chunk")),
     "heartbeat": Decoder(read=lambda data: body.decode(data, Heartbeat), valid=_bodies("heartbeat")),
     "roster": Decoder(read=lambda data: body.decode(data, roster.Roster), valid=_bodies("roster")),
     "instruction": Decoder(read=lambda data: body.decode(data, Instruction), valid=_bodies("instruction")),
     "answer": Decoder(read=lambda data: body.decode(data, Answer), valid=_bodies("answer")),
+    "webrtc_offer": Decoder(read=lambda data: offer.check(data.decode("latin-1")), valid={"video": _OFFER}),
     "trace": Decoder(read=lambda data: body.decode(data, Trace), valid=_bodies("trace")),
     "enrolment_code": Decoder(read=lambda data: parse_code("HEARD1-" + data.decode("latin-1")), refuses_with=(SenderError, EnrollmentRefused),
                               valid={"code": _WIRES["enrolment_code"].removeprefix(b"HEARD1-")}),
