@@ -17,6 +17,8 @@ need gst-launch-1.0 gstreamer1.0-tools
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu"
 /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+# Only benchmarks compare with it: `--bench`.
+[ "${1:-}" = --bench ] && ! ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 && missing="$missing postgresql"
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1 || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; }; then
     echo "not installed, the tests that need them are skipped:$missing"

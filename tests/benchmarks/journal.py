@@ -1,0 +1,111 @@
+"""A center whose journal holds 1,000,000 entries: its memory while it got there, and how long its console waits for an answer.
+
+Alerts of 50 nodes go through the ledger, ingest and the views as in production, without the network and the signature, which the
+``center`` bench measures. ``HEARD_BENCH_ENTRIES`` sets another size.
+"""
+
+import asyncio
+import gc
+import os
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from command_center.accounts import UserRole
+from relay.ledger import Novelty
+from relay.precedence import Precedence
+from relay.receiver import Arrival
+from tests.benchmarks.figure import Figure, percentile
+from tests.command_center.house import House, Node, running_center
+
+ENTRIES: Final = int(os.environ.get("HEARD_BENCH_ENTRIES", "1000000"))
+NODES: Final = 50
+IN_ONE_INCIDENT: Final = 100
+GROUP: Final = 500
+ASKED: Final = 40
+MOST_MS: Final = 50.0
+MOST_GROWTH: Final = 1.25
+
+
+def measure() -> list[Figure]:
+    """Fill, ask."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        return asyncio.run(_measure(Path(name)))
+
+
+async def _measure(folder: Path) -> list[Figure]:
+    async with running_center(folder / "center") as house:
+        early_mb, late_mb = await _fill(house)
+        figures = [
+            Figure(name=f"resident memory at {ENTRIES:,} entries", value=late_mb, unit="MB", peer=f"at {ENTRIES // 10:,}",
+                   peer_value=early_mb, target_ratio=MOST_GROWTH, is_more_better=False)
+        ]  # fmt: skip
+        await house.add_user("sue", UserRole.SUPERVISOR)
+        async with house.browser() as client:
+            answer = await client.post("/api/v1/session", json={"username": "sue", "password": "correct horse battery"})
+            client.headers["X-Heard-CSRF"] = answer.json()["csrf"]
+            for what, path in _questions().items():
+                took_ms = [await _asked(client, path.format(n=1 + number * 7919 % (ENTRIES // IN_ONE_INCIDENT), e=1 + number * 7919 % ENTRIES))
+                           for number in range(ASKED)]  # fmt: skip
+                figures.append(
+                    Figure(name=f"console asks for {what}, p95", value=percentile(took_ms, 0.95), unit="ms", peer="bound",
+                           peer_value=MOST_MS, target_ratio=1.0, is_more_better=False)
+                )  # fmt: skip
+    return figures
+
+
+def _questions() -> dict[str, str]:
+    return {
+        "a page of the queue": "/api/v1/incidents?limit=50", "one incident": "/api/v1/incidents/{n}", "the fleet": "/api/v1/nodes",
+        "100 entries": "/api/v1/journal/entries?from={e}&limit=100", "a proof": "/api/v1/journal/proof?entry={e}",
+        "metrics": "/metrics",
+    }  # fmt: skip
+
+
+async def _asked(client: httpx.AsyncClient, path: str) -> float:
+    started = time.perf_counter()
+    answer = await client.get(path)
+    assert answer.status_code == 200, f"{path}: {answer.text[:300]}"
+    return (time.perf_counter() - started) * 1000
+
+
+async def _fill(house: House) -> tuple[float, float]:
+    """Returns the resident memory, MB, at a tenth and at the end."""
+    nodes = [house.node(f"node-{number}") for number in range(NODES)]
+    early_mb, done = 0.0, 0
+    while done < ENTRIES:
+        node = nodes[done // GROUP % NODES]
+        await _take(house, node, done)
+        done += GROUP
+        house.clock.advance(50)
+        if not early_mb and done >= ENTRIES // 10:
+            early_mb = _resident_mb()
+    return early_mb, _resident_mb()
+
+
+async def _take(house: House, node: Node, done: int) -> None:
+    arrivals: list[Arrival] = []
+    for number in range(done, done + GROUP):
+        camera = f"c{number // IN_ONE_INCIDENT % 1_000_000}"
+        arrived = node.alert(camera=camera, precedence=Precedence.FLASH)
+        arrivals.append(Arrival(envelope=arrived, passport=node.signed.passport, via=node.id, path="bench",
+                                received_wall_ms=house.clock.wall_ms(), received_monotonic_ms=house.clock.monotonic_ms()))  # fmt: skip
+
+    def store(connection: sqlite3.Connection) -> None:
+        ledger, envelopes = house.center.station.ledger, [arrival.envelope for arrival in arrivals]
+        assert set(ledger.note_all(connection, envelopes)) == {Novelty.NEW}
+        house.center.ingest.accept(connection, arrivals)
+        ledger.extend(connection, envelopes)
+
+    await house.database.run(store)
+    house.center.ingest.committed(arrivals)
+
+
+def _resident_mb() -> float:
+    gc.collect()
+    return float(psutil.Process().memory_info().rss) / 1e6
