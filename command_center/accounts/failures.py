@@ -63,6 +63,6 @@ def is_limited(connection: sqlite3.Connection, name: str, origin: str, now_ms: i
     both, by_name, by_origin = connection.execute(
         "SELECT COALESCE(SUM(account = ?1 AND address = ?2), 0), COALESCE(SUM(account = ?1), 0), "
         "COALESCE(SUM(address = ?2), 0) FROM sign_in_failure WHERE at_ms > ?3 AND at_ms <= ?4",
-        (name[:64], origin, now_ms - WINDOW_MS, now_ms),
+        (name[:64], origin, now_ms - WINDOW_MS, now_ms + WINDOW_MS),
     ).fetchone()
     return bool(both >= ALLOWED or (not is_known and max(by_name, by_origin) >= ALLOWED_WIDE))

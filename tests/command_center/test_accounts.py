@@ -402,3 +402,31 @@ async def test_field_units_speak_for_their_unit_only(house: House) -> None:
             sorted([Permission.OWN_ACCOUNT.value, Permission.UNIT_OWN.value]),
         )
         assert (await client.get("/api/v1/incidents")).status_code == 403
+
+
+# ---------------------------------------------------------------------- clocks
+
+
+async def test_a_clock_that_jumps_back_ends_no_session_and_forgives_no_guesses(house: House) -> None:
+    async with house.signed_in() as client, house.browser("203.0.113.9") as stranger:
+        for _ in range(ALLOWED):
+            await sign_in(stranger, password="a guess of theirs")
+        house.clock.step_wall(house.clock.wall_ms() - 10 * 60_000)
+        assert (await client.get("/api/v1/session")).status_code == 200
+        assert (await sign_in(stranger)).status_code == 429
+        node = house.node()
+        await house.deliver(node, node.alert())
+        assert (await client.post("/api/v1/incidents/1/acknowledge", json={"version": 1})).status_code == 200
+
+
+async def test_a_clock_that_leaps_a_year_asks_everybody_to_sign_in_again_and_locks_nobody_out(house: House) -> None:
+    async with house.signed_in() as client, listening(house, client.cookies["heard_session"]) as events:
+        await until(lambda: _has_streams(house, 1))
+        await sign_in(client, password="a slip of the finger")
+        house.clock.step_wall(house.clock.wall_ms() + 365 * 86_400_000)
+        async with asyncio.timeout(20):
+            assert [event.get("event") async for event in events][-1] == "signed-out"
+        assert (await client.get("/api/v1/session")).status_code == 401
+        assert (await sign_in(client)).status_code == 200
+        house.clock.step_wall(house.clock.wall_ms() - 365 * 86_400_000)
+        assert (await client.get("/api/v1/session")).status_code == 200, "and back again costs nobody anything"
