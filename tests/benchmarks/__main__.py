@@ -10,7 +10,19 @@ from rich.table import Table
 
 from tests.benchmarks.figure import Figure
 
-NAMES = ("relay", "center", "journal", "camera", "evidence", "network", "scale", "video", "console", "durability", "bulk")
+NAMES = (
+    "relay",
+    "center",
+    "journal",
+    "camera",
+    "evidence",
+    "network",
+    "scale",
+    "video",
+    "console",
+    "durability",
+    "bulk",
+)
 
 
 def main(names: list[str]) -> int:
