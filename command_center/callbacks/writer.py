@@ -120,8 +120,11 @@ class _Writer:
             self._write_unit(entry)
         if entry.kind not in _EVENTS or not entry.subject.startswith("incident:"):
             return
+        incident_id = int(entry.subject.removeprefix("incident:"))
+        if entry.kind == "alert" and not self._opens(incident_id, entry.id):
+            return  # most alerts join an incident that has been told
         try:
-            incident = queries.incident(self._connection, int(entry.subject.removeprefix("incident:")))
+            incident = queries.incident(self._connection, incident_id)
         except NotFound:
             return
         said = _said(entry)
@@ -132,8 +135,6 @@ class _Writer:
 
     def _is_told_of(self, entry: Entry, incident: Incident, said: _Said) -> bool:
         if incident.quarantined:
-            return False
-        if entry.kind == "alert" and not self._opens(incident.id, entry.id):
             return False
         is_opening = _EVENTS[entry.kind] == "incident.opened"
         is_heard = incident.quiet == Quiet.NO.value and incident.state != State.CLOSED.value

@@ -1,9 +1,11 @@
 """The small page of a field unit, by link and by sign-in: what it says, what it may say, and what is refused."""
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
+from playwright.async_api import async_playwright, expect
 
 from command_center import accounts
 from command_center.accounts import UserRole
@@ -165,3 +167,46 @@ async def test_nonsense_is_answered_and_changes_nothing(house: House, body: byte
         answer = await phone.post(link, content=body, headers=headers)
         assert answer.status_code in {409, 422}
         assert (await unit(client)) == before
+
+
+CHROMIUM_FILE = Path("/usr/bin/chromium")
+_MEASURE = """() => ({
+  width: document.documentElement.scrollWidth,
+  heights: [...document.querySelectorAll('button')].map((button) => button.getBoundingClientRect().height),
+  unnamed: [...document.querySelectorAll('input:not([type=hidden]), textarea')].filter((field) => !field.labels.length).length,
+})"""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none")
+async def test_page_works_at_360_pixels_with_scripts_off(house: House) -> None:
+    """In a real Chromium; each step is a press of a large button."""
+    async with house.signed_in() as client, async_playwright() as playwright:
+        node = house.node()
+        await house.deliver(node, node.alert(label="x" * 12, camera="y" * 12))
+        await on_board(client)
+        await send(client, "M21")
+        link = await link_for(client)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM_FILE, args=["--no-sandbox", "--disable-gpu"]
+        )
+        try:
+            measuring = await (await browser.new_context(viewport={"width": 360, "height": 640})).new_page()
+            await measuring.goto(house.center.url + link)
+            found = await measuring.evaluate(_MEASURE)
+            assert found["width"] <= 360, "nothing is cut off at the side"
+            assert min(found["heights"]) >= 44
+            assert found["unnamed"] == 0
+            phone = await (
+                await browser.new_context(viewport={"width": 360, "height": 640}, java_script_enabled=False)
+            ).new_page()
+            await phone.goto(house.center.url + link)
+            for name in ("Accept", "En route", "On scene"):
+                await phone.get_by_role("button", name=name, exact=True).click()
+                await expect(phone.locator("dl")).to_contain_text({"Accept": "accepted"}.get(name, name.lower()))
+            await phone.get_by_label("Add a note").fill("two people, calm")
+            await phone.get_by_role("button", name="Write it down").click()
+            await expect(phone.locator("li")).to_have_text("M21: two people, calm")
+        finally:
+            await browser.close()
+        assert (await unit(client))["status"] == "on_scene"
