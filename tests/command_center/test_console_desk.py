@@ -1,16 +1,19 @@
 """People at work: two dispatchers, units, notes, a shift's end, an auditor, hostile words; in real Chromium against a real center."""
 
 import asyncio
+import io
 import re
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.async_api import Page, Route, expect
 
 from command_center.accounts import UserRole
 from command_center.accounts.totp import code_at, step_at
-from command_center.config import AccountsConfig, CenterConfig
+from command_center.config import AccountsConfig, CenterConfig, MapConfig
 from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
 from tests.command_center.house import PASSWORD, House
 
@@ -206,6 +209,16 @@ async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_
     await dispatcher.keyboard.press("6")
     await expect(dispatcher.get_by_role("heading", name="Your account")).to_be_visible()
     await expect(dispatcher.get_by_role("region", name="Everybody")).to_have_count(0)
+    await dispatcher.get_by_role("button", name="Set one up").click()
+    await expect(dispatcher.get_by_role("img", name="QR code")).to_be_visible()
+    secret = _secret(await dispatcher.locator("code.link").inner_text())
+    step = step_at(desk_room.house.clock.wall_ms())
+    await dispatcher.get_by_label("Code", exact=True).fill(code_at(secret, step))
+    await dispatcher.get_by_role("button", name="Go on").click()
+    await dispatcher.get_by_role("button", name="I have written them down").click()
+    await expect(dispatcher.get_by_role("region", name="Your account")).to_contain_text(
+        "set up, 10 recovery codes left"
+    )
 
 
 async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:
@@ -227,6 +240,44 @@ async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:
     await expect(page.get_by_role("region", name="Entries")).to_contain_text("note-written")
     assert await page.evaluate("window.harmed") is None
     assert await page.locator("main img[src=x], main b, main svg:not([class]), main .facts img").count() == 0
+
+
+async def test_the_map_lies_on_the_operators_archive_and_something_gets_its_place(tmp_path: Path) -> None:
+    archive = tmp_path / "site.pmtiles"
+    archive.write_bytes(archive_of_one_tile())
+    config = CenterConfig(http="127.0.0.1:0", map=MapConfig(base_file=str(archive)))
+    async with center_of_today(tmp_path / "center", config) as house, room(house) as opened:
+        node = house.node("gate")
+        await house.deliver(node, node.heartbeat())
+        page = await opened.at_work("alice")
+        await page.keyboard.press("2")
+        await expect(page.locator("img.leaflet-tile-loaded").first).to_have_js_property("naturalWidth", 256)
+        await page.get_by_label("What").select_option("gate/cam1")
+        await page.get_by_label("Latitude").fill("53.5405")
+        await page.get_by_label("Longitude").fill("9.984")
+        await page.get_by_role("button", name="It stands here").click()
+        await expect(page.get_by_role("button", name="gate/cam1: seeing")).to_be_visible()
+        await photograph(page, "map-archive-dark")
+        assert opened.complaints == []
+
+
+def archive_of_one_tile() -> bytes:
+    """The whole world as one PNG tile (PMTiles version 3)."""
+    held = io.BytesIO()
+    Image.new("RGB", (256, 256), "#3a5f4a").save(held, "PNG")
+    tile = held.getvalue()
+    length = bytes([len(tile) & 0x7F | 0x80, len(tile) >> 7]) if len(tile) > 0x7F else bytes([len(tile)])
+    directory, metadata = bytes([1, 0, 1]) + length + bytes([1]), b"{}"
+    starts = 127, 127 + len(directory), 127 + len(directory) + len(metadata)
+    sizes = (starts[0], len(directory), starts[1], len(metadata), starts[2], 0, starts[2], len(tile), 1, 1, 1)
+    world = (-1_800_000_000, -850_000_000, 1_800_000_000, 850_000_000)
+    return (
+        b"PMTiles\x03"
+        + struct.pack("<11Q6B4iB2i", *sizes, 1, 1, 1, 2, 0, 0, *world, 0, 0, 0)
+        + directory
+        + metadata
+        + tile
+    )
 
 
 async def test_the_first_sign_in_sets_up_the_second_factor_and_the_next_one_asks_for_it(tmp_path: Path) -> None:
