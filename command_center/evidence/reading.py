@@ -106,6 +106,8 @@ class Reading:
         self._masked: dict[bytes, str] = {}
         self._announced: dict[bytes, dict[bytes, frozenset[bytes]]] = {}
         self.size = journal.size(connection)
+        self._verified = bytearray((self.size >> 3) + 1)
+        """One bit an entry: its envelope's signature was checked in this reading."""
 
     # ------------------------------------------------------------------ incidents and alerts
 
@@ -263,7 +265,10 @@ class Reading:
         stored = facts.decode(entry.payload, EnvelopeStored)
         envelope = envelopes.parse(stored.wire)
         passport = self.passport(envelope.header.origin)
-        envelopes.verify(envelope, passport.signing_key)
+        place, bit = entry.id >> 3, 1 << (entry.id & 7)
+        if not self._verified[place] & bit:  # the read transaction holds the entry still: once is enough
+            envelopes.verify(envelope, passport.signing_key)
+            self._verified[place] |= bit
         secret = self._secrets.get(passport.sealing_key)
         if secret is None:
             secret = self._secrets[passport.sealing_key] = self.authority.shared_secret(passport.sealing_key)

@@ -153,5 +153,8 @@ def _document(at_ms: int) -> FPDF:
 def _write(pdf: FPDF, text: str) -> None:
     """The fonts that every PDF reader has know Latin-1; other letters are written as their numbers, and report.html has them."""
     plain = text.replace("–", "-").replace("…", "...").encode("latin-1", "backslashreplace").decode("latin-1")
+    if pdf.get_string_width(plain) < pdf.epw - 2 * pdf.c_margin and "\n" not in plain:
+        pdf.cell(0, 5, plain, new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L")  # breaking lines costs ten times as much
+        return
     wrap = WrapMode.CHAR if any(len(word) > 90 for word in plain.split()) else WrapMode.WORD
     pdf.multi_cell(0, 5, plain, new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L", wrapmode=wrap)
