@@ -29,9 +29,8 @@ from command_center.evidence import record, timestamping
 from command_center.evidence.export import export, incidents_of
 from command_center.evidence.progress import Progress
 from command_center.evidence.selection import Selection, selection_of
-from command_center.evidence.signatures import is_signature
 from command_center.evidence.steps import TIMESTAMPED, EvidenceExport
-from command_center.evidence.verifier import main as verifying
+from command_center.evidence.verify_cli import verify_command
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
 from command_center.unsealing import MAX_SEALED_BYTES, Unseal, Unsealed
@@ -40,6 +39,7 @@ from relay.errors import OperatorError, SpoolBusy
 from relay.identity import Identity
 
 app = typer.Typer()
+app.command(name="verify")(verify_command)
 Incidents = Annotated[list[str], typer.Argument(help="Incidents, as INC-2026-000007 or 7.")]
 Why = Annotated[str, typer.Option(help="The case or the request; kept in the journal.")]
 
@@ -81,19 +81,6 @@ def export_command(
     for line in made.missing:
         print(f"missing: {line}")
     print(f"Check it: command-center verify {made.file} --authority {made.authority}")
-
-
-@app.command(name="verify")
-def verify_command(
-    place: Annotated[Path, typer.Argument(help="The ZIP as exported, or the unpacked bag.", show_default=False)],
-    authority: Annotated[str, typer.Option(help="Fingerprint of the authority that it must be of.")] = "",
-    against: Annotated[
-        Path | None, typer.Option(help="An earlier checkpoint that you kept: history must begin with it.")
-    ] = None,
-) -> None:
-    """Check an exported bag offline: one line for each claim; names the first file that is wrong."""
-    if verifying.report(place, authority, print, is_signature, against):
-        raise typer.Exit(1)
 
 
 @app.command(name="timestamp")

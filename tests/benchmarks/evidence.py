@@ -61,7 +61,7 @@ def _export_and_verify() -> list[Figure]:
         asyncio.run(_fill(folder_dir / "center"))
         blobs = sorted(str(file) for file in (folder_dir / "center/blobs").rglob("*") if file.is_file())
         (folder_dir / "copy").mkdir()
-        program = [sys.executable, "-c", "from command_center.cli import main; main()"]
+        program = [sys.executable, "-c", "from command_center.entry import main; main()"]
         runs: dict[str, list[float]] = {"hash": [], "hash and copy": [], "export": [], "verify": []}
         for turn in range(3):
             bag_file = folder_dir / f"{turn}.zip"

@@ -19,7 +19,7 @@ from command_center import commands
 from tests.command_center.test_cli import one_line_of
 from tests.evidence.scene import picture, wrong_in
 
-PROGRAM = [sys.executable, "-W", "error", "-c", "from command_center.cli import main; main()"]
+PROGRAM = [sys.executable, "-W", "error", "-c", "from command_center.entry import main; main()"]
 DOOR_KNOWS = any(kind.__name__ == "EvidenceExport" for kind in typing.get_args(commands.Command))
 
 
@@ -67,6 +67,14 @@ def test_export_then_verify_with_the_authority_that_it_names(center: Path) -> No
 def test_refusals_say_what_to_do(center: Path, arguments: tuple[str, ...], expected: str) -> None:
     assert expected in one_line_of(command("export", *arguments, "--to", center.parent / "x.zip", "--state", center))
     assert not (center.parent / "x.zip").exists()
+
+
+def test_verify_starts_without_a_whole_centre() -> None:
+    code = "import sys; sys.argv = ['command-center', 'verify', '/nothing']; from command_center.entry import main\ntry:\n main()\n"
+    code += "except SystemExit as end:\n print(end.code, sorted({'fastapi', 'fpdf', 'httpx', 'PIL', 'zmq'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "1 []", done.stdout + done.stderr
+    assert "REFUSED /nothing: can't be read" in done.stdout
 
 
 def test_fetching_needs_a_running_centre_and_a_node_that_answers(center: Path) -> None:
