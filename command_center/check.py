@@ -1,4 +1,4 @@
-"""``command-center check``: does everything still say what it said? Reads only; a running centre is not disturbed."""
+"""``command-center check``: does everything still say what it said? ``run`` reads only; a running centre is not disturbed."""
 
 import contextlib
 import hashlib
@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from command_center import checkpoint, journal
+from command_center import checkpoint, facts, journal
 from command_center.blobs import BlobStore
 from command_center.errors import JournalDamaged
+from command_center.facts import Remark
 from command_center.state_dir import StateDir
 from command_center.views import BodyOpener, Replay
 from relay.errors import SpoolDamaged
@@ -53,6 +54,41 @@ def run(state: StateDir, against: str = "") -> Report:
     except sqlite3.Error as error:
         raise SpoolDamaged(f"{state.database_file} can't be read: {error}; restore it from its backup") from error
     return Report(entries=counts[0], checkpoints=counts[1], objects=counts[2], problems=tuple(problems))
+
+
+def rebuild(state: StateDir, at_ms: int) -> tuple[str, ...]:
+    """Make the views anew from the journal, while no center runs; returns what did not follow from it before.
+
+    Raises:
+        NotInitialized, KeyFileError: there is nothing to rebuild, or not with these keys.
+        SpoolBusy: the center is running.
+        JournalDamaged: the journal itself is not as it was written: nothing was changed.
+    """
+    state.require_initialized()
+    own_key = Identity.load(state.identity_key_file).signing_key
+    opener = BodyOpener(Identity.load(state.authority_key_file))
+
+    def work(connection: sqlite3.Connection) -> tuple[str, ...]:
+        with contextlib.closing(Replay(opener)) as replay:
+            wrong = [*journal.check(connection, own_key), *replay.play(connection)]
+            if wrong:
+                raise JournalDamaged(
+                    f"the views can't be made from this journal, and were left as they are: {wrong[0]}"
+                )
+            differences = tuple(replay.differences(connection))
+            if differences:
+                replay.write_to(connection)
+                connection.execute("DELETE FROM event")  # consoles read everything anew
+                fact = Remark(what="views made anew from the journal", detail="; ".join(differences)[:1000])
+                journal.append(connection, at_ms=at_ms, kind="views-rebuilt", actor="user:local-administrator",
+                               subject="center", payload=facts.encode(fact))  # fmt: skip
+            return differences
+
+    database = state.open_database()
+    try:
+        return database.run_blocking(work)
+    finally:
+        database.close()
 
 
 def _reader(state: StateDir) -> sqlite3.Connection:

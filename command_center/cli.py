@@ -104,8 +104,11 @@ def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 def check_command(
     state: State = DEFAULT_STATE, as_json: Json = False,
     against: Annotated[Path | None, typer.Option(help="A checkpoint that was kept outside.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="First make the views anew from the journal; the center must not run.")] = False,
 ) -> None:  # fmt: skip
     """Verify journal, checkpoints, views and pictures; names the first wrong entry."""
+    for line in check.rebuild(StateDir(state), SystemClock().wall_ms()) if rebuild else ():
+        print(f"rebuilt: {line}", file=sys.stderr)
     held = evidence_cli.read_checkpoint(against).decode("utf-8", "replace")
     report = check.run(StateDir(state), held)
     if as_json:

@@ -148,6 +148,26 @@ class Replay:
 
     def run(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Yields one line for each thing that does not follow; the first wrong entry first."""
+        problems = list(self.play(connection))
+        yield from problems
+        if not problems:
+            yield from self.differences(connection)
+
+    def differences(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Yields one line for each view that is not as it was rebuilt."""
+        for table, key in self.TABLES.items():
+            yield from self._compare(connection, table, key)
+
+    def write_to(self, connection: sqlite3.Connection) -> None:
+        """Put the rebuilt rows in the place of the views'; inside a transaction, after ``play`` found nothing wrong."""
+        for table in self.TABLES:
+            rows = self.rebuilt.execute(f"SELECT * FROM {table}")  # noqa: S608  names from the table above
+            marks = ", ".join("?" * len(rows.description))
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608  the same
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608  the same
+
+    def play(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """Apply every entry; yields a line where one can't be, and ends there."""
         for entry in journal.entries(connection):
             try:
                 if entry.kind != "alert":
@@ -157,8 +177,6 @@ class Replay:
                 yield f"entry {entry.id} ({entry.kind}, {entry.subject}) can't be applied to the views: {error}"
                 return
         self._alerts.write()
-        for table, key in self.TABLES.items():
-            yield from self._compare(connection, table, key)
 
     def close(self) -> None:
         """Let go of the memory."""

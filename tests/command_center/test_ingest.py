@@ -1,7 +1,9 @@
 """What arrives is kept, shown, and provable: real envelopes, real database, real files."""
 
 import asyncio
+import contextlib
 import hashlib
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +12,10 @@ import pytest
 
 from command_center import check, facts, journal
 from command_center.accounts import UserRole
+from command_center.errors import JournalDamaged
 from command_center.facts import EnvelopeStored
+from command_center.state_dir import StateDir
+from relay.errors import SpoolBusy
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds.acknowledgement import Acknowledgement
@@ -250,6 +255,33 @@ async def test_check_finds_a_view_that_does_not_follow_from_the_journal(house: H
     assert changed == 1, "the test changed nothing"
     report = await asyncio.to_thread(check.run, house.state)
     assert expected in report.problems[0]
+
+
+async def test_views_are_made_anew_from_the_journal_and_are_the_same(tmp_path: Path) -> None:
+    async with running_center(tmp_path / "center") as house:
+        node = house.node()
+        await house.deliver(node, node.alert(), node.alert(camera="cam2"))
+        tables = ("incident", "alert", "node")
+        before = [await house.query(f"SELECT * FROM {table}") for table in tables]
+        with pytest.raises(SpoolBusy):
+            await asyncio.to_thread(check.rebuild, house.state, 0)
+    state = StateDir(tmp_path / "center")
+    assert check.rebuild(state, 0) == (), "what follows from the journal is left alone"
+    with contextlib.closing(sqlite3.connect(state.database_file)) as connection:
+        connection.executescript(
+            "DELETE FROM alert; UPDATE incident SET state = 'closed'; UPDATE node SET standing = 'revoked'"
+        )
+    assert check.run(state).problems
+    assert len(check.rebuild(state, 0)) == len(tables)
+    assert check.run(state).problems == ()
+    async with running_center(tmp_path / "center") as house:
+        assert [await house.query(f"SELECT * FROM {table}") for table in tables] == before
+        assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'views-rebuilt'") == [(1,)]
+    with contextlib.closing(sqlite3.connect(state.database_file)) as connection:
+        connection.execute("UPDATE entry SET actor = 'nobody' WHERE id = 2")
+        connection.commit()
+    with pytest.raises(JournalDamaged, match="entry 2"):
+        check.rebuild(state, 0)
 
 
 async def test_check_finds_a_flipped_byte_in_an_entry_and_in_a_picture(house: House) -> None:
