@@ -85,6 +85,7 @@ def text_of(rows: Sequence[Row], revisions: Sequence[str]) -> str:
         "Every scenario of tests/network/scenarios with many seeds and stations killed -9 at random moments: `make campaign`.",
         "lost: promised by a node and never shown by the center. unheard: shown, and the node never learned of it. void: a fault of",
         "the scenario did not happen in that run. Times are from the put to the receipt at the node, outages and kills included.",
+        "They say as much of how busy the machine was: what counts here is lost, unheard and twice.",
         f"Revisions: {', '.join(revisions)}.",
     )
     return "\n".join([*notes, "", head, *lines, total]) + "\n"
