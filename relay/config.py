@@ -14,7 +14,6 @@ from relay import limits
 from relay.errors import ConfigError
 from relay.marking import Marking
 from relay.path_options import (
-    NatsOptions,
     RadioOptions,
     ShortBurstDialOptions,
     ShortBurstListenOptions,
@@ -71,7 +70,7 @@ class BudgetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     month_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-Kind = Literal["zeromq", "https", "mqtt", "nats", "neighbor", "serial_radio", "short_burst", "sms"]
+Kind = Literal["zeromq", "https", "mqtt", "neighbor", "serial_radio", "short_burst", "sms"]
 _METERED: Final = frozenset({"short_burst", "sms"})
 
 
@@ -97,7 +96,6 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     marking: Marking = Marking()
     https: HttpsDialOptions = HttpsDialOptions()
     mqtt: MqttOptions = MqttOptions()
-    nats: NatsOptions = NatsOptions()
     serial_radio: RadioOptions = RadioOptions()
     short_burst: ShortBurstDialOptions = ShortBurstDialOptions()
     sms: SmsDialOptions = SmsDialOptions()
@@ -127,7 +125,6 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     marking: Marking = Marking()
     https: HttpsListenOptions = HttpsListenOptions()
     mqtt: MqttOptions = MqttOptions()
-    nats: NatsOptions = NatsOptions()
     serial_radio: RadioOptions = RadioOptions()
     short_burst: ShortBurstListenOptions = ShortBurstListenOptions()
     sms: SmsListenOptions = SmsListenOptions()

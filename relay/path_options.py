@@ -54,18 +54,6 @@ class SmsListenOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     heartbeat_every_s: HeartbeatEvery = 6 * 3600
 
 
-class NatsOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[path.nats]`` and ``[listen.nats]``: the server, seen from either side."""
-
-    prefix: str = "heard"
-    """First part of every subject; the same on both sides."""
-    username: str = ""
-    password_file: Path | None = None
-    """The password is its first line."""
-    ca_file: Path | None = None
-    """Certificates to trust instead of the system's, for tls://."""
-
-
 class RadioOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[path.serial_radio]`` and ``[listen.serial_radio]``: what the radio modem is set to, which must be the same everywhere."""
 

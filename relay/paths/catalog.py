@@ -66,13 +66,6 @@ def dial(
                 raise _needs_extra(config, error) from error
             return MqttDial(facts=facts, endpoint=config.endpoint, listener=peer.node_id, counters=counters,
                             options=config.mqtt, interface=config.interface)  # fmt: skip
-        case "nats":
-            try:
-                from relay.paths.nats import NatsDial
-            except ImportError as error:
-                raise _needs_extra(config, error) from error
-            return NatsDial(facts=facts, endpoint=config.endpoint, listener=peer.node_id, options=config.nats,
-                            counters=counters)  # fmt: skip
         case "serial_radio" | "short_burst" | "sms":
             return tiny_catalog.dial(config, peer=peer, identity=identity, counters=counters)
 
@@ -103,13 +96,6 @@ def listen(
                 raise _needs_extra(config, error) from error
             return MqttListen(facts=facts, endpoint=config.endpoint, node_id=identity.node_id, counters=counters,
                               options=config.mqtt)  # fmt: skip
-        case "nats":
-            try:
-                from relay.paths.nats import NatsListen
-            except ImportError as error:
-                raise _needs_extra(config, error) from error
-            return NatsListen(facts=facts, endpoint=config.endpoint, node_id=identity.node_id, options=config.nats,
-                              counters=counters)  # fmt: skip
         case "neighbor":
             return _neighbor_listen(config, facts, identity, counters, authority)
         case "serial_radio" | "short_burst" | "sms":

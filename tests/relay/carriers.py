@@ -14,7 +14,6 @@ from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, Mqt
 from relay.path_options import RadioOptions, ShortBurstListenOptions, SmsDialOptions, SmsListenOptions
 from tests.relay.cellular import CellularModem, Network
 from tests.relay.mosquitto import Mosquitto
-from tests.relay.nats_server import NatsProcess
 from tests.relay.radio_medium import Medium, RadioModem
 from tests.relay.satellite import Gateway, SatelliteModem
 
@@ -189,9 +188,6 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
         yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
     elif name == "http":
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
-    elif name == "nats":
-        async with NatsProcess(folder_dir).running() as server:
-            yield Carrier(listening=ListenConfig(kind="nats", endpoint=server.endpoint))
     elif name == "neighbor":
         yield NeighborCarrier(listening=ListenConfig(kind="neighbor", endpoint="tcp://127.0.0.1:0", interface="lo"))
     elif name in TINY_CARRIERS:
@@ -214,4 +210,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = (*TINY_CARRIERS, "nats", "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (*TINY_CARRIERS, "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
