@@ -96,6 +96,9 @@ class Tracker:
         settings = self._settings
         step_s = 0.0 if self._last_ms is None else max(0, now_ms - self._last_ms) / 1000
         self._last_ms = now_ms
+        keep_ms = round(settings.keep_lost_s * 1000)
+        # Before anything is matched: after an outage of the camera, whoever stands there now is somebody else.
+        self._things = [thing for thing in self._things if now_ms - thing.last_seen_ms <= keep_ms]
         self._predict(step_s)
         if frame_size_px is not None:
             self._things = [thing for thing in self._things if thing.is_seen or _is_within(thing.mean, frame_size_px)]
@@ -110,8 +113,7 @@ class Tracker:
         self._match(recent, unsure, settings.unsure_match_cost, now_ms, is_weighed=False)
         young, sure = self._match(young, sure, settings.young_match_cost, now_ms, is_weighed=True)
         forgotten = {id(thing) for thing in young}  # seen once and not again: never was a thing
-        keep_ms = round(settings.keep_lost_s * 1000)
-        self._things = [t for t in self._things if id(t) not in forgotten and now_ms - t.last_seen_ms <= keep_ms]
+        self._things = [thing for thing in self._things if id(thing) not in forgotten]
         self._begin([d for d in sure if d.confidence >= settings.new_confidence], now_ms)
         return [_public(thing) for thing in self._things]
 

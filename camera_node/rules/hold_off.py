@@ -49,13 +49,14 @@ class HoldOff:
 
     def see(self, kind: str, track: int, place: Point, now_ms: int) -> None:
         """This track is seen now. Called for every seen track of interest, before ``holds`` is asked for any."""
+        self._forget_old(now_ms)
         for record in self._records:
             if record.track == track and record.kind == kind:
                 record.place, record.last_seen_ms = place, now_ms
 
     def holds(self, kind: str, label: str, track: int, place: Point, precedence: Precedence, now_ms: int) -> bool:
         """Whether this was alerted already: the record of it follows this track. A rise in severity is not held."""
-        self._records = [r for r in self._records if now_ms - r.last_seen_ms <= self._hold_off_ms]
+        self._forget_old(now_ms)
         record = self._find(kind, label, track, place, now_ms)
         if record is None:
             return False
@@ -70,6 +71,9 @@ class HoldOff:
             return
         self._records.append(_Record(kind=kind, label=label, track=track, place=place, last_seen_ms=now_ms,
                                      precedence=precedence))  # fmt: skip
+
+    def _forget_old(self, now_ms: int) -> None:
+        self._records = [r for r in self._records if now_ms - r.last_seen_ms <= self._hold_off_ms]
 
     def forget(self, track: int) -> None:
         """The alert on this track was taken back: it holds nothing off any more."""

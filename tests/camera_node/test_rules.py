@@ -137,3 +137,9 @@ def test_zone_of_the_whole_picture_holds_every_inner_point(x: float, y: float) -
     square = Zone(name="all", polygon=((0, 0), (1, 0), (1, 1), (0, 1)))
     if 0 < x < 1 and 0 < y < 1:
         assert square.contains((x, y))
+
+
+def test_a_weapon_is_told_again_after_an_outage_longer_than_the_hold_off() -> None:
+    rule = weapons(hold_off_s=15)
+    assert len(play(rule, [[track(1)]] * 6)) == 1
+    assert len(play(rule, [[track(1)]] * 6, start_ms=3_600_000)) == 1, "even if its track goes on under the same number"

@@ -88,3 +88,13 @@ def test_numbers_are_unique_and_boxes_finite_whatever_comes(
         assert len({track.number for track in tracks}) == len(tracks)
         assert all(np.isfinite(track.bbox_xyxy_px).all() for track in tracks)
         assert sum(track.is_seen for track in tracks) <= len(detections)
+
+
+def test_whoever_stands_there_after_an_outage_of_the_camera_is_somebody_else() -> None:
+    """No frame comes while a camera is away, so nothing is forgotten meanwhile."""
+    tracker = Tracker()
+    for frame in range(5):
+        tracker.update([seen("person", 100, 100)], frame * 100)
+    for frame in range(5):
+        tracks = tracker.update([seen("person", 100, 100)], 3_600_000 + frame * 100)
+    assert [track.number for track in tracks] == [2]
