@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import msgspec
 import psutil
 
@@ -294,6 +295,7 @@ def main() -> None:
     """Run until the node ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the node decides
     connection = socket.socket(fileno=int(sys.argv[1]))
+    cv2.setNumThreads(1)  # what OpenCV does here is small: its threads cost more than they give
     os.nice(5)  # the alert that is being spooled goes before the frame that is being looked at
     try:
         assignment = receive_assignment(connection)

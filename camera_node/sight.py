@@ -13,10 +13,11 @@ from camera_node.rules.class_of_interest import WEAPON_LABELS, kind_of
 from camera_node.rules.scene import Finding, Scene
 from camera_node.second_look import SecondLook
 from camera_node.tracker import Track, Tracker
-from camera_node.view import View
+from camera_node.view import View, ViewFacts
 from camera_node.zone import Zone
 
 _SAME_THING: Final = 0.6
+_MEASURED_EVERY_MS: Final = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Sight:
         self._view = View()
         self._gate = MotionGate(motion_gate) if motion_gate is not None else None
         self._contradictions = Contradictions(self.second_look)
+        self._facts: ViewFacts | None = None
+        self._measured_ms = 0
         self._is_following = False
         self._told = 0
         self.held_off = 0
@@ -59,13 +62,20 @@ class Sight:
         """The stream was opened anew."""
         self._view.restart()
 
+    def _measured(self, frame: Frame) -> ViewFacts:
+        """The view as of this frame: measured anew for the motion gate, else five times a second, which is enough to judge it."""
+        now_ms = frame.captured_monotonic_ms
+        if self._gate is not None or self._facts is None or now_ms - self._measured_ms >= _MEASURED_EVERY_MS:
+            self._facts, self._measured_ms = self._view.measure(frame.pixels, now_ms), now_ms
+        return self._facts
+
     def look(self, frame: Frame) -> Look:
         """Process a frame; frames must come in the order of their capture times.
 
         Findings are numbered from 1 as they come out, and contradictions name them by that number.
         """
         now_ms = frame.captured_monotonic_ms
-        view = self._view.measure(frame.pixels, now_ms)
+        view = self._measured(frame)
         is_open = self._gate is None or self._gate.opens(view, now_ms, is_following=self._is_following)
         detections = one_each(self._detector.detect(frame)) if is_open else []
         if view.is_settling:

@@ -22,6 +22,7 @@ NAMES = (
     "console",
     "durability",
     "bulk",
+    "seeing",
 )
 
 
