@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import email
 import socket
 import ssl
@@ -17,6 +18,10 @@ import pytak
 import pytest
 import xmlschema
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from command_center.accounts import UserRole
 from command_center.callbacks import cap, kinds
@@ -177,13 +182,32 @@ async def test_units_move_on_the_tak_map_and_only_their_last_word_waits(house: H
     assert int(str(others)) >= 6, "each is kept and says so"
 
 
+def _client_certificate(file: Path) -> Path:
+    """A key and its own certificate, in one PEM: what a TAK server hands to its clients."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "heard")])
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(private + made.public_bytes(pem))
+    return file
+
+
 async def test_tak_over_tls_checks_the_server_and_shows_its_own_certificate(house: House, tmp_path: Path) -> None:
     tls = Tls(TlsConfig(mode="own"), tmp_path / "tls", "127.0.0.1", SystemClock())
     authority_file = tmp_path / "tls" / "ca.pem"
+    own_file = _client_certificate(tmp_path / "client.pem")
+    tls.context.verify_mode = ssl.CERT_REQUIRED
+    tls.context.load_verify_locations(own_file)
     node = house.node()
     async with tak_listener(tls.context) as tak:
         url = f"tak+tls://127.0.0.1:{tak.port}"
-        await add(house, "trusts", url, Options(ca_file=str(authority_file)))
+        shown = Options(ca_file=str(authority_file), certificate_file=str(own_file))
+        await add(house, "trusts", url, shown)
         await add(house, "distrusts", url)
         await house.deliver(node, node.alert())
         await seen_by(tak, 1)

@@ -1,5 +1,7 @@
 """Units, places, plans and receivers on the command line, on a center that does not run."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 from tests.command_center.test_cli import command, made, one_line_of
@@ -22,6 +24,11 @@ def test_units_and_places_are_set_up_by_hand(made: Path) -> None:
     assert "latitude" in one_line_of(command("place", "set", "gate", "95", "4", state=made))
     assert command("unit", "retire", "M21", state=made).returncode == 0
     assert "all as written" in command("check", state=made).stdout
+    with contextlib.closing(sqlite3.connect(made / "center.sqlite")) as connection, connection:
+        connection.execute("UPDATE unit SET status = 'on_scene'")
+    found = command("check", state=made)
+    assert (found.returncode, "view unit, row M21: status do not follow" in found.stdout) == (1, True)
+    assert "all as written" in command("check", "--rebuild", state=made).stdout, "made anew, it is as the journal says"
 
 
 def test_plans_are_checked_before_they_count(tmp_path: Path) -> None:
