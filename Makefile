@@ -51,4 +51,4 @@ docs: setup  ## check that every command and link in the documentation works
 	$(PYTEST) tests/architecture/test_documentation.py
 
 clean:  ## remove what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache command_center/console/web command_center/console/app/node_modules

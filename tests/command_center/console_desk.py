@@ -21,6 +21,7 @@ CHROMIUM_FILE = Path("/usr/bin/chromium")
 AXE_FILE = Path(__file__).parents[2] / "command_center" / "console" / "app" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES_DIR = os.environ.get("HEARD_PICTURES_DIR", "")
 WAIT_MS = 20_000
+expect.set_options(timeout=15_000)
 _RULES = "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }"
 
 

@@ -13,6 +13,7 @@ CHROMIUM_FILE = Path("/usr/bin/chromium")
 APP_DIR = Path(__file__).parents[2] / "command_center" / "console" / "app"
 MAX_LINES = 400
 
+expect.set_options(timeout=15_000)  # the queue settles 4 s after the hand rests, and the machine may be busy
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
