@@ -1,10 +1,13 @@
-"""``/api/v1/snapshots``: pictures by the SHA-256 that was signed."""
+"""``/api/v1/snapshots``: pictures by the SHA-256 that was signed, encoded anew before a browser sees them.
+
+What a node sent is a stranger's file: a browser gets pixels of ours, never its bytes. The bytes as signed are in the evidence export.
+"""
 
 import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from command_center.api.access import Parts, PictureViewer
 from command_center.api.shapes import Problem
@@ -15,11 +18,11 @@ from command_center.services import Services
 router = APIRouter(prefix="/api/v1/snapshots", tags=["snapshots"], responses={401: {"model": Problem}})
 
 _SMALL_PX: Final = 800
-_SHOWN: Final = frozenset({"image/jpeg", "image/png", "image/webp", "video/mp4"})
-"""What a browser may open here; anything else is handed out as bytes only."""
+_LARGEST_PX: Final = 1920
 
 
-@router.get("/{sha256}", response_class=FileResponse, responses={404: {"model": Problem}})
+@router.get("/{sha256}", response_class=Response,
+            responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": Problem}})  # fmt: skip
 async def snapshot(
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], person: PictureViewer, parts: Parts
 ) -> Response:
@@ -27,15 +30,14 @@ async def snapshot(
     digest = bytes.fromhex(sha256)
     row = await parts.readers.run(
         lambda connection: connection.execute(
-            "SELECT media_type FROM stored_object WHERE sha256 = ?", (digest,)
+            "SELECT 1 FROM stored_object WHERE sha256 = ? AND media_type LIKE 'image/%'", (digest,)
         ).fetchone()
     )
     if row is None:
         raise NotFound("this picture is not here: it has not come yet, or was refused")
     await parts.viewings.note(person, f"object:{sha256}")
-    media_type = row[0] if row[0] in _SHOWN else "application/octet-stream"
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return FileResponse(parts.blobs.file_of(digest), media_type=media_type, headers=headers)
+    data = await asyncio.to_thread(small_jpeg, parts.blobs.file_of(digest), _LARGEST_PX)
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
 async def small(parts: Services, incident_id: int) -> Response:

@@ -2,18 +2,20 @@
 
 import asyncio
 import hashlib
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from PIL import Image
 
 from command_center.accounts import FAILURE_WINDOW_MS, UserRole
 from command_center.event_feed import QUEUE_EVENTS
 from relay.header import Kind
 from relay.kinds.chunk import cut
-from tests.command_center.house import PASSWORD, PICTURE, House
+from tests.command_center.house import PASSWORD, House
 from tests.command_center.test_ingest import exhibit, until
 
 READS = ["/api/v1/session", "/api/v1/incidents", "/api/v1/incidents/1", "/api/v1/nodes", "/api/v1/events",
@@ -178,12 +180,20 @@ async def test_incident_closes_with_a_disposition_and_keeps_its_timeline(house: 
     assert await house.query("SELECT subject FROM entry WHERE kind = 'viewed'") == [("incident:1",)]
 
 
+def _jpeg() -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (64, 48), (10, 200, 30)).save(target, "JPEG")
+    return target.getvalue()
+
+
 async def test_snapshot_is_served_by_its_hash(house: House) -> None:
+    picture = _jpeg()
     node = house.node()
     alert = node.alert()
-    sha256 = hashlib.sha256(PICTURE).digest()
-    chunks = [node.body(Kind.CHUNK, piece) for piece in cut(PICTURE, sha256)]
-    await house.deliver(node, alert, node.body(Kind.EXHIBIT, exhibit(alert.id)), *chunks)
+    sha256 = hashlib.sha256(picture).digest()
+    chunks = [node.body(Kind.CHUNK, piece) for piece in cut(picture, sha256)]
+    await house.deliver(node, alert, node.body(Kind.EXHIBIT, exhibit(alert.id, sha256=sha256, size_bytes=len(picture))),
+                        *chunks)  # fmt: skip
     async with house.signed_in() as client:
 
         async def has_picture() -> bool:
@@ -192,7 +202,8 @@ async def test_snapshot_is_served_by_its_hash(house: House) -> None:
         await until(has_picture)
         url = (await client.get("/api/v1/incidents")).json()["incidents"][0]["snapshot_url"]
         answer = await client.get(url)
-        assert answer.content == PICTURE
+        with Image.open(io.BytesIO(answer.content)) as shown:
+            assert shown.size == (64, 48)
         assert answer.headers["content-type"] == "image/jpeg"
         assert "immutable" in answer.headers["cache-control"]
         assert (await client.get("/api/v1/snapshots/" + "0" * 64)).status_code == 404
