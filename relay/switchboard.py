@@ -137,7 +137,7 @@ class Switchboard:
                 roster = Roster(statement=note.statement, signature=note.signature)
                 statement = self._trust.follow(roster)
                 if statement is not None:
-                    self._attend(self._spread(roster, statement), "roster_not_kept")
+                    self._attend(lambda: self._spread(roster, statement), "roster_not_kept")
             case _ if link.peer is not None:
                 self._custody_note_arrived(link, link.peer, note)
             case _:
@@ -164,7 +164,7 @@ class Switchboard:
                 self._timeline.stored_there(peer.node_id, link.path, [EnvelopeId(known) for known in note.ids])
                 self._settler.held(peer, [EnvelopeId(identifier) for identifier in note.ids])
             case hop.Holds():
-                self._attend(self._told_what_is_held(link, peer, note), "holds_not_taken")
+                self._attend(lambda: self._told_what_is_held(link, peer, note), "holds_not_taken")
             case hop.Refused():
                 self._counters.count(f"sent_but_refused_{note.reason[:40]}")
                 _log.warning(
@@ -189,7 +189,7 @@ class Switchboard:
             facts = link.session.facts
             link.note(hop.Over(facts.name, facts.kind, facts.provider[:48]))
         self._opened(link, signed.passport)
-        self._attend(self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
+        self._attend(lambda: self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 
     def _opened(self, link: Link, peer: Passport) -> None:
         _log.info("link open", peer=peer.name, path=link.session.facts.name)
@@ -218,17 +218,17 @@ class Switchboard:
         self._sender.wake()
 
     def _learn(self, signed: SignedPassport) -> None:
-        self._attend(self._keep(signed), "passport_not_kept")
+        self._attend(lambda: self._keep(signed), "passport_not_kept")
 
     async def _keep(self, signed: SignedPassport) -> None:
         await self._database.run(lambda connection: trust.keep_passport(connection, signed))
 
-    def _attend(self, work: Coroutine[Any, Any, None], failure: str) -> None:
+    def _attend(self, work: Callable[[], Coroutine[Any, Any, None]], failure: str) -> None:
         """Do something beside the parcels. What a full disk prevents is counted and comes up again; it stops nothing."""
 
         async def guarded() -> None:
             try:
-                await work
+                await work()
             except HeardError as error:
                 self._counters.refused(failure)
                 _log.error(failure.replace("_", " "), error=str(error))

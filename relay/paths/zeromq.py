@@ -358,7 +358,7 @@ class ZeroMqListen:
 
     def send(self, session: AcceptedSession, parcel: bytes, lane: Lane) -> bool:
         """Send to an accepted session."""
-        if self._socket is None or self._pump is None or session.attempt not in self._sessions:
+        if self._socket is None or self._pump is None or self._sessions.get(session.attempt) is not session:
             return False
         try:
             self._socket.send_multipart([session.attempt + bytes([lane]), parcel], zmq.NOBLOCK)
@@ -373,6 +373,12 @@ class ZeroMqListen:
         return True
 
     def forget(self, session: AcceptedSession, reason: str) -> None:
-        """Drop what we know of a session."""
-        if self._sessions.pop(session.attempt, None) is not None and self._events is not None:
+        """Drop what we know of a session.
+
+        Only of this one: frames that were on their way when it ended have opened another under the same id, which ends by itself.
+        """
+        if self._sessions.get(session.attempt) is not session:
+            return
+        del self._sessions[session.attempt]
+        if self._events is not None:
             self._events.session_closed(session, reason)
