@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from camera_node import clip_book, suppression_book
+from camera_node import clip_book, snapshot_hold, suppression_book
 from camera_node.answered import AnswerBook
 from camera_node.messages import Picture, Sighting, TakenBack
 from camera_node.sealed_originals import SealedOriginals
@@ -97,8 +97,15 @@ class AlertBuilder:
         exhibit, chunks = build_exhibit(alert_id, picture)
         drafts = [self._station.draft_up(Kind.EXHIBIT, Precedence.PRIORITY, body.encode(exhibit))]
         drafts += [self._station.draft_up(Kind.CHUNK, Precedence.PRIORITY, body.encode(piece)) for piece in chunks]
+        station = self._station
+
+        def put(connection: sqlite3.Connection) -> list[Spooled]:
+            spooled = [station.spool.put(connection, draft) for draft in drafts]
+            snapshot_hold.note(connection, alert_id, [one.envelope.id for one in spooled])
+            return spooled
+
         try:
-            await self._station.put_all(drafts)
+            station.announce(await station.database.run(put))
         except OperatorError as error:
             self._station.counters.count("pictures_not_spooled")
             _log.error("snapshot not spooled", camera=camera, alert=alert_id.hex(), why=str(error))

@@ -15,10 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from camera_node import snapshot_hold
 from camera_node.clip_book import Clip, ClipState, count, showing
+from relay.errors import SpoolFull
 from relay.ids import EnvelopeId
 from relay.kinds.answer import Followed, Outcome
 from relay.kinds.instruction import HoldClip, ReleaseClip, SendClip
+from relay.spool_room import SpoolLimits
 
 ClipOrder = SendClip | HoldClip | ReleaseClip
 _GONE: Final = frozenset({ClipState.EVICTED, ClipState.DAMAGED, ClipState.EMPTY})
@@ -30,15 +33,19 @@ class _Said:
     detail: str
 
 
-def follow(connection: sqlite3.Connection, instruction_id: EnvelopeId, order: ClipOrder, now_wall_ms: int) -> None:
-    """Do it, and leave the answer to be spooled."""
+def follow(
+    connection: sqlite3.Connection, instruction_id: EnvelopeId, order: ClipOrder, now_wall_ms: int,
+    limits: SpoolLimits | None = None,
+) -> None:  # fmt: skip
+    """Do it, and leave the answer to be spooled. ``limits`` are the spool's: a snapshot on hold is pinned there."""
     match order:
         case SendClip():
             said = _send(connection, order, now_wall_ms)
         case HoldClip():
-            said = _hold(connection, order, now_wall_ms)
+            said = _hold(connection, order, now_wall_ms, limits or SpoolLimits())
         case ReleaseClip():
             connection.execute("DELETE FROM clip_hold WHERE alert_id = ?", (order.alert_id,))
+            snapshot_hold.let_go(connection)
             said = _Said(outcome=Outcome.DONE, detail="like any other clip again")
     count(connection, f"clip_orders_{type(order).__name__.lower()}_{said.outcome.name.lower()}")
     connection.execute("INSERT OR IGNORE INTO clip_word (instruction_id, outcome, detail) VALUES (?, ?, ?)",
@@ -59,6 +66,7 @@ def spooled(connection: sqlite3.Connection, number: int) -> None:
 def end_holds(connection: sqlite3.Connection, now_wall_ms: int) -> int:
     """Forget holds whose time is over; how many. Not to be called while nobody has set the clock."""
     done = connection.execute("DELETE FROM clip_hold WHERE until_wall_ms > 0 AND until_wall_ms < ?", (now_wall_ms,))
+    snapshot_hold.let_go(connection)
     return done.rowcount
 
 
@@ -83,7 +91,11 @@ def _send(connection: sqlite3.Connection, order: SendClip, now_wall_ms: int) -> 
     return _Said(outcome=Outcome.UNDER_WAY, detail=f"{sum(clip.size_bytes for clip in here)} bytes")
 
 
-def _hold(connection: sqlite3.Connection, order: HoldClip, now_wall_ms: int) -> _Said:
+def _hold(connection: sqlite3.Connection, order: HoldClip, now_wall_ms: int, limits: SpoolLimits) -> _Said:
+    try:
+        snapshot_hold.hold(connection, order.alert_id, limits)
+    except SpoolFull as error:
+        return _Said(outcome=Outcome.REFUSED, detail=str(error))
     connection.execute("INSERT OR REPLACE INTO clip_hold VALUES (?, ?, ?, ?)",
                        (order.alert_id, order.reason, order.until_wall_ms, now_wall_ms))  # fmt: skip
     clips = showing(connection, order.alert_id)

@@ -28,6 +28,7 @@ from relay.kinds.instruction import (
     Unsuppress,
 )
 from relay.receiver import Arrival
+from relay.spool_room import SpoolLimits
 
 _log = structlog.get_logger("camera_node.inbox")
 
@@ -35,7 +36,10 @@ _log = structlog.get_logger("camera_node.inbox")
 class NodeInbox:
     """An Inbox for ``Station.open``."""
 
-    def __init__(self, *, identity: Identity, book: AnswerBook, clock: Clock) -> None:
+    def __init__(
+        self, *, identity: Identity, book: AnswerBook, clock: Clock, limits: SpoolLimits | None = None
+    ) -> None:
+        self._limits = limits or SpoolLimits()
         self._identity = identity
         self._book = book
         self._clock = clock
@@ -89,7 +93,7 @@ class NodeInbox:
     def _instructed(self, connection: sqlite3.Connection, instruction_id: EnvelopeId, order: Order) -> None:
         match order:
             case SendClip() | HoldClip() | ReleaseClip():
-                clip_orders.follow(connection, instruction_id, order, self._clock.wall_ms())
+                clip_orders.follow(connection, instruction_id, order, self._clock.wall_ms(), self._limits)
                 _log.info("clip order", order=type(order).__name__, alert=order.alert_id.hex(), reason=order.reason)
             case OpenStream() | CloseStream():
                 self._streams[instruction_id] = order

@@ -12,7 +12,16 @@ from typing import Final
 import msgspec
 import structlog
 
-from camera_node import answered, clip_book, frigate, onvif_events, site_orders, status_page, suppression_book
+from camera_node import (
+    answered,
+    clip_book,
+    frigate,
+    onvif_events,
+    site_orders,
+    snapshot_hold,
+    status_page,
+    suppression_book,
+)
 from camera_node.actions import Actions
 from camera_node.alert_builder import AlertBuilder
 from camera_node.answered import AlertAnswers, AnswerBook, read
@@ -42,6 +51,7 @@ from relay.door import open_door
 from relay.identity import Identity
 from relay.kinds.heartbeat import CameraHealth, CameraState
 from relay.service import emit_alert, emit_verb, retract_alert, station_verbs
+from relay.spool_room import SpoolLimits
 from relay.station import Station, StationStatus
 
 _log = structlog.get_logger("camera_node.node")
@@ -264,9 +274,10 @@ async def open_node(
         _log.warning("UNSIGNED MODEL: nobody has vouched for these weights but the configuration",
                      weights_file=str(weights.file), sha256=weights.sha256.hex())  # fmt: skip
     book = AnswerBook(clock)
-    inbox = NodeInbox(identity=Identity.load(config.state_dir / "identity.key"), book=book, clock=clock)
+    limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes)
+    inbox = NodeInbox(identity=Identity.load(config.state_dir / "identity.key"), book=book, clock=clock, limits=limits)
     station_config = StationConfig(state_dir=config.state_dir, path=config.path, spool=config.spool)
-    parts = {answered.PART: answered.SCHEMA, clip_book.PART: clip_book.SCHEMA, suppression_book.PART: suppression_book.SCHEMA,
+    parts = {snapshot_hold.PART: snapshot_hold.SCHEMA, answered.PART: answered.SCHEMA, clip_book.PART: clip_book.SCHEMA, suppression_book.PART: suppression_book.SCHEMA,
              site_orders.PART: site_orders.SCHEMA}  # fmt: skip
     async with contextlib.AsyncExitStack() as stack:
         station = await stack.enter_async_context(

@@ -43,6 +43,7 @@ from relay.spool_room import SpoolLimits
 
 SCHEMA: Final[Sequence[str]] = (
     files("relay").joinpath("spool_schema.sql").read_text(encoding="utf-8"), spool_room.USAGE_BY_ORIGIN,
+    spool_room.PINNED,
 )  # fmt: skip
 
 _LAST_BOOT: Final = 65535

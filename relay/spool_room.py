@@ -35,6 +35,13 @@ END;
 """
 
 
+PINNED: Final = """
+CREATE TABLE pinned (                       -- what must not give way to anything: evidence on legal hold
+  id                BLOB    PRIMARY KEY CHECK (length(id) = 32)
+) STRICT, WITHOUT ROWID;
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolLimits:
     """How much the spool may hold."""
@@ -44,6 +51,8 @@ class SpoolLimits:
     """Of the capacity, what only alerts may use."""
     node_share: float = 0.25
     """Of the capacity, what any one node that we carry for may use, alerts included; of the rest of the room, without them."""
+    pinned_share: float = 0.25
+    """Of the capacity, what may be pinned: alerts must find room whatever is on hold."""
 
     def allowed_bytes(self, precedence: Precedence) -> int:
         """The room that this precedence may fill, with everything else that is there."""
@@ -83,14 +92,15 @@ def make(
         return
     evictable: int = connection.execute(
         "SELECT COALESCE(SUM(bytes), 0) FROM usage WHERE precedence > ?", (max(precedence, Precedence.IMMEDIATE),)
-    ).fetchone()[0]
+    ).fetchone()[0] - _pinned_bytes(connection, precedence)
     for victims in _EVICTABLE if used - evictable + size_bytes <= allowed else ():  # never evict in vain
         if victims <= precedence:
             break
         while used + size_bytes > allowed:
             row = connection.execute(
                 "SELECT number, origin, destination, series, sequence, precedence, size_bytes FROM envelope "
-                "WHERE precedence = ? ORDER BY number LIMIT 1",
+                "WHERE precedence = ? AND NOT EXISTS (SELECT 1 FROM pinned WHERE pinned.id = envelope.id) "
+                "ORDER BY number LIMIT 1",
                 (victims,),
             ).fetchone()
             if row is None:
@@ -102,6 +112,37 @@ def make(
             f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
             "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
         )
+
+
+def _pinned_bytes(connection: sqlite3.Connection, precedence: Precedence = Precedence.FLASH) -> int:
+    """Of what is here and less urgent, how much is pinned."""
+    found: int = connection.execute(
+        "SELECT COALESCE(SUM(size_bytes), 0) FROM envelope JOIN pinned ON pinned.id = envelope.id WHERE precedence > ?",
+        (max(precedence, Precedence.IMMEDIATE),),
+    ).fetchone()[0]
+    return found
+
+
+def pin(connection: sqlite3.Connection, limits: SpoolLimits, ids: Sequence[bytes]) -> None:
+    """Keep these from giving way, until ``unpin``; those that left meanwhile need no keeping.
+
+    Raises:
+        SpoolFull: more is pinned already than may be; nothing was.
+    """
+    here = [(i,) for i in ids if connection.execute("SELECT 1 FROM envelope WHERE id = ?", (i,)).fetchone()]
+    connection.execute("DELETE FROM pinned WHERE NOT EXISTS (SELECT 1 FROM envelope WHERE envelope.id = pinned.id)")
+    connection.executemany("INSERT OR IGNORE INTO pinned VALUES (?)", here)
+    allowed = int(limits.capacity_bytes * limits.pinned_share)
+    if (pinned := _pinned_bytes(connection)) > allowed:
+        connection.executemany("DELETE FROM pinned WHERE id = ?", here)
+        raise SpoolFull(
+            f"expected at most {allowed} bytes on hold in the spool, found {pinned}: restore a path, then hold again"
+        )
+
+
+def unpin(connection: sqlite3.Connection, ids: Sequence[bytes]) -> None:
+    """Let these give way again."""
+    connection.executemany("DELETE FROM pinned WHERE id = ?", [(i,) for i in ids])
 
 
 def few_of_many(

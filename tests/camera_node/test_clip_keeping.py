@@ -11,13 +11,14 @@ from typing import TypeVar
 import av
 import pytest
 
-from camera_node import clip_book
+from camera_node import clip_book, snapshot_hold
 from camera_node.clip_book import Clip, ClipState
 from camera_node.clip_keeper import ClipKeeper
 from camera_node.clip_report import describe, lines
 from camera_node.clip_segment import Placed, StreamTemplate, mux, split, whole_segments
 from camera_node.config import CameraConfig, ClipConfig
 from camera_node.messages import ClipEnded, ClipSegment
+from relay import spool
 from relay.clock import SimulatedClock
 from relay.counters import Counters
 from relay.database import Database
@@ -67,6 +68,9 @@ class Store:
         return next(clip for clip in self.clips() if clip.file == name)
 
 
+PARTS = {"spool": spool.SCHEMA, "clips": clip_book.SCHEMA, snapshot_hold.PART: snapshot_hold.SCHEMA}
+
+
 @pytest.fixture(scope="module")
 def fragmented(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A film in segments, as a clip's file has them."""
@@ -87,7 +91,7 @@ def fragmented(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @contextlib.asynccontextmanager
 async def store(tmp_path: Path, film: bytes, settings: ClipConfig | None = None,
                 clock: SimulatedClock | None = None) -> AsyncIterator[Store]:  # fmt: skip
-    with contextlib.closing(Database.open(tmp_path / "spool.sqlite", parts={"clips": clip_book.SCHEMA})) as database:
+    with contextlib.closing(Database.open(tmp_path / "spool.sqlite", parts=PARTS)) as database:
         counters = Counters()
         keeper = ClipKeeper(tmp_path, settings or ClipConfig(reserve_bytes=0), database=database,
                             clock=clock or SimulatedClock(), counters=counters)  # fmt: skip
@@ -192,7 +196,7 @@ async def test_a_camera_that_is_switched_off_has_no_clips_and_a_reason(tmp_path:
 
 
 def test_camera_names_stay_in_the_clips_folder(tmp_path: Path) -> None:
-    with contextlib.closing(Database.open(tmp_path / "x.sqlite", parts={"clips": clip_book.SCHEMA})) as database:
+    with contextlib.closing(Database.open(tmp_path / "x.sqlite", parts=PARTS)) as database:
         keeper = ClipKeeper(tmp_path, ClipConfig(), database=database, clock=SimulatedClock(), counters=Counters())
         for name in ("..", "a/b", "../x", "ü", "."):
             assert keeper.folder_of(name).parent == tmp_path / "clips"
