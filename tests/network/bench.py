@@ -19,12 +19,17 @@ from relay.passport import Role
 from relay.survey_report import SurveyReport
 from tests.network import emulator, namespaces, station_process, topology
 from tests.network.emulator import Ask, Change, Divert, Forget, Standing
+from tests.network.faults import Fault, Faults, Seen
 from tests.network.outcome import Journal
 from tests.network.scenario import RELAYS, Event, Scenario
 from tests.network.station_process import PathSpec, ProcessSpec, StationSpec
+from tests.network.ways import Ways
 from tests.relay.house import House, until
 
 READY_WITHIN_S = 60.0
+HELD_AT_MOST_S = 20.0
+"""How long a mend waits for somebody to meet the fault that it ends."""
+FORGOTTEN_EVERY_S = 3.0
 _told = msgspec.json.Decoder(station_process.Told)
 
 
@@ -77,6 +82,8 @@ class Bench:
         self.ready: set[str] = set()
         self.killed: Counter[str] = Counter()
         self.portal_answers = 0
+        self.faults = Faults()
+        self.ways = Ways(scenario)
         self.surveys: dict[str, SurveyReport] = {}
         self.processes: dict[str, Process] = {}
         self._seed = seed
@@ -142,7 +149,7 @@ class Bench:
             str(spec_file), stdin=PIPE, stdout=PIPE, stderr=log_file, limit=1 << 20,
         )  # fmt: skip
         log_file.close()
-        self._readers.append(asyncio.create_task(self._listen_to(process), name=place))
+        self._readers.append(asyncio.create_task(self._listen_to(process, place), name=place))
         if place == "node" and self._raising is not None:
             self.order("node", self._raising)
 
@@ -150,10 +157,12 @@ class Bench:
         """Whether all paths of all its stations were up once since it was started."""
         return {item.name for item in self._specs[place].stations} <= self.ready
 
-    async def _listen_to(self, process: Process) -> None:
+    async def _listen_to(self, process: Process, place: str) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
             match _told.decode(line):
+                case station_process.Up(at_s=at_s):
+                    self.ways.station(place, at_s, is_up=True)
                 case station_process.Ready(station=name):
                     self.ready.add(name)
                 case station_process.Raised(station=name, id=key, at_s=at_s):
@@ -181,6 +190,7 @@ class Bench:
         """-9."""
         process = self.processes[place]
         process.kill()
+        self.ways.station(place, time.monotonic(), is_up=False)
         self.killed[place] += await process.wait() == -9
         self.ready -= {item.name for item in self._specs[place].stations}
 
@@ -205,17 +215,46 @@ class Bench:
     # ------------------------------------------------------------------ what happens
 
     async def apply(self, event: Event) -> None:
-        """Let one thing of the timetable happen now."""
+        """Let one thing of the timetable happen; a mend only when what it ends was met, or nobody meets it."""
+        await self._hold_until_met(event)
+        fault = self.faults.begin(event, self.seen()) if event.link else None
         if event.set:
             self.tell(Change(link=event.link, direction=event.direction, to=event.set))
         if event.is_captive is not None:
             self.tell(Divert(link=event.link, is_diverted=event.is_captive))
-        if event.forgets_connections:
-            self.tell(Forget(link=event.link))
+        if event.link:
+            self.ways.link(event, time.monotonic())
+        if event.forgets_connections and fault is not None:
+            await self._forget_until_met(fault)
         if event.kill:
             await self.kill(event.kill)
         if event.start:
             await self.start_station(event.start)
+
+    async def _hold_until_met(self, event: Event) -> None:
+        ended = self.faults.ended_by(event)
+        deadline_s = time.monotonic() + HELD_AT_MOST_S
+        while time.monotonic() < deadline_s:
+            if not ended:
+                return
+            now = self.seen()
+            ended = [fault for fault in ended if not fault.look(now)]
+            await asyncio.sleep(0.1 if ended else 0)
+
+    async def _forget_until_met(self, fault: Fault) -> None:
+        """Where no connection stood (its station had just been killed), there was nothing to forget: once more."""
+        deadline_s = time.monotonic() + HELD_AT_MOST_S
+        while time.monotonic() < deadline_s:
+            self.tell(Forget(link=fault.link))
+            again_s = time.monotonic() + FORGOTTEN_EVERY_S
+            while time.monotonic() < again_s:
+                if fault.look(self.seen()):
+                    return
+                await asyncio.sleep(0.1)
+
+    def seen(self) -> Seen:
+        """What has happened by now."""
+        return Seen.of(self.standing(), len(self.journal.raised), self.portal_answers)
 
     def tell(self, order: emulator.Order) -> Standing:
         """Change the links."""

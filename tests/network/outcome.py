@@ -1,13 +1,14 @@
 """What a run of a scenario came to: nothing lost, nothing shown twice, how fast, how dear, and whether the faults happened."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tests.benchmarks.figure import percentile
 from tests.network.emulator import Standing
 from tests.network.scenario import Scenario
+from tests.network.ways import open_s
 
 _EXPECTED_AT_LEAST = 10
 """A fault that comes by chance must have happened only where this many were to be expected."""
@@ -30,6 +31,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float
     p99_ms: float
     worst_ms: float
+    clear_p50_ms: float
+    """Of each alert's time only what passed while a whole way stood open: what noticing, dialing and sending again cost."""
+    clear_p99_ms: float
     calm_p99_ms: float
     """Of the alerts raised well before the first event; 0 if there were none."""
     failover_ms: float
@@ -50,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{self.scenario:24} seed {self.seed:<6} raised {self.raised:5} lost {self.lost} unheard {self.unheard} "
             f"twice {self.shown_twice} | ms p50 {self.p50_ms:6.0f} p95 {self.p95_ms:6.0f} p99 {self.p99_ms:6.0f} "
+            f"clear p50 {self.clear_p50_ms:5.0f} p99 {self.clear_p99_ms:5.0f} "
             f"calm p99 {self.calm_p99_ms:5.0f} failover +{self.failover_ms:.0f} | "
             f"{traffic / max(1, self.raised):,.0f} bytes an alert"
             + (f" | NO FAULT: {', '.join(self.faults_missing)}" if self.faults_missing else "")
@@ -81,12 +86,20 @@ class Journal:
         return [(self.heard[key] - at_s) * 1000 for key, (name, at_s) in self.raised.items()
                 if key in self.heard and since_s <= at_s < until_s and station in {"", name}]  # fmt: skip
 
+    def clear_ms(self, closed: Sequence[tuple[float, float]]) -> list[float]:
+        """The same without what passed in the closed spans."""
+        return [
+            open_s(closed, at_s, self.heard[key]) * 1000 for key, (_, at_s) in self.raised.items() if key in self.heard
+        ]
+
 
 def summed_up(
-    name: str, seed: int, journal: Journal, standing: Standing, first_event_s: float, faults_missing: tuple[str, ...]
+    name: str, seed: int, journal: Journal, standing: Standing, first_event_s: float, faults_missing: tuple[str, ...],
+    closed: Sequence[tuple[float, float]] = (),
 ) -> Outcome:  # fmt: skip
     """Everything about a run that has ended."""
     every = journal.heard_ms() or [0.0]
+    clear = journal.clear_ms(closed) or [0.0]
     calm = journal.heard_ms(until_s=first_event_s - 1.0)
     later = journal.heard_ms(since_s=first_event_s - 1.0)
     calm_p99_ms = percentile(calm, 0.99) if calm else 0.0
@@ -95,7 +108,7 @@ def summed_up(
         unheard=len(journal.spooled & journal.shown.keys()),
         shown_twice=sum(count > 1 for count in journal.shown.values()), heard_ms=tuple(every),
         p50_ms=percentile(every, 0.5), p95_ms=percentile(every, 0.95), p99_ms=percentile(every, 0.99),
-        worst_ms=max(every), calm_p99_ms=calm_p99_ms,
+        worst_ms=max(every), clear_p50_ms=percentile(clear, 0.5), clear_p99_ms=percentile(clear, 0.99), calm_p99_ms=calm_p99_ms,
         failover_ms=max(0.0, max(later, default=0.0) - calm_p99_ms) if calm else 0.0,
         bytes_by_link={link: (standing.up[link].passed_bytes, standing.down[link].passed_bytes) for link in standing.up},
         faults_missing=faults_missing,
@@ -103,10 +116,10 @@ def summed_up(
 
 
 def faults_missing(
-    scenario: Scenario, standing: Standing, killed: Mapping[str, int], portal_answers: int
+    scenario: Scenario, standing: Standing, killed: Mapping[str, int], unmet: Sequence[str]
 ) -> tuple[str, ...]:
-    """Faults of a scenario that left no trace."""
-    missing: list[str] = []
+    """Faults of a scenario that left no trace; ``unmet`` are the links' that nobody met."""
+    missing = list(unmet)
     for link in scenario.link:
         for direction, tallies in (("up", standing.up), ("down", standing.down)):
             how, tally = link.impairment("up" if direction == "up" else "down"), tallies[link.name]
@@ -115,14 +128,6 @@ def faults_missing(
                 missing.append(f"{link.name} {direction} lost nothing")
             if tally.offered * how.duplicate_pct / 100 > _EXPECTED_AT_LEAST and not tally.doubled:
                 missing.append(f"{link.name} {direction} doubled nothing")
-    for event in scenario.event:
-        cuts = bool(event.set.get("is_blackhole") or event.set.get("is_down")) or event.forgets_connections
-        sides = [standing.up] if event.direction != "down" else []
-        sides += [standing.down] if event.direction != "up" else []
-        if cuts and not any(side[event.link].swallowed for side in sides):
-            missing.append(f"{event.link} swallowed nothing")
-        if event.is_captive and not portal_answers:
-            missing.append("the portal answered nobody")
     wanted = Counter(dict.fromkeys(killed, 0))
     for event in scenario.event:
         wanted[event.kill] += event.times if event.kill else 0

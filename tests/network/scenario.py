@@ -81,33 +81,45 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         unrolled = [(item.at_s + shift_s + n * item.every_s, item) for item in self.event for n in range(item.times)]
         return sorted(unrolled, key=lambda entry: entry[0])
 
+    def stations(self) -> list[Station]:
+        """Where stations stand."""
+        return sorted({"center", *(item.near for item in self.link), *(item.far for item in self.link)})
+
     def places(self) -> list[str]:
-        """Where stations stand, and the portal if there is one."""
-        stations = {"center", *(item.near for item in self.link), *(item.far for item in self.link)}
-        return [*sorted(stations), *(["portal"] if any(item.has_portal for item in self.link) else [])]
+        """The same, and the portal if there is one."""
+        return [*self.stations(), *(["portal"] if any(item.has_portal for item in self.link) else [])]
 
 
 def with_kills(scenario: Scenario, seed: int, kills: int) -> Scenario:
-    """The scenario with -9 of stations drawn from the seed, each started again within 2 s, one at a time.
+    """The scenario with -9 of stations drawn from the seed, at random moments, each started again within 2 s.
 
-    Whom the scenario itself kills is left to it.
+    Anybody may be hit, whatever else goes wrong just then, and several at a time; only who lies dead already is not killed again.
     """
     dice = random.Random(f"kills {seed}")
     ends_s = scenario.lasts_s - scenario.spread_s - 0.5
-    starts_s = sorted(dice.uniform(0.5, ends_s - 2.5) for _ in range(kills))
-    spared = {event.kill for event in scenario.event}
-    victims = sorted({"node", *(link.near for link in scenario.link), *(link.far for link in scenario.link)} - spared)
+    dead = {place: _dead_spans(scenario, place) for place in scenario.stations()}
     added: list[Event] = []
-    free_s = 0.0
-    for at_s in starts_s if victims else ():
-        victim = dice.choice(victims)
-        at_s = max(at_s, free_s)  # noqa: PLW2901
-        back_s = at_s + dice.uniform(0.05, 2.0)
-        if back_s > ends_s:
-            break
-        added += [Event(at_s=at_s, kill=victim), Event(at_s=back_s, start=victim)]
-        free_s = back_s + 0.5
+    for at_s in sorted(dice.uniform(0.5, ends_s - 1.0) for _ in range(kills)):
+        back_s = min(ends_s, at_s + dice.uniform(0.05, 2.0))
+        alive = [place for place, spans in dead.items() if not any(_meet(span, (at_s, back_s)) for span in spans)]
+        if alive:
+            victim = dice.choice(alive)
+            added += [Event(at_s=at_s, kill=victim), Event(at_s=back_s, start=victim)]
+            dead[victim].append((at_s, back_s))
     return msgspec.structs.replace(scenario, event=(*scenario.event, *added))
+
+
+def _dead_spans(scenario: Scenario, place: Station) -> list[tuple[float, float]]:
+    """When the scenario's own timetable has a station dead, before the shift."""
+    moments = sorted((event.at_s + n * event.every_s, event.start == place) for event in scenario.event
+                     if place in {event.kill, event.start} for n in range(event.times))  # fmt: skip
+    kills_s = [at_s for at_s, is_start in moments if not is_start]
+    starts_s = [at_s for at_s, is_start in moments if is_start]
+    return [(at_s, min((start_s for start_s in starts_s if start_s > at_s), default=float("inf"))) for at_s in kills_s]
+
+
+def _meet(one: tuple[float, float], other: tuple[float, float], margin_s: float = 0.3) -> bool:
+    return one[0] - margin_s < other[1] and other[0] < one[1] + margin_s
 
 
 def load(name: str) -> Scenario:

@@ -79,6 +79,12 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True, tag="halt"):
     """Put no more, and tell the counters."""
 
 
+class Up(msgspec.Struct, frozen=True, kw_only=True, tag="up"):
+    """Every station of the process is open and listens; its paths may still be down."""
+
+    at_s: float
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """Every path of the station is up."""
 
@@ -140,7 +146,7 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True, tag="surveyed"):
 
 
 Order = Raise | Feed | Halt | Survey
-Told = Ready | Raised | Heard | Carried | Shown | Counted | Surveyed
+Told = Up | Ready | Raised | Heard | Carried | Shown | Counted | Surveyed
 
 
 def tell(what: Told) -> None:
@@ -303,6 +309,7 @@ async def main() -> None:
             station.on_answer(lambda answer, name=name: tell_heard(name, answer))  # type: ignore[misc]
             members.start(tell_ready(station), "ready")
             stations.append(station)
+        tell(Up(at_s=time.monotonic()))
         await obey(stations, members)
 
 

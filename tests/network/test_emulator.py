@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import socket
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tests.network import namespaces
 from tests.network.emulator import Ask, Change, Divert, End, LinkPlan, Plan, tell
+from tests.network.namespaces import entered
 from tests.network.pipe import Impairment
 from tests.network.probe import flood_kbit, ping
 
@@ -61,6 +63,31 @@ def test_round_trip_takes_as_long_as_set(wire: Wire, rtt_ms: int) -> None:
     assert echoes.loss_pct == 0
     assert rtt_ms <= min(echoes.rtt_ms)
     assert median_ms < rtt_ms + 5
+
+
+def test_jitter_spreads_the_round_trips_as_far_as_set(wire: Wire) -> None:
+    wire.set(delay_ms=30, jitter_ms=20)
+    echoes = ping(wire.near, FAR, count=40, gap_s=0.05)
+    print(f"30 ± 20 ms each way: {min(echoes.rtt_ms):.1f} to {max(echoes.rtt_ms):.1f}")
+    assert echoes.loss_pct == 0
+    assert min(echoes.rtt_ms) >= 20
+    assert statistics.median(echoes.rtt_ms) < 60 + 15
+    assert statistics.stdev(echoes.rtt_ms) > 10, "two uniform spreads of ± 20 ms have a standard deviation of 16"
+
+
+def test_queue_holds_what_was_set_and_drops_the_rest(wire: Wire) -> None:
+    wire.set(rate_kbit=500, queue_kb=32)
+    before = tell(wire.socket_file, Ask()).up["wire"]
+    with entered(wire.near):
+        giving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with contextlib.closing(giving):
+        for _ in range(60):
+            giving.sendto(bytes(1400), (FAR, 9))
+    echoes = ping(wire.near, FAR, count=1, gap_s=0.01, wait_s=3)
+    dropped = tell(wire.socket_file, Ask()).up["wire"].tail_dropped - before.tail_dropped
+    print(f"behind a full queue of 32 KiB at 500 kbit/s: {echoes.rtt_ms} ms, {dropped} dropped")
+    assert 60 - 32 * 1024 // 1428 - 5 <= dropped <= 60 - 32 * 1024 // 1428
+    assert 300 < echoes.rtt_ms[0] < 700, "what stands in the queue takes 524 ms to leave"
 
 
 def test_random_loss_is_what_was_set(wire: Wire) -> None:

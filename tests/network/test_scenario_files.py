@@ -46,3 +46,21 @@ def test_unknown_scenario_is_told_with_the_known_ones() -> None:
 def test_misspelt_key_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="lasts"):
         msgspec.convert({"title": "x", "lasts": 3, "alerts_per_s": 1, "link": []}, Scenario)
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_random_kills_hit_anybody_who_lives_and_leave_the_rest_of_the_timetable_alone(name: str) -> None:
+    found = scenario.load(name)
+    victims: set[str] = set()
+    for seed in range(40):
+        killed = scenario.with_kills(found, seed, 3)
+        assert killed.event[: len(found.event)] == found.event
+        assert killed == scenario.with_kills(found, seed, 3)
+        victims |= {event.kill for event in killed.event[len(found.event) :] if event.kill}
+        dead: set[str] = set()
+        for at_s, event in killed.timetable(seed):
+            assert at_s < found.lasts_s
+            assert event.kill not in dead, f"seed {seed}: {event.kill} is killed while it lies dead"
+            assert not event.start or event.start in dead, f"seed {seed}: {event.start} is started while it runs"
+            dead = (dead | {event.kill} if event.kill else dead) - {event.start}
+    assert victims == set(found.stations()), "in some seed everybody is hit"
