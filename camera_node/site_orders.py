@@ -8,6 +8,7 @@ Answers wait in a table until they are spooled.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Final
 
 import structlog
@@ -25,6 +26,7 @@ from relay.kinds import body
 from relay.kinds.answer import Answer, Followed, Outcome
 from relay.kinds.instruction import Act, Suppress, Unsuppress
 from relay.precedence import Precedence
+from relay.schema_steps import steps_in
 from relay.spool import Draft, Spooled
 from relay.station import Station
 
@@ -33,25 +35,7 @@ PART: Final = "site_orders"
 _TICK_S: Final = 5.0
 SiteOrder = Act | Suppress | Unsuppress
 
-SCHEMA: Final[Sequence[str]] = (
-    """
-CREATE TABLE action_order (          -- to be started once, in the boot in which it came
-  instruction_id BLOB PRIMARY KEY CHECK (length(instruction_id) = 32),
-  boot_id        TEXT NOT NULL,
-  due_until_ms   INTEGER NOT NULL,   -- monotonic
-  action         TEXT NOT NULL,
-  for_s          INTEGER NOT NULL,   -- 0: as configured
-  ordered_by     TEXT NOT NULL,
-  reason         TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE site_word (             -- answers that are to be spooled
-  id             INTEGER PRIMARY KEY,
-  instruction_id BLOB NOT NULL UNIQUE,
-  outcome        INTEGER NOT NULL,
-  detail         TEXT NOT NULL
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("camera_node").joinpath("schema", "site_orders"))
 
 
 def take_in(

@@ -6,25 +6,18 @@ not. Rows are written in the transaction that spools the picture; the spool's ow
 
 import sqlite3
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import Final
 
 from relay import spool_room
+from relay.schema_steps import steps_in
 from relay.spool_room import SpoolLimits
 
 PART: Final = "snapshot_hold"
 _KEPT: Final = 100_000
 """Rows, some ten for a picture: the oldest are of pictures that the center has long had."""
 
-SCHEMA: Final[Sequence[str]] = (
-    """
-CREATE TABLE snapshot_part (         -- envelopes that carry an alert's picture: the exhibit and its chunks
-  number        INTEGER PRIMARY KEY,
-  alert_id      BLOB NOT NULL,
-  envelope_id   BLOB NOT NULL
-) STRICT;
-CREATE INDEX snapshot_part_alert ON snapshot_part (alert_id);
-""",
-)
+SCHEMA: Final = steps_in(files("camera_node").joinpath("schema", "snapshot_hold"))
 
 
 def note(connection: sqlite3.Connection, alert_id: bytes, envelope_ids: Sequence[bytes]) -> None:

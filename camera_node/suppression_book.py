@@ -6,8 +6,8 @@ in its row, or by the wall clock where it is plausible, whichever comes first: a
 """
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 import structlog
@@ -18,6 +18,7 @@ from relay.database import Database
 from relay.ids import EnvelopeId
 from relay.kinds.answer import Outcome
 from relay.kinds.instruction import Suppress, Unsuppress
+from relay.schema_steps import steps_in
 
 _log = structlog.get_logger("camera_node.suppression_book")
 PART: Final = "suppressions"
@@ -25,32 +26,7 @@ _LOOKS_KEPT: Final = 5_000
 MOST_IN_FORCE: Final = 200
 """On one node. More would mean that a camera looks at the wrong thing."""
 
-SCHEMA: Final[Sequence[str]] = (
-    """
-CREATE TABLE look (                  -- what an alert looked like; times in ms, boxes as fractions of the frame
-  alert_id       BLOB PRIMARY KEY CHECK (length(alert_id) = 32),
-  number         INTEGER NOT NULL,   -- in which order they came
-  camera         TEXT NOT NULL,
-  label          TEXT NOT NULL,
-  x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
-  look           BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX look_number ON look (number);
-CREATE TABLE suppression (
-  alert_id       BLOB PRIMARY KEY CHECK (length(alert_id) = 32),
-  instruction_id BLOB NOT NULL,      -- the signed envelope that ordered it
-  ordered_by     TEXT NOT NULL,
-  reason         TEXT NOT NULL,
-  since_wall_ms  INTEGER NOT NULL,
-  until_wall_ms  INTEGER NOT NULL,
-  left_ms        INTEGER NOT NULL,   -- of the time that this node is on
-  camera         TEXT NOT NULL,
-  label          TEXT NOT NULL,
-  x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,
-  look           BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-""",
-)
+SCHEMA: Final = steps_in(files("camera_node").joinpath("schema", "suppressions"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

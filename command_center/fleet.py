@@ -115,7 +115,7 @@ def notable(heartbeat: Heartbeat) -> bytes:
     said = (
         heartbeat.release, heartbeat.model, heartbeat.model_sha256, heartbeat.interval_s, list(heartbeat.forgone),
         [(camera.camera, int(camera.state)) for camera in heartbeat.cameras],
-        [(path.path, path.is_up) for path in heartbeat.paths],
+        [(path.path, path.is_up) for path in heartbeat.paths], int(heartbeat.room),
     )  # fmt: skip
     return hashlib.sha256(msgspec.msgpack.encode(said)).digest()
 

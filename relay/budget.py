@@ -14,27 +14,13 @@ so that a crash can't make a budget larger. A stop in good order writes the exac
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Final
 
 from relay.path_health import OVERHEAD_BYTES, BudgetUse
+from relay.schema_steps import steps_in
 
-SCHEMA: Final[Sequence[str]] = (
-    """
-CREATE TABLE spending (                     -- what each metered path has cost in its current day and month
-  path            TEXT    NOT NULL,
-  period          TEXT    NOT NULL CHECK (period IN ('day', 'month')),
-  began_age_ms    INTEGER NOT NULL,         -- of the spending clock
-  bytes           INTEGER NOT NULL,         -- both directions, a lease included; money is these times the tariff
-  PRIMARY KEY (path, period)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE spending_clock (               -- how long this machine has been counting, over all boots
-  only_row        INTEGER PRIMARY KEY CHECK (only_row = 1),
-  boot_id         TEXT    NOT NULL,
-  monotonic_ms    INTEGER NOT NULL,
-  age_ms          INTEGER NOT NULL
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("relay").joinpath("schema", "budget"))
 
 PERIODS_MS: Final[Mapping[str, int]] = {"day": 86_400_000, "month": 30 * 86_400_000}
 _WRITE_AT_LEAST_EVERY_MS: Final = 600_000

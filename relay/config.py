@@ -149,6 +149,8 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 200_000_000
     node_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
     """Of the capacity, what any one node that this machine carries for may use: a flood leaves the rest to the others."""
+    ballast_bytes: Annotated[int, msgspec.Meta(ge=0)] = 8 * 1024 * 1024
+    """Of the disk, what is kept for alerts when something else fills it: some 20,000 of them. 0: nothing."""
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

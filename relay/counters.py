@@ -2,6 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
+
+_NAME: Final = 48
+"""Letters of a reason that are told on."""
 
 
 class Counters:
@@ -25,6 +29,15 @@ class Counters:
     def refused_total(self) -> int:
         """All refusals, whatever their reason."""
         return sum(count for name, count in self._counts.items() if name.startswith("refused_"))
+
+    def refusals(self, most: int) -> tuple[tuple[str, int], ...]:
+        """Reasons and how often, what was refused most first."""
+        found = [
+            (name.removeprefix("refused_")[:_NAME], count)
+            for name, count in self._counts.items()
+            if name.startswith("refused_")
+        ]
+        return tuple(sorted(found, key=lambda item: (-item[1], item[0]))[:most])
 
     def snapshot(self) -> Mapping[str, int]:
         """A copy, sorted by name."""

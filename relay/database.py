@@ -23,13 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from relay.errors import OperatorError, SpoolBusy, SpoolDamaged, SpoolFull
+from relay.ballast import Ballast
+from relay.errors import DiskFull, OperatorError, SpoolBusy, SpoolDamaged
 
 T = TypeVar("T")
 
 _LOCK_WAIT_S: Final = 3.0
 _MAX_GROUP: Final = 512
 """Jobs in one commit: past 100 the cost per row hardly falls, and a later job waits longer."""
+_LOG_PAGES: Final = 2_000
+"""Of 4 KiB, before they are folded into the file."""
+_LOG_PAGES_ON_A_FULL_DISK: Final = 50
+"""One alert is some ten pages of log and less than one of the file: a short log makes the ballast last fifty times as long."""
 
 
 @dataclass(slots=True)
@@ -47,7 +52,7 @@ def explain(error: sqlite3.Error, file: Path) -> OperatorError:
     """SQLite's errors in the words of whoever must act."""
     text = str(error)
     if "full" in text or "disk I/O" in text:
-        return SpoolFull(
+        return DiskFull(
             f"the disk under {file} is full or failing ({text}): free space there; nothing that was stored is lost"
         )
     if "malformed" in text or "not a database" in text:
@@ -60,8 +65,9 @@ def explain(error: sqlite3.Error, file: Path) -> OperatorError:
 class Database:
     """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
 
-    def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int) -> None:
+    def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int, ballast: Ballast) -> None:
         self.file = file
+        self._ballast = ballast
         self._connection = connection
         self._lock_descriptor = lock_descriptor
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
@@ -71,10 +77,11 @@ class Database:
         """Commits since opening: what group commit saves is jobs / commits."""
 
     @classmethod
-    def open(cls, file: Path, *, parts: Mapping[str, Sequence[str]]) -> "Database":
+    def open(cls, file: Path, *, parts: Mapping[str, Sequence[str]], ballast_bytes: int = 0) -> "Database":
         """Open or create the file, bring each part's schema up to date, and start the owning thread.
 
-        ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1.
+        ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1. ``ballast_bytes`` of the disk are
+        kept for alerts (``ballast``).
 
         Raises:
             SpoolBusy: another process has it open.
@@ -83,20 +90,24 @@ class Database:
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         lock_descriptor = lock(file, wait_s=_LOCK_WAIT_S)
+        ballast = Ballast(file.with_suffix(".ballast"), ballast_bytes)
+        ballast.take()
         try:
-            connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
             try:
-                prepare(connection, file, parts)
-            except BaseException:  # whatever it was goes on; the file does not stay open
-                connection.close()
-                raise
+                connection = _prepared(file, parts)
+            except sqlite3.Error as error:
+                if not isinstance(explain(error, file), DiskFull) or not ballast.give_up():
+                    raise
+                connection = _prepared(file, parts)
         except sqlite3.Error as error:
             os.close(lock_descriptor)
             raise explain(error, file) from error
         except BaseException:  # the same, and others get the lock
             os.close(lock_descriptor)
             raise
-        database = cls(file, connection, lock_descriptor)
+        database = cls(file, connection, lock_descriptor, ballast)
+        if ballast.is_short:
+            database._fold_log(_LOG_PAGES_ON_A_FULL_DISK)
         database._thread.start()
         return database
 
@@ -118,6 +129,21 @@ class Database:
         future: Future[T] = Future()
         self._submit(_Job(work=work, future=future, loop=None))
         return future.result()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the disk was found full and its ballast is given up: what room is left is for alerts."""
+        return self._ballast.is_short
+
+    async def take_ballast(self) -> bool:
+        """Have the ballast again, if there is room; whether it is there."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if self._ballast.take():
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
+            return self._ballast.is_held
+
+        return await self.run(work)
 
     def reader(self) -> sqlite3.Connection:
         """A new connection that can only read. The caller closes it and keeps it on one thread at a time."""
@@ -159,7 +185,18 @@ class Database:
                     break
             if group:
                 self._commit(group)
+                if any(isinstance(job.error, DiskFull) for job in group) and self._ballast.give_up():
+                    self._fold_log(_LOG_PAGES_ON_A_FULL_DISK)
+                    for job in group:
+                        job.error = job.result = None
+                    self._commit(group)
                 _deliver(group)
+
+    def _fold_log(self, pages: int) -> None:
+        """Give the room of the write-ahead log back, and from now on let it grow to so many pages only."""
+        with contextlib.suppress(sqlite3.Error):  # a disk that fails: the next commit says so
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _commit(self, group: list[_Job[Any]]) -> None:
         connection = self._connection
@@ -186,6 +223,8 @@ class Database:
         except sqlite3.Error as error:
             job.error = explain(error, self.file)
             if not connection.in_transaction:  # SQLite rolled everything back by itself (a full disk does that)
+                raise
+            if isinstance(job.error, DiskFull) and self._ballast.is_held:  # the whole group is tried once more
                 raise
         except Exception as error:  # noqa: BLE001  the caller's error goes back to the caller, whatever it is
             job.error = error
@@ -243,6 +282,16 @@ def lock(file: Path, *, wait_s: float = 0.0) -> int:
         return descriptor
 
 
+def _prepared(file: Path, parts: Mapping[str, Sequence[str]]) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        prepare(connection, file, parts)
+    except BaseException:  # whatever it was goes on; the file does not stay open
+        connection.close()
+        raise
+    return connection
+
+
 def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Set the connection's modes and bring each part's schema up to date."""
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -252,7 +301,7 @@ def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequ
         )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_part (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"

@@ -3,6 +3,7 @@
 HeardError
 ├── SenderError            bad bytes: the sender must change what it sends
 │   ├── Malformed          not what the format says, or over a bound
+│   │   └── Oversized      more bytes at once than a transport takes
 │   ├── UnsupportedVersion a format version that this release does not speak
 │   ├── BadSignature       the signature does not match the bytes
 │   ├── UnknownSender      no passport for this sender
@@ -16,7 +17,8 @@ HeardError
 │   ├── ConfigError        a configuration file says something we don't understand
 │   ├── KeyFileError       a key file is missing, damaged or readable by others
 │   ├── SpoolFull          no room, and nothing of lower precedence left to evict
-│   │   └── OverQuota      no more room for this one node
+│   │   ├── OverQuota      no more room for this one node
+│   │   └── DiskFull       the disk under the spool is full, or failing
 │   ├── SpoolDamaged       the spool file is not intact
 │   ├── SpoolBusy          another process has this spool open
 │   ├── EndpointInUse      the address to listen on is taken
@@ -45,6 +47,12 @@ class Malformed(SenderError):
     """Not what the format says, or over a bound."""
 
     reason = "malformed"
+
+
+class Oversized(Malformed):
+    """More bytes at once than a transport takes; whoever sends them loses the connection."""
+
+    reason = "oversized"
 
 
 class UnsupportedVersion(SenderError):
@@ -118,11 +126,19 @@ class KeyFileError(OperatorError):
 class SpoolFull(OperatorError):
     """No room, and nothing of lower precedence left to evict."""
 
+    reason = "spool_full"
+
 
 class OverQuota(SpoolFull):
     """No more room for this one node: the rest of the spool is for the others."""
 
     reason = "over_quota"
+
+
+class DiskFull(SpoolFull):
+    """The disk under the spool is full, or failing: what is left of it is for alerts."""
+
+    reason = "disk_full"
 
 
 class SpoolDamaged(OperatorError):

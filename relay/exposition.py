@@ -9,6 +9,7 @@ Source: Prometheus, "Exposition formats" and "Metric and label naming".
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from relay.kinds.heartbeat import Room
 from relay.latency import BOUNDS_S, Histogram, Latencies
 from relay.precedence import Precedence
 from relay.status import StationStatus
@@ -64,6 +65,8 @@ def _custody(status: StationStatus, family: _Family) -> None:
            [({}, status.oldest_waiting_s)])  # fmt: skip
     family("spool_bytes", "gauge", "Bytes in custody.", [({}, status.spool_bytes)])
     family("spool_capacity_bytes", "gauge", "Bytes that the spool may hold.", [({}, status.spool_capacity_bytes)])
+    family("room", "gauge", "What the spool still takes; 1 for what holds now.",
+           [({"room": room.name.lower()}, float(room.name.lower() == status.room)) for room in Room])  # fmt: skip
     family("left_without_receipt_total", "counter", "Left the spool without a receipt, over its whole life.",
            [({"how": name}, count) for name, count in sorted(status.left_without_receipt.items())])  # fmt: skip
     family("neighbors", "gauge", "Neighbors that can be spoken to now.", [({}, len(status.neighbours))])

@@ -10,6 +10,7 @@ import enum
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -17,27 +18,9 @@ import msgspec
 from relay.envelope import Envelope
 from relay.ids import NodeId
 from relay.ranges import RangeSet
+from relay.schema_steps import steps_in
 
-SCHEMA: Final = (
-    """
-CREATE TABLE inbound (                      -- every envelope that was ever stored here for us
-  origin    BLOB    NOT NULL,
-  series    INTEGER NOT NULL,
-  sequence  INTEGER NOT NULL,
-  id        BLOB    NOT NULL,
-  PRIMARY KEY (origin, series, sequence, id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE inbound_stream (               -- the same as ranges, for receipts and gaps
-  origin    BLOB    NOT NULL,
-  series    INTEGER NOT NULL,
-  stored    BLOB    NOT NULL,               -- msgpack [[first, last], …]
-  forgone   BLOB    NOT NULL,               -- what the origin says will never come
-  opened_at INTEGER NOT NULL,               -- order in which series appeared; the highest is the current one
-  PRIMARY KEY (origin, series)
-) STRICT, WITHOUT ROWID;
-""",
-)
+SCHEMA: Final = steps_in(files("relay").joinpath("schema", "ledger"))
 
 _ranges_decoder: Final = msgspec.msgpack.Decoder(list[tuple[int, int]])
 

@@ -44,6 +44,12 @@ MAX_RECEIPT_RANGES: Final = 64
 MAX_FORGONE_RANGES: Final = 128
 """Ranges of given-up sequence numbers in one heartbeat."""
 
+MAX_REFUSALS_TOLD: Final = 16
+"""Names of refusals in one heartbeat."""
+
+HEARTBEAT_ROOM_BYTES: Final = 64 * 1024
+"""Of the reserve for alerts, what heartbeats may use: who has no room left must be able to say so."""
+
 MAX_NAME_BYTES: Final = 48
 """Names in a passport (node, site, agency), UTF-8."""
 

@@ -22,7 +22,8 @@ from relay.conduct import Conduct
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
-from relay.errors import Flooding, HeardError, NotForUs, OperatorError, OverQuota
+from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError, SpoolFull
+from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.intake import Intake
@@ -199,6 +200,8 @@ class Receiver:
             for arrival, link in group:
                 if not self.is_for_us(arrival.envelope):
                     self._carry(connection, arrival.envelope, link, outcome)
+        if self._database.is_short:
+            ours = _without_what_can_wait(ours, outcome)
         novelties = self._ledger.note_all(connection, [arrival.envelope for arrival, _ in ours])
         for (arrival, link), novelty in zip(ours, novelties, strict=True):
             envelope = arrival.envelope
@@ -255,7 +258,7 @@ class Receiver:
             _log.error("chain fork: one number, two contents", node=self._trust.name_of(envelope.header.origin),
                        series=envelope.header.series, sequence=envelope.header.sequence)  # fmt: skip
         for link, envelope, error in outcome.full:
-            reason = error.reason if isinstance(error, OverQuota) else "spool_full"
+            reason = error.reason if isinstance(error, SpoolFull) else "disk_full"
             self._counters.refused(reason)
             self._conduct.noted(envelope.header.origin, reason)
             link.note(hop.Refused(id=envelope.id, reason=reason, detail=str(error)[: 40 if link.known else 300]))
@@ -273,6 +276,18 @@ class Receiver:
         self._counters.count("receipts_issued")
         for link in self._links.back_to(state.origin, is_urgent=is_urgent, came_by=came_by):
             link.send(issued.wire, Lane.URGENT)
+
+
+def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) -> list[tuple[Arrival, Link]]:
+    """On a full disk what room is left is for alerts, and for the word on how nodes are; the rest stays with its sender."""
+    kept: list[tuple[Arrival, Link]] = []
+    for arrival, link in ours:
+        header = arrival.envelope.header
+        if header.precedence.is_alert or header.kind is Kind.HEARTBEAT:
+            kept.append((arrival, link))
+        else:
+            outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))
+    return kept
 
 
 def _as_fork(arrival: Arrival) -> Arrival:

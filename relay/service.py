@@ -14,7 +14,7 @@ from relay.emitter import EmitRequest, Emitted, RetractRequest, emitted, snapsho
 from relay.errors import Malformed, OperatorError, SpoolFull
 from relay.header import Kind
 from relay.kinds import body
-from relay.kinds.heartbeat import CameraHealth, Heartbeat
+from relay.kinds.heartbeat import CameraHealth, Heartbeat, Room
 from relay.precedence import Precedence
 from relay.spool import Spooled
 from relay.station import Station
@@ -33,6 +33,7 @@ async def compose_heartbeat(
         spool_bytes=status.spool_bytes, disk_free_bytes=shutil.disk_usage(station.database.file.parent).free,
         refused=station.counters.refused_total, forgone=status.forgone[: limits.MAX_FORGONE_RANGES], cameras=cameras,
         paths=tuple(path.for_heartbeat() for path in status.paths[:16]), model=model, model_sha256=model_sha256,
+        room=Room[status.room.upper()], refusals=station.counters.refusals(limits.MAX_REFUSALS_TOLD),
     )  # fmt: skip
 
 
@@ -85,7 +86,11 @@ async def emit_alert(station: Station, request: EmitRequest, alongside: Alongsid
             alongside(connection, spooled, request)
         return spooled
 
-    spooled = await station.database.run(put)
+    try:
+        spooled = await station.database.run(put)
+    except SpoolFull as error:
+        station.counters.refused(error.reason)
+        raise
     station.announce([spooled])
     result = emitted(spooled)
     if request.snapshot:

@@ -1,6 +1,6 @@
 """The spool: everything in this machine's custody, durable before it is sent, kept until the receipt.
 
-It owns the tables of ``spool_schema.sql`` and nothing else; it does no I/O but through the connection it is given, so
+It owns the tables of ``schema/spool/`` and nothing else; it does no I/O but through the connection it is given, so
 each method is one step of a transaction of ``relay.database.Database``. Called by ``station`` and ``sender``.
 
 Invariants, verified by ``spool_check``:
@@ -23,7 +23,7 @@ import hashlib
 import secrets
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -35,16 +35,15 @@ from relay.envelope import Envelope
 from relay.header import Header, Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
+from relay.kinds.heartbeat import Room
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.receipt import Receipt
 from relay.receipt import parse as parse_receipt
+from relay.schema_steps import steps_in
 from relay.spool_room import SpoolLimits
 
-SCHEMA: Final[Sequence[str]] = (
-    files("relay").joinpath("spool_schema.sql").read_text(encoding="utf-8"), spool_room.USAGE_BY_ORIGIN,
-    spool_room.PINNED,
-)  # fmt: skip
+SCHEMA: Final = steps_in(files("relay").joinpath("schema", "spool"))
 
 _LAST_BOOT: Final = 65535
 _HELD_LOOKED_AT: Final = 20_000
@@ -122,10 +121,14 @@ def _waiting(row: tuple[int, EnvelopeId, NodeId, NodeId, int, int, int, int, byt
 class Spool:
     """The rules of custody."""
 
-    def __init__(self, *, identity: Identity, clock: Clock, limits: SpoolLimits | None = None) -> None:
+    def __init__(
+        self, *, identity: Identity, clock: Clock, limits: SpoolLimits | None = None,
+        is_disk_short: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._identity = identity
         self._clock = clock
         self._limits = limits or SpoolLimits()
+        self._is_disk_short = is_disk_short
         self._opening = 0
         self._secrets: dict[bytes, bytes] = {}
         self.evicted: deque[tuple[int, Precedence]] = deque(maxlen=100_000)
@@ -193,7 +196,9 @@ class Spool:
         for number, identifier in rows:
             if identifier == envelope.id:
                 return Carried.HELD, number, b""
-        spool_room.check_quota(connection, self._limits, len(envelope.wire), header.precedence, header.origin)
+        spool_room.check_quota(
+            connection, self._limits, len(envelope.wire), header.precedence, header.origin, header.kind
+        )
         return Carried.FORK if rows else Carried.NEW, self._insert(connection, envelope), b""
 
     # ------------------------------------------------------------------ out
@@ -296,6 +301,10 @@ class Spool:
         rows = connection.execute("SELECT envelopes, bytes FROM usage ORDER BY precedence").fetchall()
         return tuple(row[0] for row in rows), sum(row[1] for row in rows)
 
+    def room(self, connection: sqlite3.Connection) -> Room:
+        """What still finds room here."""
+        return spool_room.room(connection, self._limits, is_disk_short=self._is_disk_short())
+
     def oldest_alert_age_s(self, connection: sqlite3.Connection) -> int:
         """How long the oldest alert has waited for its receipt, s; 0 if none waits. Earlier boots count from this boot's start.
 
@@ -338,7 +347,8 @@ class Spool:
 
     def _insert(self, connection: sqlite3.Connection, envelope: Envelope) -> int:
         header = envelope.header
-        spool_room.make(connection, self._limits, len(envelope.wire), header.precedence, self._drop)
+        spool_room.make(connection, self._limits, len(envelope.wire), header.precedence, self._drop, header.kind,
+                        self._is_disk_short())  # fmt: skip
         cursor = connection.execute(
             "INSERT INTO envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, "
             "put_monotonic_ms, put_wall_ms, size_bytes, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

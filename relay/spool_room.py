@@ -1,5 +1,7 @@
 """Who may use how much of the spool: the reserve for alerts, what gives way to what, and each node's share.
 
+Heartbeats may use a little of the reserve: a node without room must be able to say so. They expire, so they never fill it.
+
 Steps of the spool's own transactions; called by ``spool`` alone.
 """
 
@@ -8,38 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay.errors import OverQuota, SpoolFull
+from relay import limits as bounds
+from relay.errors import DiskFull, OverQuota, SpoolFull
+from relay.header import Kind
 from relay.ids import NodeId
+from relay.kinds.heartbeat import Room
 from relay.precedence import Precedence
 
 _EVICTABLE: Final = (Precedence.BULK, Precedence.ROUTINE, Precedence.PRIORITY)
-
-USAGE_BY_ORIGIN: Final = """
-CREATE TABLE usage_by_origin (              -- sums over `envelope` for each node, kept by the triggers below
-  origin            BLOB    NOT NULL,
-  precedence        INTEGER NOT NULL,
-  envelopes         INTEGER NOT NULL,
-  bytes             INTEGER NOT NULL,
-  PRIMARY KEY (origin, precedence)
-) STRICT, WITHOUT ROWID;
-INSERT INTO usage_by_origin SELECT origin, precedence, COUNT(*), SUM(size_bytes) FROM envelope GROUP BY origin, precedence;
-CREATE TRIGGER envelope_in_by_origin AFTER INSERT ON envelope BEGIN
-  INSERT INTO usage_by_origin VALUES (new.origin, new.precedence, 1, new.size_bytes)
-    ON CONFLICT (origin, precedence) DO UPDATE SET envelopes = envelopes + 1, bytes = bytes + excluded.bytes;
-END;
-CREATE TRIGGER envelope_out_by_origin AFTER DELETE ON envelope BEGIN
-  UPDATE usage_by_origin SET envelopes = envelopes - 1, bytes = bytes - old.size_bytes
-    WHERE origin = old.origin AND precedence = old.precedence;
-  DELETE FROM usage_by_origin WHERE origin = old.origin AND precedence = old.precedence AND envelopes = 0;
-END;
-"""
-
-
-PINNED: Final = """
-CREATE TABLE pinned (                       -- what must not give way to anything: evidence on legal hold
-  id                BLOB    PRIMARY KEY CHECK (length(id) = 32)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +32,24 @@ class SpoolLimits:
     pinned_share: float = 0.25
     """Of the capacity, what may be pinned: alerts must find room whatever is on hold."""
 
-    def allowed_bytes(self, precedence: Precedence) -> int:
+    def allowed_bytes(self, precedence: Precedence, kind: int = 0) -> int:
         """The room that this precedence may fill, with everything else that is there."""
-        return self.capacity_bytes - (0 if precedence.is_alert else self.reserve_bytes)
+        if precedence.is_alert:
+            return self.capacity_bytes
+        extra_bytes = min(bounds.HEARTBEAT_ROOM_BYTES, self.reserve_bytes // 4) if kind == Kind.HEARTBEAT else 0
+        return self.capacity_bytes - self.reserve_bytes + extra_bytes
 
 
 def check_quota(
-    connection: sqlite3.Connection, limits: SpoolLimits, size_bytes: int, precedence: Precedence, origin: NodeId
-) -> None:
+    connection: sqlite3.Connection, limits: SpoolLimits, size_bytes: int, precedence: Precedence, origin: NodeId, kind: int = 0
+) -> None:  # fmt: skip
     """Whether a node that we carry for has room left.
 
     Raises:
         OverQuota: it has its share; others keep theirs.
     """
-    allowed = int(limits.allowed_bytes(precedence) * limits.node_share)
+    extra_bytes = limits.allowed_bytes(precedence, kind) - limits.allowed_bytes(precedence)
+    allowed = int(limits.allowed_bytes(precedence) * limits.node_share) + extra_bytes
     used: int = connection.execute(
         "SELECT COALESCE(SUM(bytes), 0) FROM usage_by_origin WHERE origin = ?", (origin,)
     ).fetchone()[0]
@@ -79,14 +61,17 @@ def check_quota(
 
 def make(
     connection: sqlite3.Connection, limits: SpoolLimits, size_bytes: int, precedence: Precedence,
-    drop: Callable[[sqlite3.Connection, Sequence[object], str], None],
+    drop: Callable[[sqlite3.Connection, Sequence[object], str], None], kind: int = 0, is_disk_short: bool = False,
 ) -> None:  # fmt: skip
     """Make room for something, by evicting what is less urgent, oldest first.
 
     Raises:
+        DiskFull: the disk was found full, and this is no alert.
         SpoolFull: nothing is left to evict; nothing was.
     """
-    allowed = limits.allowed_bytes(precedence)
+    if is_disk_short and not precedence.is_alert and kind != Kind.HEARTBEAT:
+        raise DiskFull("the disk is full: what is left of it takes alerts only; free space there")
+    allowed = limits.allowed_bytes(precedence, kind)
     used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
     if used + size_bytes <= allowed:
         return
@@ -112,6 +97,25 @@ def make(
             f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
             "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
         )
+
+
+def room(connection: sqlite3.Connection, limits: SpoolLimits, *, is_disk_short: bool) -> Room:
+    """What still finds room: an alert of the largest size, then a whole chunk."""
+    used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
+    for precedence, size_bytes, else_room in (
+        (Precedence.FLASH, bounds.LORA_FRAME_BYTES, Room.NONE),
+        (Precedence.PRIORITY, bounds.MAX_ENVELOPE_BYTES, Room.ALERTS_ONLY),
+    ):
+        if used + size_bytes > limits.allowed_bytes(precedence):
+            evictable: int = connection.execute(
+                "SELECT COALESCE(SUM(bytes), 0) FROM usage WHERE precedence > ?",
+                (max(precedence, Precedence.IMMEDIATE),),
+            ).fetchone()[0] - _pinned_bytes(connection, precedence)
+            if used - evictable + size_bytes > limits.allowed_bytes(precedence):
+                return else_room
+        if is_disk_short:
+            return Room.DISK_FULL
+    return Room.FREE
 
 
 def _pinned_bytes(connection: sqlite3.Connection, precedence: Precedence = Precedence.FLASH) -> int:

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from relay import budget, ledger, timeline, trust
 from relay import envelope as envelopes
-from relay import ledger, trust
 from relay.database import prepare
 from relay.envelope import Envelope
 from relay.errors import SenderError
@@ -28,7 +28,13 @@ from relay.identity import Identity, sync_dir
 from relay.receipt import parse as parse_receipt
 from relay.spool import SCHEMA
 
-_PARTS: Final = {"spool": SCHEMA, "ledger": ledger.SCHEMA, "trust": trust.SCHEMA}
+_PARTS: Final = {
+    "spool": SCHEMA,
+    "ledger": ledger.SCHEMA,
+    "trust": trust.SCHEMA,
+    "budget": budget.SCHEMA,
+    "timeline": timeline.SCHEMA,
+}
 _MOST_PROBES: Final = 1_000_000
 """Row numbers tried one by one in the hole between what can be read from both ends."""
 

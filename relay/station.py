@@ -27,6 +27,7 @@ from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY, NodeId
 from relay.introduction import Introducer
+from relay.kinds.heartbeat import Room
 from relay.kinds.roster import Roster, RosterStatement
 from relay.latency import Latencies
 from relay.links import Links
@@ -86,7 +87,7 @@ class Station:
         self.trust = TrustBook(authority=self.authority, clock=clock)
         limits = SpoolLimits(capacity_bytes=config.spool.capacity_bytes, reserve_bytes=config.spool.reserve_bytes,
                              node_share=config.spool.node_share)  # fmt: skip
-        self.spool = Spool(identity=identity, clock=clock, limits=limits)
+        self.spool = Spool(identity=identity, clock=clock, limits=limits, is_disk_short=lambda: database.is_short)
         self._purse = Purse({item.name: tariff_of(item) for item in config.path if item.is_metered})
         self._links = Links(purse=self._purse, clock=clock, counters=self.counters)
         self._introducer = Introducer(
@@ -164,7 +165,9 @@ class Station:
             "timeline": timeline.SCHEMA,
             **(extra_parts or {}),
         }
-        database = Database.open(config.state_dir / database_name, parts=parts)
+        database = Database.open(
+            config.state_dir / database_name, parts=parts, ballast_bytes=config.spool.ballast_bytes
+        )
         with contextlib.closing(database):
             async with crew() as members:
                 station = cls(config=config, identity=identity, enrollment=enrollment, database=database,
@@ -187,6 +190,7 @@ class Station:
         self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
         self._crew.start(upkeep.heed_interfaces(self._dials, self._links, self.clock, self.counters), "interfaces")
         self._crew.start(upkeep.expire(self.database, self.spool, self.sender, self.counters), "expire")
+        self._crew.start(upkeep.keep_ballast(self.database, self.counters), "ballast")
         self._crew.start(upkeep.write_spending(self.database, self._purse, self.clock, self.counters), "spending")
         async with asyncio.timeout(10):
             for listener in self._listeners:
@@ -213,8 +217,8 @@ class Station:
             spooled = await self.database.run(
                 lambda connection: [self.spool.put(connection, draft) for draft in drafts]
             )
-        except SpoolFull:
-            self.counters.refused("spool_full")
+        except SpoolFull as error:
+            self.counters.refused(error.reason)
             raise
         self.announce(spooled)
         return spooled
@@ -257,12 +261,12 @@ class Station:
 
         def read(
             connection: sqlite3.Connection,
-        ) -> tuple[tuple[int, ...], int, int, list[tuple[int, int]], dict[str, int]]:
+        ) -> tuple[tuple[int, ...], int, int, list[tuple[int, int]], dict[str, int], Room]:
             backlog, size_bytes = self.spool.backlog(connection)
-            return (backlog, size_bytes, self.spool.oldest_alert_age_s(connection),
-                    list(self.spool.forgone(connection)), self.spool.tallies(connection))  # fmt: skip
+            return (backlog, size_bytes, self.spool.oldest_alert_age_s(connection), list(self.spool.forgone(connection)),
+                    self.spool.tallies(connection), self.spool.room(connection))  # fmt: skip
 
-        backlog, size_bytes, oldest_s, forgone, tallies = await self.database.run(read)
+        backlog, size_bytes, oldest_s, forgone, tallies, room = await self.database.run(read)
         return StationStatus(
             name=self.passport.name, role=self.passport.role.name.lower(), site=self.passport.site,
             node_id=self.identity.node_id.hex(), backlog=backlog, oldest_waiting_s=oldest_s, spool_bytes=size_bytes,
@@ -271,7 +275,7 @@ class Station:
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
             conduct=dict(self.conduct.told(self.trust.name_of)),
             links=self._links.report(self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
-            uptime_s=max(0, self.clock.monotonic_ms() - self._started_ms) // 1000, release=self._release,
+            uptime_s=max(0, self.clock.monotonic_ms() - self._started_ms) // 1000, release=self._release, room=room.name.lower(),
         )  # fmt: skip
 
     async def survey(self, order: SurveyOrder) -> SurveyReport:

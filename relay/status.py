@@ -41,3 +41,5 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_capacity_bytes: int = 0
     uptime_s: int = 0
     release: str = ""
+    room: str = "free"
+    """What the spool still takes: free, alerts_only, disk_full (alerts only), or none."""

@@ -16,6 +16,11 @@ from relay.tracing import AlertWay
 _NOTABLE = ("duplicates_", "own_came_back", "chain_forks", "over_mtu", "sms_failed_", "short_burst_failed_", "tiny_gave_way",
             "tiny_not_sent", "trace_forgotten", "interface_down")  # fmt: skip
 """Counters of what is no refusal and still worth a look: a replay is answered with its receipt and stored once."""
+_ROOM = {
+    "alerts_only": "\nFULL: only alerts find room; restore a path, or give the spool more room",
+    "disk_full": "\nTHE DISK IS FULL: only alerts are stored; free space on it",
+    "none": "\nFULL: not even alerts find room; restore a path",
+}
 _MOST_LINKS = 20
 """Neighbors by name; a centre that a thousand nodes dial says how many more there are."""
 
@@ -75,7 +80,8 @@ def _spool(known: StationStatus) -> Text:
     gaps = ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in known.forgone[:8])
     more = "…" if len(known.forgone) > 8 else ""
     given_up = f"; gaps, numbers that will never come: {gaps}{more}" if gaps else "; no gaps"
-    return Text(line + given_up, style="yellow" if gaps else "")
+    words = _ROOM.get(known.room, "")
+    return Text(line + given_up + words, style="bold red" if words else "yellow" if gaps else "")
 
 
 def _links(links: tuple[LinkReport, ...]) -> Table:

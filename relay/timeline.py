@@ -5,8 +5,9 @@ Fed by ``switchboard``, ``sender`` and ``settler`` on the event loop; told upwar
 Pure but for the clock that it is given.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Final, Protocol
 
 from relay.clock import Clock
@@ -16,17 +17,10 @@ from relay.ids import EnvelopeId, NodeId
 from relay.kinds.trace import ALERT_BYTES, MOST_LEGS, MOST_PASSAGES, UNKNOWN, Leg, Passage, Trace, Way
 from relay.latency import Latencies
 from relay.path import PathFacts
+from relay.schema_steps import steps_in
 
 ALERTS_KEPT: Final = 4_096
-SCHEMA: Final[Sequence[str]] = (
-    """
-CREATE TABLE way_of_alert (                 -- how alerts went through this machine, for people; the newest only
-  number  INTEGER PRIMARY KEY AUTOINCREMENT,
-  alert   BLOB    NOT NULL UNIQUE CHECK (length(alert) = 32),
-  told    BLOB    NOT NULL                  -- tracing.AlertWay, JSON
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("relay").joinpath("schema", "timeline"))
 UNANSWERED_TOLD_MS: Final = 15_000
 """A leg without an answer is told after this, and again if one comes."""
 

@@ -5,6 +5,7 @@ itself, so it may come from anybody; a roster's number may only rise, so an old 
 """
 
 import sqlite3
+from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -17,20 +18,9 @@ from relay.ids import NodeId
 from relay.kinds import roster as rosters
 from relay.kinds.roster import Roster, RosterStatement
 from relay.passport import Passport, SignedPassport
+from relay.schema_steps import steps_in
 
-SCHEMA: Final = (
-    """
-CREATE TABLE passport (
-  node_id BLOB    PRIMARY KEY CHECK (length(node_id) = 8),
-  serial  INTEGER NOT NULL,
-  wire    BLOB    NOT NULL
-) STRICT;
-CREATE TABLE roster (                       -- at most one row: the newest
-  number  INTEGER NOT NULL,
-  body    BLOB    NOT NULL
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("relay").joinpath("schema", "trust"))
 
 
 class TrustBook:

@@ -21,6 +21,7 @@ from relay.spool import Spool
 
 _log = structlog.get_logger("relay.upkeep")
 EXPIRE_EVERY_S: Final = 30.0
+BALLAST_LOOK_EVERY_S: Final = 5.0
 SPENDING_LOOK_EVERY_S: Final = 1.0
 
 
@@ -78,6 +79,27 @@ async def expire(database: Database, spool: Spool, sender: Sender, counters: Cou
         except HeardError as error:  # a full disk: the next round tries again
             counters.refused("not_expired")
             _log.error("not expired", error=str(error))
+
+
+async def keep_ballast(database: Database, counters: Counters) -> None:
+    """Say so when the disk is found full, and have its ballast again as soon as there is room."""
+    was_short = False
+    while True:
+        if database.is_short:
+            if not was_short:
+                counters.count("disk_found_full")
+                _log.error(
+                    "the disk is full: what is left of it takes alerts only; free space", file=str(database.file)
+                )
+            try:
+                has_room = await database.take_ballast()
+            except HeardError as error:
+                _log.error("no look at the disk", error=str(error))
+            else:
+                if has_room:
+                    _log.warning("the disk has room again", file=str(database.file))
+        was_short = database.is_short
+        await asyncio.sleep(BALLAST_LOOK_EVERY_S)
 
 
 async def write_spending(database: Database, purse: Purse, clock: Clock, counters: Counters) -> None:

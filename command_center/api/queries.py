@@ -272,6 +272,7 @@ def nodes(connection: sqlite3.Connection, clock: Clock, node_id: bytes | None = 
             cameras=[Camera(camera=c.camera, state=c.state.name.lower(), frames_per_s=round(c.frames_per_s, 1),
                             detail=c.detail) for c in said.cameras] if said else [],
             paths=[NodePath(path=p.path, is_up=p.is_up, rtt_ms=p.rtt_ms) for p in said.paths] if said else [],
+            room=said.room.name.lower() if said else "free", refusals=dict(said.refusals) if said else {},
             model=said.model if said else "", release=said.release if said else "",
         )  # fmt: skip
 

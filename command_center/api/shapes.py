@@ -186,6 +186,10 @@ class Node(Shape):
     oldest_waiting_s: int
     cameras: list[Camera]
     paths: list[NodePath]
+    room: str
+    """What its spool still takes: free, alerts_only, disk_full (alerts only), none."""
+    refusals: dict[str, int]
+    """What it refused since it started, by name."""
     model: str
     release: str
 

@@ -22,6 +22,18 @@ class CameraState(enum.IntEnum):
     """Frames come, but they are black, frozen or repeated."""
 
 
+class Room(enum.IntEnum):
+    """What the node's spool still takes."""
+
+    FREE = 0
+    ALERTS_ONLY = 1
+    """What may be used is used up: the reserve still takes alerts, and no picture finds room."""
+    DISK_FULL = 2
+    """Something filled the disk: what was kept free for alerts is in use."""
+    NONE = 3
+    """The reserve is used up, too: new alerts are lost to everything but the node's own siren."""
+
+
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
     """One camera of this node."""
 
@@ -69,3 +81,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forb
     model: Name = ""
     """Name and version of the active model."""
     model_sha256: bytes = b""
+    room: Room = Room.FREE
+    refusals: Annotated[tuple[tuple[Name, Count], ...], msgspec.Meta(max_length=limits.MAX_REFUSALS_TOLD)] = ()
+    """``refused`` by name, what was refused most first."""

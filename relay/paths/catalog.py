@@ -56,7 +56,7 @@ def dial(
             except ImportError as error:
                 raise _needs_extra(config, error) from error
             return HttpsDial(
-                facts=facts, endpoint=config.endpoint, proxy=config.https.proxy, ca_file=config.https.ca_file,
+                facts=facts, endpoint=config.endpoint, counters=counters, proxy=config.https.proxy, ca_file=config.https.ca_file,
                 interface=config.interface,
             )  # fmt: skip
         case "mqtt":

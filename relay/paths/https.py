@@ -16,8 +16,9 @@ import aiohttp
 import structlog
 
 from relay.backoff import Backoff
+from relay.counters import Counters
 from relay.crew import crew
-from relay.errors import ConfigError, Malformed, PathDown
+from relay.errors import ConfigError, Malformed, Oversized, PathDown
 from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
 from relay.paths.outbox import Outbox
@@ -56,11 +57,13 @@ class HttpsDial:
     """A path to a listener over HTTP(S), for as long as it runs."""
 
     def __init__(
-        self, *, facts: PathFacts, endpoint: str, proxy: str = "", ca_file: Path | None = None, interface: str = ""
+        self, *, facts: PathFacts, endpoint: str, counters: Counters, proxy: str = "", ca_file: Path | None = None,
+        interface: str = "",
     ) -> None:  # fmt: skip
         if not endpoint.startswith(("https://", "http://")):
             raise ConfigError(f"path {facts.name!r}: expected an endpoint like https://host:5743, found {endpoint!r}")
         self.facts = facts
+        self._counters = counters
         self._base = endpoint.rstrip("/") + ROUTE
         self._proxy = proxy or None
         self._tls = _tls_context(facts.name, ca_file)
@@ -132,7 +135,7 @@ class HttpsDial:
                 ) as reply:  # fmt: skip
                     await _bounded_answer(reply)
             except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
-                session.drop(f"sending failed: {str(error) or type(error).__name__}")
+                self._lose(session, "sending", error)
                 return
 
     async def _poll(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, events: PathEvents) -> None:
@@ -141,10 +144,16 @@ class HttpsDial:
                 async with asyncio.timeout(POLL_S + 10), client.get(url, proxy=self._proxy) as reply:
                     arrived = parcels.split(await _bounded_answer(reply))
             except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
-                session.drop(f"polling failed: {str(error) or type(error).__name__}")
+                self._lose(session, "polling", error)
                 return
             for parcel in arrived:
                 events.session_received(session, parcel)
+
+    def _lose(self, session: HttpsSession, doing: str, error: Exception) -> None:
+        """End a session that a request failed in; what the other end said wrong is counted."""
+        if isinstance(error, Malformed):
+            self._counters.refused(error.reason)
+        session.drop(f"{doing} failed: {str(error) or type(error).__name__}")
 
 
 def _session_name(data: bytes) -> str:
@@ -161,7 +170,7 @@ async def _bounded_answer(reply: aiohttp.ClientResponse) -> bytes:
 
     Raises:
         PathDown: the listener has forgotten us, or something else answers in its place.
-        Malformed: over the bound.
+        Oversized: over the bound.
     """
     if reply.status not in {200, 204}:
         raise PathDown(f"expected 200 or 204, found {reply.status}")
@@ -169,7 +178,7 @@ async def _bounded_answer(reply: aiohttp.ClientResponse) -> bytes:
     async for piece in reply.content.iter_any():
         data += piece
         if len(data) > parcels.MAX_BATCH_BYTES:
-            raise Malformed(f"expected at most {parcels.MAX_BATCH_BYTES} bytes in one answer")
+            raise Oversized(f"expected at most {parcels.MAX_BATCH_BYTES} bytes in one answer, found more")
     return bytes(data)
 
 

@@ -104,8 +104,17 @@ class MqttDial:
         attempt = _Attempt(self.facts, self._root, events, self._counters)
         will = (f"{self._root}/up/{attempt.name}/{GONE}", b"")
         async with (
-            connected(self._broker, Lane.URGENT, farewell=will, heard=attempt.heard, lost=attempt.lost) as urgent,
-            connected(self._broker, Lane.BULK, farewell=will, heard=attempt.heard, lost=attempt.lost) as bulk,
+            connected(
+                self._broker,
+                Lane.URGENT,
+                farewell=will,
+                heard=attempt.heard,
+                lost=attempt.lost,
+                counters=self._counters,
+            ) as urgent,
+            connected(
+                self._broker, Lane.BULK, farewell=will, heard=attempt.heard, lost=attempt.lost, counters=self._counters
+            ) as bulk,
         ):
             down = f"{self._root}/down/{attempt.name}"
             await bulk.subscribe(f"{down}/{Lane.BULK.value}")

@@ -19,8 +19,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from relay.counters import Counters
 from relay.crew import crew
-from relay.errors import PathDown
+from relay.errors import Malformed, Oversized, PathDown, SenderError
 from relay.path import Lane
 from relay.paths import ack_window
 from relay.paths.ack_window import AckWindow
@@ -52,7 +53,13 @@ Heard = Callable[[str, bytes], None]
 
 @contextlib.asynccontextmanager
 async def connected(
-    broker: Broker, lane: Lane, *, farewell: tuple[str, bytes], heard: Heard, lost: "asyncio.Future[str]"
+    broker: Broker,
+    lane: Lane,
+    *,
+    farewell: tuple[str, bytes],
+    heard: Heard,
+    lost: "asyncio.Future[str]",
+    counters: Counters,
 ) -> "AsyncIterator[BrokerConnection]":
     """A connection for one lane; ``farewell`` is its Last Will, and is said on an orderly end too.
 
@@ -61,7 +68,7 @@ async def connected(
     Raises:
         PathDown: the broker is not reached, or refuses us.
     """
-    connection = BrokerConnection(broker, lane, farewell=farewell, heard=heard, lost=lost)
+    connection = BrokerConnection(broker, lane, farewell=farewell, heard=heard, lost=lost, counters=counters)
     try:
         async with asyncio.timeout(CONNECT_S):
             await connection.open()
@@ -85,12 +92,14 @@ class BrokerConnection:
     """Made by ``connected``."""
 
     def __init__(
-        self, broker: Broker, lane: Lane, *, farewell: tuple[str, bytes], heard: Heard, lost: "asyncio.Future[str]"
-    ) -> None:
+        self, broker: Broker, lane: Lane, *, farewell: tuple[str, bytes], heard: Heard, lost: "asyncio.Future[str]",
+        counters: Counters,
+    ) -> None:  # fmt: skip
         self._broker = broker
         self._lane = lane
         self._farewell = farewell
         self._heard = heard
+        self._counters = counters
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._welcome: asyncio.Future[None] = self._loop.create_future()
@@ -219,8 +228,12 @@ class BrokerConnection:
         self._fail(f"no login at the broker {self._broker.host}:{self._broker.port}: {advice}")
 
     def _on_disconnect(self, client: paho.Client, _u: Any, _f: Any, code: ReasonCode, _p: Properties | None) -> None:
-        why = client.refusal if isinstance(client, _BoundedClient) else ""
-        self._fail(why or f"the {self._lane.name.lower()} connection to the broker was lost ({code.getName()})")
+        refusal = client.refusal if isinstance(client, _BoundedClient) else None
+        if refusal is not None:
+            self._counters.refused(refusal.reason)
+        self._fail(
+            str(refusal or "") or f"the {self._lane.name.lower()} connection to the broker was lost ({code.getName()})"
+        )
 
     def _on_subscribe(self, _c: paho.Client, _u: Any, mid: int, codes: list[ReasonCode], _p: Properties | None) -> None:
         granted = self._grants.get(mid)
@@ -295,7 +308,8 @@ class _BoundedClient(paho.Client):
             reconnect_on_failure=False,
         )  # fmt: skip
         self._ready_socket: socket_module.socket | None = socket
-        self.refusal = ""
+        self.refusal: SenderError | None = None
+        """Why the connection was cut, where it was we who cut it."""
         self.max_inflight_messages_set(2 * ack_window.MOST)
         self.wishes: Properties | None = None
         if is_v5:
@@ -321,13 +335,15 @@ class _BoundedClient(paho.Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if bufsize > MAX_PACKET_BYTES:  # paho asks for all that the packet's head announces
-            self.refusal = f"the broker announced a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are taken"
-            raise ConnectionAbortedError(self.refusal)
+            self.refusal = Oversized(
+                f"the broker announced a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are taken"
+            )
+            raise ConnectionAbortedError(str(self.refusal))
         return super()._sock_recv(bufsize)
 
     def _packet_handle(self) -> MQTTErrorCode:
         command = self._in_packet["command"]
         if command & 0xF0 == paho.PUBLISH and command & 0x06 == 0x04:
-            self.refusal = "the broker sent with QoS 2, which was not asked for"
+            self.refusal = Malformed("the broker sent with QoS 2, which was not asked for")
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_handle()

@@ -121,8 +121,12 @@ class MqttListen:
         will = (f"{self._root}/{GONE}", self._incarnation)
         try:
             async with (
-                connected(self._broker, Lane.URGENT, farewell=will, heard=self._heard, lost=lost) as urgent,
-                connected(self._broker, Lane.BULK, farewell=will, heard=self._heard, lost=lost) as bulk,
+                connected(
+                    self._broker, Lane.URGENT, farewell=will, heard=self._heard, lost=lost, counters=self._counters
+                ) as urgent,
+                connected(
+                    self._broker, Lane.BULK, farewell=will, heard=self._heard, lost=lost, counters=self._counters
+                ) as bulk,
                 crew() as members,
             ):
                 self._connections = {Lane.URGENT: urgent, Lane.BULK: bulk}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from relay import limits
-from relay.errors import Malformed
+from relay.errors import Malformed, Oversized
 
 _LENGTH: Final = struct.Struct(">I")
 MAX_BATCH_BYTES: Final = 4 * limits.MAX_PARCEL_BYTES
@@ -20,10 +20,11 @@ def split(data: bytes) -> list[bytes]:
     """The parcels again.
 
     Raises:
-        Malformed: cut off, or the batch or a parcel over its bound.
+        Oversized: the batch is over its bound.
+        Malformed: cut off, or a parcel says that it is.
     """
     if len(data) > MAX_BATCH_BYTES:
-        raise Malformed(f"expected at most {MAX_BATCH_BYTES} bytes of parcels, found {len(data)}")
+        raise Oversized(f"expected at most {MAX_BATCH_BYTES} bytes of parcels, found {len(data)}")
     parcels: list[bytes] = []
     at = 0
     while at < len(data):

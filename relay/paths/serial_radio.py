@@ -11,7 +11,7 @@ Framing: see ``radio_frames``. The modem's modulation is set with its own tools 
 import asyncio
 import random
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -144,22 +144,41 @@ class _Channel:
             await asyncio.sleep(left_s)
 
 
-class _RadioPath:
-    """What both sides do: have the modem, lose it, take it up again."""
+class _Side(Protocol):
+    """What the two ends of a radio path do differently."""
+
+    def take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
+        """A sealed parcel came; whether it was for us."""
+
+    async def serve(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
+        """Speak over this port for as long as it is there."""
+
+    def ended(self, events: PathEvents, reason: str) -> None:
+        """The port is gone."""
+
+
+class _Station:
+    """Has the modem, loses it, takes it up again; the same for both sides."""
 
     def __init__(
         self, *, facts: PathFacts, endpoint: str, where: str, baud: int, modulation: Modulation, duty_cycle_percent: float,
         counters: Counters,
     ) -> None:  # fmt: skip
-        self.facts = facts
-        self.endpoint = endpoint
+        self._name = facts.name
         self._device = device_of(where, endpoint)
         self._baud = baud
         self._modulation = modulation
         self._duty_cycle_percent = duty_cycle_percent
         self._counters = counters
 
-    async def _keep_serving(self, events: PathEvents) -> None:
+    async def run(self, events: PathEvents, side: _Side) -> None:
+        """Serve until cancelled."""
+        try:
+            await self._keep_serving(events, side)
+        finally:
+            side.ended(events, "stopped")
+
+    async def _keep_serving(self, events: PathEvents, side: _Side) -> None:
         loop = asyncio.get_running_loop()
         backoff, said = Backoff(least_s=0.5, most_s=30.0, stable_s=30.0), ""
         duty = DutyCycle(percent=self._duty_cycle_percent, now_s=loop.time())
@@ -169,54 +188,44 @@ class _RadioPath:
 
             def received(data: bytes, channel: _Channel = channel) -> None:
                 for tag, sealed in channel.heard(data):
-                    if not self._take(events, tag, sealed):
+                    if not side.take(events, tag, sealed):
                         channel.leave_room_for_an_answer()
 
             try:
                 async with serial_port.opened(self._device, self._baud, received) as port, crew() as members:
                     port.write(radio_frames.settings_to_line(persistence=_PERSISTENCE, slot_s=self._modulation.slot_s))
-                    members.start(self._serve_port(events, channel, port, members), "radio")
+                    members.start(side.serve(events, channel, port, members), "radio")
                     reason = await port.lost()
             except PathDown as error:
                 reason = str(error)
-            self._ended(events, reason)
-            (_log.debug if reason == said else _log.warning)("no session", path=self.facts.name, error=reason)
+            side.ended(events, reason)
+            (_log.debug if reason == said else _log.warning)("no session", path=self._name, error=reason)
             said = reason
             backoff.succeeded_for(loop.time() - started)
             await asyncio.sleep(backoff.next_delay_s())
 
-    def _take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
-        """A sealed parcel came; whether it was for us."""
-        raise NotImplementedError
 
-    async def _serve_port(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
-        raise NotImplementedError
-
-    def _ended(self, events: PathEvents, reason: str) -> None:
-        raise NotImplementedError
-
-
-class RadioDial(_RadioPath):
+class RadioDial:
     """A path to the neighbor on the same channel, for as long as it runs."""
 
     def __init__(
         self, *, facts: PathFacts, endpoint: str, baud: int, modulation: Modulation, duty_cycle_percent: float, identity: Identity,
         peer: Passport, counters: Counters,
     ) -> None:  # fmt: skip
-        super().__init__(facts=facts, endpoint=endpoint, where=f"path {facts.name!r}", baud=baud, modulation=modulation,
-                         duty_cycle_percent=duty_cycle_percent, counters=counters)  # fmt: skip
+        self.facts = facts
+        self._station = _Station(facts=facts, endpoint=endpoint, where=f"path {facts.name!r}", baud=baud, modulation=modulation,
+                                 duty_cycle_percent=duty_cycle_percent, counters=counters)  # fmt: skip
+        self._counters = counters
         self._seal = TinySeal(identity, peer)
         self._peer = peer.name
         self._session: TinySession | None = None
 
     async def run(self, events: PathEvents) -> None:
         """Serve until cancelled."""
-        try:
-            await self._keep_serving(events)
-        finally:
-            self._ended(events, "stopped")
+        await self._station.run(events, self)
 
-    def _take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
+    def take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
+        """A sealed parcel came; whether it was for us."""
         if tag != self._seal.tag:
             self._counters.count("radio_for_others")
             return False
@@ -224,24 +233,26 @@ class RadioDial(_RadioPath):
             self._session.arrived(events, sealed)
         return True
 
-    async def _serve_port(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
+    async def serve(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
+        """One session with the neighbor."""
         session = TinySession(
             facts=self.facts, seal=self._seal, is_outgoing=True, counters=self._counters, name=self._peer
         )
         self._session = session
         events.session_opened(session)
         await channel.serve(session, port)
-        self._ended(events, session.lost.result())
+        self.ended(events, session.lost.result())
         raise PathDown(session.lost.result())
 
-    def _ended(self, events: PathEvents, reason: str) -> None:
+    def ended(self, events: PathEvents, reason: str) -> None:
+        """The port is gone, and the session with it."""
         session, self._session = self._session, None
         if session is not None:
             session.drop(reason)
             events.session_closed(session, reason)
 
 
-class RadioListen(_RadioPath):
+class RadioListen:
     """A path that neighbors on the same channel come by."""
 
     def __init__(
@@ -249,8 +260,10 @@ class RadioListen(_RadioPath):
         identity: Identity, peer_named: PeerNamed, counters: Counters,
     ) -> None:  # fmt: skip
         where = f"listen {facts.name!r}"
-        super().__init__(facts=facts, endpoint=endpoint, where=where, baud=baud, modulation=modulation,
-                         duty_cycle_percent=duty_cycle_percent, counters=counters)  # fmt: skip
+        self.facts = facts
+        self.endpoint = endpoint
+        self._station = _Station(facts=facts, endpoint=endpoint, where=where, baud=baud, modulation=modulation,
+                                 duty_cycle_percent=duty_cycle_percent, counters=counters)  # fmt: skip
         if not peers:
             raise ConfigError(
                 f"{where}: expected `serial_radio.peers`, the names of the neighbors that may speak here, found none"
@@ -269,20 +282,21 @@ class RadioListen(_RadioPath):
     async def run(self, events: PathEvents) -> None:
         """Serve until cancelled."""
         self._is_listening.set()
-        try:
-            await self._keep_serving(events)
-        finally:
-            self._ended(events, "stopped")
+        await self._station.run(events, self)
 
-    def _take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
+    def take(self, events: PathEvents, tag: bytes, sealed: bytes) -> bool:
+        """A sealed parcel came; whether it was for us."""
         return self._neighbors.arrived_with(tag, sealed)
 
-    async def _serve_port(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
+    async def serve(self, events: PathEvents, channel: _Channel, port: SerialPort, members: Crew) -> None:
+        """A session with each neighbor that speaks."""
+
         async def serve(session: TinySession, name: str) -> None:
             await channel.serve(session, port)
 
         self._neighbors.begin(events, members, serve)
         await port.lost()
 
-    def _ended(self, events: PathEvents, reason: str) -> None:
+    def ended(self, events: PathEvents, reason: str) -> None:
+        """The port is gone, and all sessions with it."""
         self._neighbors.end(reason)

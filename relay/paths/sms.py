@@ -45,8 +45,8 @@ def _key_of(number: str) -> str:
     return number.removeprefix("+")[-_SAME_DIGITS:]
 
 
-class _SmsPath:
-    """What both sides do: have the modem, lose it, take it up again."""
+class _Station:
+    """Has the modem, loses it, takes it up again; the same for both sides."""
 
     def __init__(
         self,
@@ -59,15 +59,15 @@ class _SmsPath:
         counters: Counters,
         wait: Wait,
     ) -> None:
-        self.facts = facts
-        self.endpoint = endpoint
+        self._name = facts.name
         self._device = device_of(where, endpoint)
         self._baud = baud
         self._pin = _pin_in(where, pin_file)
         self._counters = counters
         self._wait = wait
 
-    async def _keep_serving(self, serve: Callable[[SmsModem], Awaitable[str]]) -> None:
+    async def keep_serving(self, serve: Callable[[SmsModem], Awaitable[str]]) -> None:
+        """Hand each modem that is ready to ``serve``, which returns why it is gone; until cancelled."""
         loop = asyncio.get_running_loop()
         backoff, said = Backoff(least_s=1.0, most_s=60.0, stable_s=60.0), ""
         while True:
@@ -85,12 +85,12 @@ class _SmsPath:
                     reason = await serve(modem)
             except PathDown as error:
                 reason = str(error)
-            (_log.debug if reason == said else _log.warning)("no session", path=self.facts.name, error=reason)
+            (_log.debug if reason == said else _log.warning)("no session", path=self._name, error=reason)
             said = reason
             backoff.succeeded_for(loop.time() - started)
             await self._wait(backoff.next_delay_s())
 
-    async def _send(self, modem: SmsModem, session: TinySession, number: str) -> None:
+    async def send(self, modem: SmsModem, session: TinySession, number: str) -> None:
         """Send what waits in a session, for as long as it lasts."""
         backoff = Backoff(least_s=2.0, most_s=300.0, stable_s=30.0)
         while not session.lost.done():
@@ -113,7 +113,7 @@ class _SmsPath:
                     self._counters.refused("number")
 
 
-class SmsDial(_SmsPath):
+class SmsDial:
     """A path to the neighbor whose modem has a number, for as long as it runs."""
 
     def __init__(
@@ -121,7 +121,9 @@ class SmsDial(_SmsPath):
         peer: Passport, counters: Counters, wait: Wait = asyncio.sleep,
     ) -> None:  # fmt: skip
         where = f"path {facts.name!r}"
-        super().__init__(
+        self.facts = facts
+        self._counters = counters
+        self._station = _Station(
             facts=facts, endpoint=endpoint, where=where, baud=baud, pin_file=pin_file, counters=counters, wait=wait
         )
         if not number:
@@ -132,7 +134,7 @@ class SmsDial(_SmsPath):
 
     async def run(self, events: PathEvents) -> None:
         """Serve until cancelled."""
-        await self._keep_serving(lambda modem: self._one_session(modem, events))
+        await self._station.keep_serving(lambda modem: self._one_session(modem, events))
 
     async def _one_session(self, modem: SmsModem, events: PathEvents) -> str:
         session = TinySession(
@@ -149,7 +151,7 @@ class SmsDial(_SmsPath):
         reason = "stopped"
         try:
             async with crew() as members:
-                members.start(self._send(modem, session, self._number), "sms send")
+                members.start(self._station.send(modem, session, self._number), "sms send")
                 members.start(_watch(modem, came, session.lost), "sms watch")
                 reason = await asyncio.shield(session.lost)
         finally:
@@ -158,7 +160,7 @@ class SmsDial(_SmsPath):
         return reason
 
 
-class SmsListen(_SmsPath):
+class SmsListen:
     """A path that neighbors with numbers of their own come by."""
 
     def __init__(
@@ -166,7 +168,9 @@ class SmsListen(_SmsPath):
         peer_named: PeerNamed, counters: Counters, wait: Wait = asyncio.sleep,
     ) -> None:  # fmt: skip
         where = f"listen {facts.name!r}"
-        super().__init__(
+        self.facts = facts
+        self.endpoint = endpoint
+        self._station = _Station(
             facts=facts, endpoint=endpoint, where=where, baud=baud, pin_file=pin_file, counters=counters, wait=wait
         )
         keys = {name: _key_of(number) for name, number in numbers.items()}
@@ -190,13 +194,13 @@ class SmsListen(_SmsPath):
     async def run(self, events: PathEvents) -> None:
         """Serve until cancelled."""
         self._is_listening.set()
-        await self._keep_serving(lambda modem: self._serve_all(modem, events))
+        await self._station.keep_serving(lambda modem: self._serve_all(modem, events))
 
     async def _serve_all(self, modem: SmsModem, events: PathEvents) -> str:
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def serve(session: TinySession, key: str) -> None:
-            await self._send(modem, session, self._numbers[key])
+            await self._station.send(modem, session, self._numbers[key])
 
         reason = "stopped"
         async with crew() as members:

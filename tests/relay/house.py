@@ -79,7 +79,7 @@ class House:
             listen=(listens,) if isinstance(listens, ListenConfig) else (),
             path=tuple(item if isinstance(item, PathConfig) else PathConfig(name=f"to-{item[0]}-{i}", endpoint=item[1], peer=item[0])
                        for i, item in enumerate(to)),
-            spool=spool or SpoolConfig(),
+            spool=spool or SpoolConfig(ballast_bytes=0),
         )  # fmt: skip
         if inbox is None and self.passports[name].passport.role == Role.CENTER:
             inbox = Kept()

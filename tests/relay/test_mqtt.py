@@ -26,6 +26,7 @@ from tests.relay.carriers import self_signed
 from tests.relay.house import House, Kept, until
 from tests.relay.mosquitto import Mosquitto
 from tests.relay.test_path_conformance import an_alert
+from tests.relay.test_status_view import shown
 
 
 @pytest.fixture
@@ -126,12 +127,14 @@ async def test_a_session_whose_end_went_without_a_word_is_ended_by_the_will(tmp_
             broker = Broker.of("path 'site'", mosquitto.endpoint, MqttOptions())
             lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             async with connected(
-                broker, Lane.URGENT, farewell=will, heard=lambda topic, payload: None, lost=lost
+                broker, Lane.URGENT, farewell=will, heard=lambda topic, payload: None, lost=lost, counters=Counters()
             ) as ours:
                 assert ours._client is not None
                 ours._client.hang_up()
                 await until(lambda: stranger.recorded == [will], "the will", timeout_s=3)
-            async with connected(broker, Lane.URGENT, farewell=will, heard=lambda topic, payload: None, lost=lost):
+            async with connected(
+                broker, Lane.URGENT, farewell=will, heard=lambda topic, payload: None, lost=lost, counters=Counters()
+            ):
                 pass
             await until(lambda: stranger.recorded == [will, will], "the farewell", timeout_s=3)
 
@@ -204,11 +207,8 @@ async def test_rubbish_oversized_and_recorded_messages_are_refused_and_counted(h
 
                 stranger.say(up, b"\xff" * 100)
                 await until(counted(center, "malformed"), "the rubbish to be refused")
-                malformed = center.counters["refused_malformed"]
                 stranger.say(up, bytes(parcels.MAX_BATCH_BYTES + 1))
-                await until(
-                    lambda: center.counters["refused_malformed"] > malformed, "the oversized batch to be refused"
-                )
+                await until(counted(center, "oversized"), "the oversized batch to be refused")
                 stranger.say(f"{root}/up/nobody/0", b"x")
                 await until(counted(center, "unexpected_topic"), "the wrong name to be refused")
                 stranger.say(f"{root}/up/{'ab' * 16}/0", b"x")
@@ -242,7 +242,7 @@ async def test_a_packet_over_the_bound_is_never_read(house: House, tmp_path: Pat
     async with Mosquitto(tmp_path).running() as broker:
         stranger = Stranger(broker.port)
         with stranger.listening():
-            async with pair(house, broker, inbox, options) as (_, node):
+            async with pair(house, broker, inbox, options) as (center, node):
                 up = await stranger.session_up(Lane.URGENT)
                 with structlog.testing.capture_logs() as lines:
                     stranger.say(up, bytes(MAX_PACKET_BYTES + 1))
@@ -251,6 +251,8 @@ async def test_a_packet_over_the_bound_is_never_read(house: House, tmp_path: Pat
                     await asyncio.sleep(0.2)
                 cuts = [line for line in lines if "announced a packet" in str(line.get("error"))]
                 assert len(cuts) == (0 if version == "5" else 1), lines
+                assert center.counters["refused_oversized"] == len(cuts)
+                assert not cuts or "oversized 1" in shown(await center.status())
 
 
 async def test_a_retained_message_of_somebody_else_is_refused(house: House, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from relay.kinds.alert import decode as decode_alert
 from relay.kinds.answer import MAX_STILL_BYTES, Answer, Still
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import ClipExhibit, Exhibit
-from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.heartbeat import Heartbeat, Room
 from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
@@ -148,6 +148,15 @@ def test_sealed_body_of_one_envelope_does_not_open_under_another_header() -> Non
     mixed = golden("alert.bin").replace(first.sealed_body, second.sealed_body[: len(first.sealed_body)])
     with pytest.raises(CannotOpen):
         envelope.open_body(envelope.parse(mixed), AUTHORITY_IDENTITY.shared_secret(CAMERA.sealing_key))
+
+
+def test_a_heartbeat_from_before_it_told_of_room_and_refusals_is_still_understood() -> None:
+    earlier = bytes.fromhex(
+        "9ec4080001020304050607a5302e312e30ce000151800a9501000203cd019007ce0001e240cf00000002540be40002929203049209099196a46761746501cb"
+        "40230000000000006801a09195a36c7465c3cb404840000000000063cd04b0af64656d6f6e7374726174696f6e2031c420" + "00" * 32
+    )  # fmt: skip
+    found = body.decode(earlier, Heartbeat)
+    assert (found.room, found.refusals, found.model) == (Room.FREE, (), "demonstration 1")
 
 
 def test_largest_alert_fits_one_radio_frame() -> None:

@@ -13,6 +13,23 @@ export function backlog(node: FleetNode): number {
   return (node.backlog ?? []).reduce((sum, count) => sum + count, 0);
 }
 
+const ROOM_WORDS: Record<string, string> = {
+  alerts_only: "its spool is full: it stores alerts only, pictures and clips are lost",
+  disk_full: "its disk is full: it stores alerts only, pictures and clips are lost",
+  none: "its spool is full: not even alerts find room",
+};
+
+/** Why a node does not store all that it should, or nothing. */
+export function roomWords(node: FleetNode): string {
+  return ROOM_WORDS[node.room ?? "free"] ?? "";
+}
+
+/** "oversized 3, malformed 1": what a node turned away, the most frequent first. */
+export function refusalWords(node: FleetNode): string {
+  const rows = Object.entries(node.refusals ?? {}).sort(([, one], [, other]) => other - one);
+  return rows.map(([reason, count]) => `${reason.replaceAll("_", " ")} ${count}`).join(", ");
+}
+
 export function gapWords(gaps: readonly [number, number][]): string {
   const named = gaps.slice(0, GAPS_NAMED).map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`));
   return named.join(", ") + (gaps.length > GAPS_NAMED ? ` and ${gaps.length - GAPS_NAMED} more gaps` : "");
@@ -29,6 +46,7 @@ export function unheardOf(node: FleetNode, state: string, ageMs: number | null):
   const lines: string[] = [];
   if (state === "revoked") return lines;
   if (state === "late" || state === "silent") lines.push(`${node.name} ${state}: no word for ${duration(ageMs)}, expected every ${node.interval_s} s`);
+  if (roomWords(node)) lines.push(`${node.name}: ${roomWords(node)}`);
   if (node.missing > 0) lines.push(`${node.name}: ${plural(node.missing, "message")} missing (${gapWords(node.gaps ?? [])})`);
   if (backlog(node) > 0) lines.push(`${node.name}: ${backlog(node)} waiting to come, oldest ${duration(node.oldest_waiting_s * 1000)}`);
   if (node.forgone > 0) lines.push(`${node.name}: ${plural(node.forgone, "message")} given up, will never come`);
@@ -39,6 +57,7 @@ export function unheardOf(node: FleetNode, state: string, ageMs: number | null):
 export function troublesOf(node: FleetNode): string {
   return [
     node.reason,
+    roomWords(node),
     node.missing > 0 && `${node.missing} missing`,
     backlog(node) > 0 && `${backlog(node)} waiting`,
     node.forgone > 0 && `${node.forgone} given up`,

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 
 import { duration, percent, plural, words } from "../model/format";
-import { backlog, gapWords, SIGNS } from "../model/fleet";
+import { backlog, gapWords, refusalWords, roomWords, SIGNS } from "../model/fleet";
 import type { FleetNode, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
@@ -35,7 +35,9 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
     <tr class="node" data-node={node.id} data-state={state}>
       <th scope="row">{node.name}<span class="hint"> {node.role}</span></th>
       <td><span class="node-state">{SIGNS[state] ?? "?"} {state}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>last word <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
-        {node.reason && <p class="node-troubles">{node.reason}</p>}</td>
+        {node.reason && <p class="node-troubles">{node.reason}</p>}
+        {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}
+        {refusalWords(node) && <p class="hint">refused: {refusalWords(node)}</p>}</td>
       <td><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
       <td><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {path.is_up ? (path.rtt_ms > 0 ? `${Math.round(path.rtt_ms)} ms` : "up") : "down"}</li>)}</ul></td>
       <td>{isAllHeard ? "nothing missing" : <ul class="node-troubles">

@@ -183,6 +183,10 @@ export interface FleetNode {
   oldest_waiting_s: number;
   cameras: CameraFacts[];
   paths: PathFacts[];
+  /** What its spool still takes: free, alerts_only, disk_full (alerts only), none. */
+  room?: string;
+  /** What it refused since it started, by name. */
+  refusals?: Record<string, number>;
   model: string;
   release: string;
 }
