@@ -8,6 +8,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,8 @@ from tests.network.ways import Ways
 from tests.relay.house import House, until
 
 READY_WITHIN_S = 60.0
-HELD_AT_MOST_S = 20.0
+READY_WITHIN_S_A_NODE = 0.3
+HELD_AT_MOST_S = 40.0
 """How long a mend waits for somebody to meet the fault that it ends."""
 FORGOTTEN_EVERY_S = 3.0
 _told = msgspec.json.Decoder(station_process.Told)
@@ -59,11 +61,15 @@ def enroll(scenario: Scenario, state_dir: Path) -> House:
     for name, role in (roles | dict.fromkeys(node_names(scenario), Role.CAMERA)).items():
         house.dir_of(name).mkdir(parents=True)
         house.enroll(name, role)
-    for name, own in house.passports.items():
+
+    def settle(name: str) -> None:
         Enrollment(
             authority_signing_key=house.authority.signing_key, authority_sealing_key=house.authority.sealing_key,
-            passport=own.wire, peers=tuple(house.passports[other].wire for other in roles if other != name),
+            passport=house.passports[name].wire, peers=tuple(house.passports[other].wire for other in roles if other != name),
         ).save(house.dir_of(name))  # fmt: skip
+
+    with ThreadPoolExecutor(16) as pool:  # a thousand files with an fsync each
+        list(pool.map(settle, house.passports))
     return house
 
 
@@ -86,6 +92,7 @@ class Bench:
         self.ways = Ways(scenario)
         self.surveys: dict[str, SurveyReport] = {}
         self.processes: dict[str, Process] = {}
+        self._before = Standing()
         self._seed = seed
         self._state_dir = state_dir
         self._names = names
@@ -112,7 +119,19 @@ class Bench:
         for place in ("center", *RELAYS, "node"):
             if place in self._specs:
                 await self.start_station(place)
-                await self.wait_for(lambda place=place: self.is_ready(place), f"all paths of {place}", READY_WITHIN_S)  # type: ignore[misc]
+                await self._wait_until_ready(place)
+        self._before = self.tell(Ask())
+
+    async def begin_anew(self, seed: int) -> None:
+        """The next run on the same bench, once everybody's paths are up: chance, journal, faults and tallies begin again."""
+        for place in self._specs:
+            await self._wait_until_ready(place)
+        self._before = self.tell(emulator.Reseed(seed=seed))
+        self.journal, self.killed, self.faults, self.ways = Journal(), Counter(), Faults(), Ways(self.scenario)
+
+    async def _wait_until_ready(self, place: str) -> None:
+        timeout_s = READY_WITHIN_S + READY_WITHIN_S_A_NODE * self.scenario.nodes
+        await self.wait_for(lambda: self.is_ready(place), f"all paths of {place}", timeout_s)
 
     async def stop(self) -> None:
         """End what still runs."""
@@ -216,7 +235,7 @@ class Bench:
 
     async def apply(self, event: Event) -> None:
         """Let one thing of the timetable happen; a mend only when what it ends was met, or nobody meets it."""
-        await self._hold_until_met(event)
+        await self.hold_until_met(self.faults.ended_by(event))
         fault = self.faults.begin(event, self.seen()) if event.link else None
         if event.set:
             self.tell(Change(link=event.link, direction=event.direction, to=event.set))
@@ -231,8 +250,8 @@ class Bench:
         if event.start:
             await self.start_station(event.start)
 
-    async def _hold_until_met(self, event: Event) -> None:
-        ended = self.faults.ended_by(event)
+    async def hold_until_met(self, ended: list[Fault]) -> None:
+        """Let these faults go on until somebody has met each of them, or nobody meets them."""
         deadline_s = time.monotonic() + HELD_AT_MOST_S
         while time.monotonic() < deadline_s:
             if not ended:
@@ -261,8 +280,8 @@ class Bench:
         return emulator.tell(self._socket_file, order)
 
     def standing(self) -> Standing:
-        """How the links stand."""
-        return self.tell(Ask())
+        """How the links stand, since the run began."""
+        return self.tell(Ask()).since(self._before)
 
     async def empty_spools(self, patience_s: float) -> None:
         """Return when no node keeps an alert, or patience ends.
@@ -276,8 +295,8 @@ class Bench:
                 return
             await asyncio.sleep(0.5)
 
-    async def stop_and_read(self) -> None:
-        """Stop the stations in good order; read what the centre shows, and what the nodes still keep."""
+    async def stop_stations(self) -> None:
+        """Stop them in good order."""
         for place in ("node", *reversed(RELAYS), "center"):
             process = self.processes.get(place)
             if process is None or process.returncode is not None:
@@ -290,6 +309,9 @@ class Bench:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+    async def read(self) -> None:
+        """What the centre shows, and what the nodes still keep."""
         self.journal.shown.update(await asyncio.to_thread(ids_in, self._house.dir_of("center"), "shown"))
         for name in node_names(self.scenario):
             self.journal.spooled.update(await asyncio.to_thread(ids_in, self._house.dir_of(name), "envelope"))

@@ -5,6 +5,7 @@ call with the same code stand, so that a long campaign can be run in pieces. Fai
 """
 
 import argparse
+import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,12 +17,13 @@ import msgspec
 from tests.benchmarks.figure import percentile
 from tests.network import namespaces, scenario
 from tests.network.outcome import Outcome
-from tests.network.runner import SIDE_BY_SIDE, run_all
+from tests.network.runner import SIDE_BY_SIDE, run_all, run_fleet
 
 REPORT_FILE: Final = Path(__file__).with_name("campaign.txt")
 RUNS_FILE: Final = Path(__file__).with_name("campaign-runs.jsonl")
 """Every run by itself; not in the repository."""
-SEEDS, KILLS = 20, 3
+SEEDS, KILLS, FLEET_KILLS = 20, 3, 1
+"""Runs, and stations killed in each; a fleet's nodes share a process, and killing that kills a thousand at once."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,14 @@ def _killed(outcome: Outcome, kills: int) -> int:
     return sum(bool(event.kill) for event in scenario.with_kills(own, outcome.seed, kills).event[len(own.event) :])
 
 
+def keep(outcome: Outcome, kills: int) -> None:
+    """Write a run down."""
+    run = Run(revision=revision(), kills=kills, killed=_killed(outcome, kills),
+              outcome=msgspec.structs.replace(outcome, heard_ms=()))  # fmt: skip
+    with RUNS_FILE.open("ab") as file:
+        file.write(msgspec.json.encode(run) + b"\n")
+
+
 def known_runs() -> list[Run]:
     """What earlier calls wrote."""
     if not RUNS_FILE.exists():
@@ -132,16 +142,17 @@ def main() -> int:
     if wanted.again:
         RUNS_FILE.unlink(missing_ok=True)
     for name in wanted.names:
-        done = {run.outcome.seed for run in known_runs() if run.outcome.scenario == name and run.kills == wanted.kills}
+        is_fleet = scenario.load(name).nodes > 1
+        kills = min(wanted.kills, FLEET_KILLS) if is_fleet else wanted.kills
+        done = {run.outcome.seed for run in known_runs() if run.outcome.scenario == name and run.kills == kills}
         seeds = [seed for seed in range(1, wanted.seeds + 1) if seed not in done]
+        if is_fleet and seeds:
+            asyncio.run(run_fleet(name, seeds, kills, lambda outcome, kills=kills: keep(outcome, kills)))  # type: ignore[misc]
+            continue
         for at in range(0, len(seeds), wanted.side_by_side):
-            outcomes = run_all([(name, seed) for seed in seeds[at : at + wanted.side_by_side]],
-                               side_by_side=wanted.side_by_side, kills=wanted.kills)  # fmt: skip
-            with RUNS_FILE.open("ab") as file:
-                for outcome in outcomes:
-                    kept = msgspec.structs.replace(outcome, heard_ms=())
-                    file.write(msgspec.json.encode(Run(revision=revision(), kills=wanted.kills,
-                                                     killed=_killed(outcome, wanted.kills), outcome=kept)) + b"\n")  # fmt: skip
+            for outcome in run_all([(name, seed) for seed in seeds[at : at + wanted.side_by_side]],
+                                   side_by_side=wanted.side_by_side, kills=kills):  # fmt: skip
+                keep(outcome, kills)
     runs = known_runs()
     by_name = {name: [run for run in runs if run.outcome.scenario == name] for name in scenario.names()}
     rows = [row_of(name, found) for name, found in by_name.items() if found]

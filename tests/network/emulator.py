@@ -84,11 +84,17 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, tag="forget"):
     link: str
 
 
+class Reseed(msgspec.Struct, frozen=True, kw_only=True, tag="reseed"):
+    """Let all links' chances begin anew, as if the emulator had been started with this seed."""
+
+    seed: int
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
     """How does it stand? All the others are answered in the same way."""
 
 
-Order = Change | Divert | Forget | Ask
+Order = Change | Divert | Forget | Reseed | Ask
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +103,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     up: dict[str, Tally] = {}
     down: dict[str, Tally] = {}
+
+    def since(self, before: "Standing") -> "Standing":
+        """What was tallied after an earlier answer."""
+        return Standing(up={name: tally.since(before.up[name]) for name, tally in self.up.items()},
+                        down={name: tally.since(before.down[name]) for name, tally in self.down.items()})  # fmt: skip
 
 
 def open_tun(end: End, peer: End, mtu_bytes: int) -> int:
@@ -129,6 +140,11 @@ class Link:
     def other_end(self) -> int:
         """Where what goes up comes out now."""
         return self.portal if self._is_diverted and self.portal is not None else self.far
+
+    def reseed(self, seed: int) -> None:
+        """Of both directions; never the same for two of them."""
+        self.up.reseed(f"{seed}:{self.plan.name}:up")
+        self.down.reseed(f"{seed}:{self.plan.name}:down")
 
     def divert(self, *, is_diverted: bool) -> None:
         """To the portal, or back."""
@@ -228,6 +244,9 @@ class Emulator:
                 self._links[name].divert(is_diverted=is_diverted)
             case Forget(link=name):
                 self._links[name].translation.forget()
+            case Reseed(seed=seed):
+                for link in self._links.values():
+                    link.reseed(seed)
             case Ask():
                 pass
 

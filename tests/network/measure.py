@@ -61,7 +61,8 @@ async def _round(precedence: str, seed: int, state_dir: Path) -> Round:
         await made.wait_for(lambda: not made.journal.waiting, "the last receipt", 60)
         standing = made.standing()
         assert standing.up[DEAD].swallowed, "the cut happened"
-        await made.stop_and_read()
+        await made.stop_stations()
+        await made.read()
         journal = made.journal
         return Round(
             three_ms=tuple(journal.heard_ms(THREE, since_s=cut_s)),

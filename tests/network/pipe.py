@@ -70,6 +70,10 @@ class Tally(msgspec.Struct, kw_only=True):
     unwritable: int = 0
     """The device at the far end refused them."""
 
+    def since(self, before: "Tally") -> "Tally":
+        """What came on top of an earlier tally."""
+        return Tally(**{name: count - getattr(before, name) for name, count in msgspec.structs.asdict(self).items()})
+
 
 class Pipe:
     """One direction. The same seed and the same packets at the same times give the same result."""
@@ -83,6 +87,10 @@ class Pipe:
         self._serialiser_free_s = 0.0
         self._last_due_s = 0.0
         self._is_bad_time = False
+
+    def reseed(self, seed: int | str) -> None:
+        """Chance begins anew; what is under way stays."""
+        self._random.seed(seed)
 
     def change(self, impairment: Impairment) -> None:
         """From now on. A cut also loses what is under way."""

@@ -11,7 +11,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,25 +27,41 @@ SIDE_BY_SIDE: Final = 5
 async def run(name: str, wanted: Scenario, seed: int, state_dir: Path) -> Outcome:
     """One scenario with one seed."""
     async with bench(wanted, seed, state_dir) as made:
-        made.order(
-            "node", Raise(alerts_per_s=wanted.alerts_per_s, together=wanted.together, precedence=wanted.precedence)
-        )
-        timetable = wanted.timetable(seed)
-        started_s = time.monotonic()
-        async with asyncio.TaskGroup() as group:  # a link's fault that waits to be met holds no station's start back
-            links = group.create_task(
-                _play(made, [item for item in timetable if item[1].link], started_s), name="links"
-            )
-            group.create_task(_play(made, [item for item in timetable if not item[1].link], started_s), name="stations")
-        first_event_s = started_s + timetable[0][0] if timetable else float("inf")
-        started_s += links.result()
-        await asyncio.sleep(started_s + wanted.lasts_s - time.monotonic())
-        made.order("node", Halt())
-        await _settle(made, wanted.patience_s)
-        standing, unmet = made.standing(), made.faults.unmet(made.seen())
-        await made.stop_and_read()
-        missing = faults_missing(wanted, standing, made.killed, unmet)
-        return summed_up(name, seed, made.journal, standing, first_event_s, missing, made.ways.closed())
+        outcome = await _live(made, name, wanted, seed)
+        await made.stop_stations()
+    return outcome
+
+
+async def run_fleet(name: str, seeds: Sequence[int], kills: int, keep: Callable[[Outcome], None]) -> None:
+    """A fleet's start takes a minute: it is started once and lives through all its seeds, each with chances and kills of its own."""
+    own = scenario.load(name)
+    with tempfile.TemporaryDirectory(prefix="heard-") as folder:
+        async with bench(own, seeds[0], Path(folder)) as made:
+            for seed in seeds:
+                await made.begin_anew(seed)
+                outcome = await _live(made, name, scenario.with_kills(own, seed, kills), seed)
+                print(outcome.line(), flush=True)
+                keep(outcome)
+
+
+async def _live(made: Bench, name: str, wanted: Scenario, seed: int) -> Outcome:
+    """The timetable, and what came of it."""
+    made.order("node", Raise(alerts_per_s=wanted.alerts_per_s, together=wanted.together, precedence=wanted.precedence))
+    timetable = wanted.timetable(seed)
+    started_s = time.monotonic()
+    async with asyncio.TaskGroup() as group:  # a link's fault that waits to be met holds no station's start back
+        links = group.create_task(_play(made, [item for item in timetable if item[1].link], started_s), name="links")
+        group.create_task(_play(made, [item for item in timetable if not item[1].link], started_s), name="stations")
+    first_event_s = started_s + timetable[0][0] if timetable else float("inf")
+    started_s += links.result()
+    await asyncio.sleep(started_s + wanted.lasts_s - time.monotonic())
+    await made.hold_until_met(made.faults.begun)
+    made.order("node", Halt())
+    await _settle(made, wanted.patience_s)
+    standing, unmet = made.standing(), made.faults.unmet(made.seen())
+    await made.read()
+    missing = faults_missing(wanted, standing, made.killed, unmet)
+    return summed_up(name, seed, made.journal, standing, first_event_s, missing, made.ways.closed())
 
 
 async def _play(made: Bench, timetable: Sequence[tuple[float, Event]], started_s: float) -> float:

@@ -13,14 +13,16 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from relay import limits, log
+from relay import budget, ledger, limits, log, spool, timeline, trust
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.crew import Crew, crew
+from relay.database import Database
 from relay.header import Kind
 from relay.kinds import body
 from relay.kinds.alert import Alert, Rule
@@ -294,9 +296,24 @@ async def obey(stations: Sequence[Station], members: Crew) -> None:
                     tell(Counted(station=station.passport.name, counters=dict(station.counters.snapshot())))
 
 
+def prepare(specs: Sequence[StationSpec]) -> None:
+    """Make a fleet's databases side by side: one after the other they wait a dozen fsyncs each, a thousand times."""
+    parts = {
+        "spool": spool.SCHEMA,
+        "ledger": ledger.SCHEMA,
+        "trust": trust.SCHEMA,
+        "budget": budget.SCHEMA,
+        "timeline": timeline.SCHEMA,
+    }
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda spec: Database.open(Path(spec.state_dir) / "spool.sqlite", parts=parts).close(), specs))
+
+
 async def main() -> None:
     log.configure(is_json=True)  # to stderr: stdout belongs to what is told
     spec = msgspec.json.decode(await asyncio.to_thread(Path(sys.argv[1]).read_bytes), type=ProcessSpec)
+    if len(spec.stations) > 1:
+        await asyncio.to_thread(prepare, spec.stations)
     async with contextlib.AsyncExitStack() as stack, crew() as members:
         stations: list[Station] = []
         for item in spec.stations:
