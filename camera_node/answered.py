@@ -22,7 +22,7 @@ from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId
 from relay.kinds import alert as alerts
-from relay.kinds.acknowledgement import Acknowledgement, AnswerState
+from relay.kinds.acknowledgement import Acknowledgement, AnswerState, furthest
 from relay.kinds.alert import Alert, Rule
 from relay.precedence import Precedence
 from relay.schema_steps import steps_in
@@ -189,14 +189,18 @@ class AnswerBook:
         receipt has come back yet.
         """
         for alert_id in acknowledgement.alert_ids:
+            row = connection.execute("SELECT seen_state FROM answer WHERE alert_id = ?", (alert_id,)).fetchone()
+            state = acknowledgement.state
+            if row is not None and row[0] is not None:
+                state = furthest(AnswerState(row[0]), state)
             connection.execute(
                 "UPDATE answer SET seen_monotonic_ms = COALESCE(seen_monotonic_ms, ?), "
                 "seen_wall_ms = COALESCE(seen_wall_ms, ?), seen_by = COALESCE(seen_by, ?), "
-                "acted_wall_ms = COALESCE(acted_wall_ms, ?), seen_state = MAX(COALESCE(seen_state, 0), ?), "
+                "acted_wall_ms = COALESCE(acted_wall_ms, ?), seen_state = ?, "
                 "heard_monotonic_ms = COALESCE(heard_monotonic_ms, ?), heard_wall_ms = COALESCE(heard_wall_ms, ?), "
                 "heard_by = COALESCE(heard_by, ?) WHERE alert_id = ?",
                 (monotonic_ms, wall_ms, acknowledgement.role, acknowledgement.acted_at_wall_ms,
-                 int(acknowledgement.state), monotonic_ms, wall_ms, acknowledgement.role, alert_id),
+                 int(state), monotonic_ms, wall_ms, acknowledgement.role, alert_id),
             )  # fmt: skip
 
     def reconcile(

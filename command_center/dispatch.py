@@ -127,16 +127,28 @@ class Dispatch:
     async def merge(self, incident_id: int, version: int, into: int, person: SignedIn) -> None:
         """People say that an incident is part of another.
 
+        Merged into one that somebody has in hand, it is acknowledged by that: nothing falls silent by a merge without its camera
+        learning that a person has seen it.
+
         Raises:
             NotFound, LostRace, NotPossible: see ``incidents.merge``; nothing was changed.
         """
-        merger = Merger(incident=incident_id, version=version, into=into, by=person.username, role=person.role.value)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> list[Spooled]:
+            now, seen, spooled = self._clock.wall_ms(), version, list[Spooled]()
+            if incident_store.load(connection, into).state is State.ACKNOWLEDGED:
+                if incident_store.load(connection, incident_id).state is State.UNACKNOWLEDGED:
+                    spooled += self.acknowledge_in(connection, incident_id, seen, person, now)
+                    seen += 1
+                for part in self._parts(connection, incident_id):
+                    if part.state is State.UNACKNOWLEDGED:
+                        spooled += self.acknowledge_in(connection, part.id, part.version, person, now)
+            merger = Merger(incident=incident_id, version=seen, into=into, by=person.username, role=person.role.value)
             incident_acts.apply_merge(connection, merger)
             self._journal_merger(connection, "incident-merged", merger)
+            return spooled
 
-        await self._database.run(work)
+        self._announce(await self._database.run(work))
         self._after_commit()
 
     async def unmerge(self, incident_id: int, version: int, person: SignedIn) -> None:

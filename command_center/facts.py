@@ -58,6 +58,8 @@ class IncidentStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     incident: int
     level: int = 0
     reason: str = ""
+    quiet: str = ""
+    """What it is after that: ``incidents.Quiet``. Below FLASH, what sounds again waits for its turn like anything else."""
 
 
 class Merger(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -93,6 +95,8 @@ class Shelving(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     until_ms: int = 0
     covers_flash: bool = False
     """Takes a second person: until one agrees, FLASH is annunciated as ever."""
+    is_by_turns: bool = False
+    """When it ends, what waits is handed to flood control; entries without this annunciated everything at once."""
 
 
 class NodeChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

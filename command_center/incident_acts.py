@@ -8,7 +8,7 @@ import sqlite3
 from command_center import incidents
 from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Shelving
 from command_center.incident_store import load
-from command_center.incidents import Disposition, Incident
+from command_center.incidents import Disposition, Incident, Quiet
 from relay.envelope import Envelope
 from relay.kinds.retraction import Retraction
 from relay.precedence import Precedence
@@ -50,11 +50,12 @@ def apply_expiry(connection: sqlite3.Connection, step: IncidentStep, at_ms: int)
     Raises:
         NotFound, LostRace: see ``incidents.expire_acknowledgement``.
     """
-    changed = incidents.expire_acknowledgement(load(connection, step.incident))
+    changed = incidents.expire_acknowledgement(load(connection, step.incident), Quiet(step.quiet))
     connection.execute(
-        "UPDATE incident SET version = ?, state = ?, acknowledged_by = NULL, acknowledged_role = NULL, "
-        "acknowledged_at_ms = NULL, level = 0, quiet = '', announced_at_ms = ? WHERE id = ?",
-        (changed.version, changed.state.value, at_ms, step.incident),
+        "UPDATE incident SET version = ?1, state = ?2, acknowledged_by = NULL, acknowledged_role = NULL, "
+        "acknowledged_at_ms = NULL, level = 0, quiet = ?3, "
+        "announced_at_ms = CASE WHEN ?3 = '' THEN ?4 ELSE announced_at_ms END WHERE id = ?5",
+        (changed.version, changed.state.value, changed.quiet.value, at_ms, step.incident),
     )
     return changed
 
@@ -125,15 +126,28 @@ def apply_agreed(connection: sqlite3.Connection, shelving: Shelving) -> list[int
 
 
 def apply_unshelved(connection: sqlite3.Connection, shelving: Shelving, at_ms: int) -> list[int]:
-    """A source came off the shelf: what waits is annunciated now. Returns those incidents."""
+    """A source came off the shelf. What waits is handed to flood control, which annunciates it by turns; returns those incidents."""
     connection.execute("UPDATE shelf SET ended_at_ms = ? WHERE id = ? AND ended_at_ms IS NULL", (at_ms, shelving.shelf))
-    rows = connection.execute(
-        """UPDATE incident SET quiet = '', announced_at_ms = ? WHERE quiet = 'shelved' AND state <> 'closed' AND EXISTS
-           (SELECT 1 FROM shelf s WHERE s.id = ? AND s.node = incident.node AND s.camera = incident.camera
-            AND s.label IN ('', incident.label)) RETURNING id""",
-        (at_ms, shelving.shelf),
+    if not shelving.is_by_turns:
+        rows = connection.execute(
+            f"UPDATE incident SET quiet = '', announced_at_ms = ? WHERE {_OF_SHELF} RETURNING id",  # noqa: S608  a constant
+            (at_ms, shelving.shelf),
+        )
+        return [row[0] for row in rows]
+    rows = connection.execute(  # what a person has in hand is in nobody's ear; another shelf may cover it still
+        "UPDATE incident SET quiet = CASE WHEN state = 'unacknowledged' AND merged_into IS NULL THEN 'flood' ELSE '' END "  # noqa: S608  the same
+        f"WHERE {_OF_SHELF} AND NOT EXISTS (SELECT 1 FROM shelf o WHERE o.ended_at_ms IS NULL AND o.node = incident.node "
+        "AND o.camera = incident.camera AND o.label IN ('', incident.label) "
+        "AND (incident.precedence > 0 OR (o.covers_flash AND o.agreed_by IS NOT NULL))) RETURNING id",
+        (shelving.shelf,),
     )
     return [row[0] for row in rows]
+
+
+_OF_SHELF = (
+    "quiet = 'shelved' AND state <> 'closed' AND EXISTS (SELECT 1 FROM shelf s WHERE s.id = ? AND s.node = incident.node "
+    "AND s.camera = incident.camera AND s.label IN ('', incident.label))"
+)
 
 
 def _hush(connection: sqlite3.Connection, shelf_id: int, most_urgent: Precedence) -> list[int]:

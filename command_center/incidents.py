@@ -183,15 +183,15 @@ def dispatched(incident: Incident, *, version: int) -> Incident:
     return replace(incident, version=version + 1)
 
 
-def expire_acknowledgement(incident: Incident) -> Incident:
-    """Somebody took it in hand and nothing followed: it waits for a person again.
+def expire_acknowledgement(incident: Incident, quiet: Quiet = Quiet.NO) -> Incident:
+    """Somebody took it in hand and nothing followed: it waits for a person again, or for its turn to sound.
 
     Raises:
         LostRace: it is not acknowledged any more.
     """
     _require(incident, incident.version, {State.ACKNOWLEDGED}, "let the acknowledgement expire of")
     return replace(incident, version=incident.version + 1, state=State.UNACKNOWLEDGED, acknowledged_by=None,
-                   acknowledged_at_ms=None, level=0, quiet=Quiet.NO)  # fmt: skip
+                   acknowledged_at_ms=None, level=0, quiet=quiet)  # fmt: skip
 
 
 def merge(incident: Incident, into: Incident, *, version: int) -> Incident:

@@ -167,7 +167,10 @@ class Ingest:
             self._journal(connection, arrival, "answer", stored)
         if isinstance(body.word, Followed):
             node = arrival.envelope.header.origin
-            is_ours = clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
+            touched = views.write_envelope(connection, arrival.envelope, body, stored)
+            for incident in touched:
+                event_feed.note(connection, "incident", incident)
+            is_ours = bool(touched) or clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
             self._metrics.count("answers" if is_ours else "answers_unasked")
 
     def _is_quarantined(self, connection: sqlite3.Connection, arrival: Arrival) -> bool:

@@ -4,19 +4,21 @@ It is an attack's best friend, so:
 
 * everything is still stored, listed and counted; an alarm that is more urgent than what was shelved breaks out;
 * FLASH falls silent only when a second person agrees, and that person is a supervisor or an administrator;
-* it ends by itself, and what waits is annunciated then; both are in the journal.
+* it ends by itself, and what waits is annunciated then: FLASH at once, the rest as flood control has room. All is in the journal.
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from command_center import event_feed, facts, incident_acts, journal
+from command_center import event_feed, facts, incident_acts, incident_store, journal
 from command_center.accounts import Permission, SignedIn
 from command_center.errors import LostRace, NotFound, NotPossible
-from command_center.facts import Shelving
+from command_center.facts import IncidentStep, Shelving
+from command_center.incidents import Quiet
 from relay.clock import Clock
 from relay.database import Database
+from relay.precedence import Precedence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class Shelves:
         self._after_commit()
 
     async def unshelve(self, shelf_id: int, person: SignedIn) -> None:
-        """End it before its time; what waits is annunciated now.
+        """End it before its time; what waits is annunciated: FLASH now, the rest as there is room.
 
         Raises:
             NotFound: it is not on the shelf.
@@ -152,10 +154,18 @@ class Shelves:
         return [row[0] for row in rows]
 
     def _end(self, connection: sqlite3.Connection, shelf_id: int, *, by: str, role: str, reason: str) -> None:
-        fact = Shelving(shelf=shelf_id, by=by, role=role, reason=reason)
+        fact = Shelving(shelf=shelf_id, by=by, role=role, reason=reason, is_by_turns=True)
         now = self._clock.wall_ms()
         self._journal(connection, "source-unshelved", fact, now)
-        _note(connection, incident_acts.apply_unshelved(connection, fact, now))
+        touched = incident_acts.apply_unshelved(connection, fact, now)
+        for incident_id in touched:
+            incident = incident_store.load(connection, incident_id)
+            if incident.precedence is Precedence.FLASH and incident.quiet is Quiet.FLOOD:
+                step = IncidentStep(incident=incident_id, reason="off the shelf")
+                incident_acts.apply_annunciated(connection, step, now)
+                journal.append(connection, at_ms=now, kind="incident-annunciated", actor="center",
+                               subject=f"incident:{incident_id}", payload=facts.encode(step))  # fmt: skip
+        _note(connection, touched)
 
     def _journal(self, connection: sqlite3.Connection, kind: str, fact: Shelving, now: int) -> int:
         entry = journal.append(connection, at_ms=now, kind=kind, actor=f"user:{fact.by}" if fact.by else "center",

@@ -41,7 +41,7 @@ from relay.identity import Identity
 from relay.kinds import alert as alerts
 from relay.kinds import exhibit as exhibit_kind
 from relay.kinds.alert import Alert
-from relay.kinds.answer import Answer
+from relay.kinds.answer import Answer, Followed
 from relay.kinds.body import decode as decode_body
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
@@ -110,6 +110,8 @@ def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Bod
         return [] if touched is None else [touched]
     if isinstance(body, Trace):
         return journeys.write(connection, envelope, body)
+    if isinstance(body, Answer):
+        return _write_answer(connection, envelope, body)
     if isinstance(body, Exhibit):
         node = envelope.header.origin
         exhibits.announce(connection, node, body)
@@ -119,6 +121,13 @@ def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Bod
         ).fetchone()
         return [row[0]] if row else []
     return []
+
+
+def _write_answer(connection: sqlite3.Connection, envelope: Envelope, body: Answer) -> list[int]:
+    if not isinstance(body.word, Followed):
+        return []
+    touched = response_appliers.apply_answer(connection, envelope.header.origin, body.word)
+    return [] if touched is None else [touched]
 
 
 class Replay:

@@ -1,20 +1,23 @@
 """What the centre does about incidents without being asked, once a second: the rules are in ``annunciation``.
 
 * A FLASH that nobody acknowledges is notified again, at the second position, at the supervisor's.
-* An acknowledgement after which nothing happens expires.
-* What flood control held back is annunciated as room comes back.
+* An acknowledgement after which nobody does anything expires. A note, a step of a plan, a unit's word: each begins its time anew.
 * A shelf whose time is over ends.
+* What flood control held back is annunciated as room comes back. What expired or came off a shelf waits for its turn there, too: an
+  hour after a storm was acknowledged in one go it must not sound in one go.
 
 Durations count on this process's monotonic clock from the moment that it saw the state begin; the level reached is in the row,
 so that a restart goes on from it.
 """
 
 import sqlite3
+from dataclasses import dataclass
 from typing import Final
 
 from command_center import annunciation, event_feed, facts, incident_acts, journal
 from command_center.config import IncidentConfig
 from command_center.facts import IncidentStep
+from command_center.incidents import Quiet
 from command_center.metrics import Metrics
 from command_center.shelving import Shelves
 from relay.clock import Clock
@@ -22,6 +25,15 @@ from relay.precedence import Precedence
 
 _AT_ONCE: Final = 500
 _Row = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """When this process first saw a state, or the last act on it."""
+
+    monotonic_ms: int
+    entry: int
+    """The journal's size then."""
 
 
 class Watch:
@@ -32,8 +44,8 @@ class Watch:
         self._metrics = metrics
         self._shelves = shelves
         self._limits = limits
-        self._since_ms: dict[tuple[int, str, int], int] = {}
-        """Monotonic ms by incident, state and version."""
+        self._since: dict[tuple[int, str, int], _Since] = {}
+        """By incident, state and version."""
 
     def is_due(self, connection: sqlite3.Connection) -> bool:
         """Whether ``act`` would do anything. Also where new states are first seen."""
@@ -41,22 +53,21 @@ class Watch:
 
     def act(self, connection: sqlite3.Connection) -> None:
         """Do it, journalled, in the caller's transaction."""
-        for incident_id, level in self._due(connection):
+        for incident_id, level, precedence in self._due(connection):
             if level:
                 self._step(connection, "incident-notified-again", IncidentStep(incident=incident_id, level=level,
                            reason=annunciation.LEVELS[level]))  # fmt: skip
             else:
-                self._step(connection, "acknowledgement-expired", IncidentStep(incident=incident_id,
+                quiet = Quiet.NO if precedence is Precedence.FLASH else Quiet.FLOOD
+                self._step(connection, "acknowledgement-expired", IncidentStep(incident=incident_id, quiet=quiet.value,
                            reason="nothing followed the acknowledgement"))  # fmt: skip
-        for incident_id in self._releasable(connection):
-            self._step(
-                connection, "incident-annunciated", IncidentStep(incident=incident_id, reason="the flood is over")
-            )
         self._metrics.count("shelves_ended", self._shelves.end_due(connection))
+        for incident_id in self._releasable(connection):
+            self._step(connection, "incident-annunciated", IncidentStep(incident=incident_id, reason="its turn came"))
 
-    def _due(self, connection: sqlite3.Connection) -> list[tuple[int, int]]:
-        """(incident, level to reach), level 0: its acknowledgement expires."""
-        now_ms = self._clock.monotonic_ms()
+    def _due(self, connection: sqlite3.Connection) -> list[tuple[int, int, Precedence]]:
+        """(incident, level to reach, precedence), level 0: its acknowledgement expires."""
+        now = _Since(self._clock.monotonic_ms(), journal.size(connection))
         # Each state by itself: an unacknowledged one that is quiet is not in anybody's ear, so it can't be notified again.
         waiting: list[_Row] = connection.execute(
             "SELECT id, version, precedence, level FROM incident WHERE state = 'unacknowledged' AND precedence = 0 AND "
@@ -70,23 +81,27 @@ class Watch:
             "ORDER BY id LIMIT ?",
             (_AT_ONCE * 20,),
         ).fetchall()
-        since: dict[tuple[int, str, int], int] = {}
-        due: list[tuple[int, int]] = []
-        for incident_id, version, precedence, level in waiting:
+        since: dict[tuple[int, str, int], _Since] = {}
+        due: list[tuple[int, int, Precedence]] = []
+        for incident_id, version, urgency, level in waiting:
             key = (incident_id, "waiting", version)
-            started_ms = now_ms - round(annunciation.waited_at(level) * 1000)
-            since[key] = self._since_ms.get(key, started_ms)
-            wanted = annunciation.level_due(Precedence(precedence), (now_ms - since[key]) / 1000)
+            started_ms = now.monotonic_ms - round(annunciation.waited_at(level) * 1000)
+            since[key] = self._since.get(key, _Since(started_ms, now.entry))
+            wanted = annunciation.level_due(Precedence(urgency), (now.monotonic_ms - since[key].monotonic_ms) / 1000)
             if wanted > level:
-                due.append((incident_id, wanted))
-        for incident_id, version, precedence, _ in taken:
+                due.append((incident_id, wanted, Precedence(urgency)))
+        for incident_id, version, urgency, _ in taken:
             key = (incident_id, "taken", version)
-            since[key] = self._since_ms.get(key, now_ms)
-            lasts_s = annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence(precedence)]
-            if now_ms - since[key] >= lasts_s * 1000:
-                due.append((incident_id, 0))
-        self._metrics.count("states_watched", len(since.keys() - self._since_ms.keys()))
-        self._since_ms = since
+            since[key] = self._since.get(key, now)
+            lasts_ms = annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence(urgency)] * 1000
+            if now.monotonic_ms - since[key].monotonic_ms < lasts_ms:
+                continue
+            if _was_acted_on(connection, incident_id, since[key].entry):
+                since[key] = now
+            else:
+                due.append((incident_id, 0, Precedence(urgency)))
+        self._metrics.count("states_watched", len(since.keys() - self._since.keys()))
+        self._since = since
         return due
 
     def _releasable(self, connection: sqlite3.Connection) -> list[int]:
@@ -119,3 +134,13 @@ class Watch:
                        payload=facts.encode(step))  # fmt: skip
         event_feed.note(connection, "incident", step.incident)
         self._metrics.count(kind.replace("-", "_"))
+
+
+def _was_acted_on(connection: sqlite3.Connection, incident_id: int, since_entry: int) -> bool:
+    """Whether a person or a unit did anything about an incident since then. To look at it is not to do something."""
+    row = connection.execute(
+        "SELECT 1 FROM entry WHERE subject = ? AND id > ? AND (actor LIKE 'user:%' OR actor LIKE 'unit:%') "
+        "AND kind NOT IN ('viewed', 'stale-click', 'live-opened') LIMIT 1",
+        (f"incident:{incident_id}", since_entry),
+    ).fetchone()
+    return row is not None

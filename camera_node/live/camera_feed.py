@@ -277,7 +277,7 @@ class CameraFeed:
             with short_name(Path(self.camera.tap_file)) as name:
                 await asyncio.get_running_loop().sock_connect(connection, name)
             reader, writer = await asyncio.open_connection(sock=connection, limit=1 << 20)
-        except BaseException:
+        except BaseException:  # cancelled as well: the socket is ours to close
             connection.close()
             raise
         try:

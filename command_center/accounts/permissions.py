@@ -37,6 +37,8 @@ class Permission(enum.Enum):
     QUALITY_READ = "quality.read"
     CALLBACKS_READ = "callbacks.read"
     CALLBACKS_RESEND = "callbacks.resend"
+    METRICS_READ = "metrics.read"
+    """Counts and latencies, for Prometheus: how much happens here, and how well."""
     JOURNAL_READ = "journal.read"
     """Entries and proofs."""
     EVIDENCE_EXPORT = "evidence.export"
@@ -53,8 +55,8 @@ _LOOK: Final = frozenset({
 })  # fmt: skip
 _ACT: Final = _LOOK | {P.INCIDENTS_ACT, P.VIDEO_WATCH, P.SOURCES_SHELVE, P.UNITS_DISPATCH}
 _LEAD: Final = _ACT | {
-    P.FLASH_SHELVE_AGREE, P.ALARMS_SUPPRESS, P.INCIDENTS_SHARE, P.CALLBACKS_READ, P.CALLBACKS_RESEND, P.JOURNAL_READ, P.EVIDENCE_EXPORT,
-    P.EVIDENCE_HOLD,
+    P.FLASH_SHELVE_AGREE, P.ALARMS_SUPPRESS, P.INCIDENTS_SHARE, P.CALLBACKS_READ, P.CALLBACKS_RESEND, P.JOURNAL_READ, P.METRICS_READ,
+    P.EVIDENCE_EXPORT, P.EVIDENCE_HOLD,
 }  # fmt: skip
 
 
@@ -82,7 +84,7 @@ TABLE: Final[dict[UserRole, frozenset[Permission]]] = {
     UserRole.DISPATCHER: _ACT,
     UserRole.SUPERVISOR: _LEAD,
     UserRole.ADMINISTRATOR: _LEAD | {P.ACCOUNTS_READ, P.ACCOUNTS_MANAGE},
-    UserRole.AUDITOR: _LOOK | {P.CALLBACKS_READ, P.JOURNAL_READ, P.EVIDENCE_EXPORT, P.ACCOUNTS_READ},
+    UserRole.AUDITOR: _LOOK | {P.CALLBACKS_READ, P.JOURNAL_READ, P.METRICS_READ, P.EVIDENCE_EXPORT, P.ACCOUNTS_READ},
     UserRole.FIELD_UNIT: frozenset({P.OWN_ACCOUNT, P.UNIT_OWN}),
 }
 

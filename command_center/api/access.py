@@ -5,6 +5,7 @@ A browser comes with the session's cookie; what it changes must carry the sessio
 """
 
 import hmac
+import ipaddress
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -17,6 +18,10 @@ COOKIE: Final = "heard_session"
 DEVICE_COOKIE: Final = "heard_device"
 CSRF_HEADER: Final = "X-Heard-CSRF"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PASSED_ON: Final = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+)
+"""What proxies add."""
 
 
 def services(request: Request) -> Services:
@@ -88,6 +93,42 @@ class Needs:
         raise AccessDenied(f"a {someone.role.value} may not: it takes {self.permission.value}", status=403)
 
 
+class UnlessBeside:
+    """The same, but a program on this machine that asks for itself needs nobody's name: the agent that scrapes metrics.
+
+    Behind a proxy everybody comes from the loopback. So what a proxy adds, a foreign name in ``Host`` (a web page that leads here
+    by DNS) and ``[sessions] requires_https`` (which says that there is a proxy) each take the exemption away.
+
+    Raises:
+        AccessDenied: as ``Needs``.
+    """
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+        self._needs = Needs(permission)
+
+    async def __call__(self, request: Request, parts: Parts) -> None:
+        """Let through, or refuse."""
+        if not is_beside(request, parts):
+            await self._needs(request, parts, await anyone(request, parts))
+
+
+def is_beside(request: Request, parts: Services) -> bool:
+    """Whether a request comes from this machine itself, and not through a proxy on it."""
+    if parts.config.sessions.requires_https or _PASSED_ON & set(request.headers.keys()):
+        return False
+    return _is_loopback(address_of(request)) and _is_loopback(request.url.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 Own = Annotated[SignedIn, Depends(Needs(Permission.OWN_ACCOUNT))]
 Person = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_READ))]
 Dispatcher = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_ACT))]
@@ -103,6 +144,7 @@ FieldUnit = Annotated[SignedIn, Depends(Needs(Permission.UNIT_OWN))]
 Sharer = Annotated[SignedIn, Depends(Needs(Permission.INCIDENTS_SHARE))]
 CallbackReader = Annotated[SignedIn, Depends(Needs(Permission.CALLBACKS_READ))]
 CallbackResender = Annotated[SignedIn, Depends(Needs(Permission.CALLBACKS_RESEND))]
+MetricsReader = Annotated[None, Depends(UnlessBeside(Permission.METRICS_READ))]
 JournalReader = Annotated[SignedIn, Depends(Needs(Permission.JOURNAL_READ))]
 EvidenceExporter = Annotated[SignedIn, Depends(Needs(Permission.EVIDENCE_EXPORT))]
 EvidenceHolder = Annotated[SignedIn, Depends(Needs(Permission.EVIDENCE_HOLD))]

@@ -4,7 +4,8 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from command_center import journal
-from command_center.api.access import Parts
+from command_center.api.access import MetricsReader, Parts
+from command_center.api.shapes import Problem
 
 router = APIRouter(tags=["health"])
 
@@ -26,9 +27,9 @@ async def readyz(parts: Parts) -> PlainTextResponse:
     )
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(parts: Parts) -> PlainTextResponse:
-    """Counts and hop latencies, Prometheus text format."""
+@router.get("/metrics", response_class=PlainTextResponse, responses={401: {"model": Problem}, 403: {"model": Problem}})
+async def metrics(parts: Parts, _: MetricsReader) -> PlainTextResponse:
+    """Counts and hop latencies, Prometheus text format: for an agent on this machine, or a token with ``metrics.read``."""
     size, unacknowledged = await parts.readers.run(
         lambda connection: (
             journal.size(connection),

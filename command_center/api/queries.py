@@ -1,5 +1,6 @@
 """From rows to what browsers see: the one place where that is converted. Reads only, on a reader's thread."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
@@ -38,7 +39,7 @@ SELECT i.*, COALESCE(n.name, '') AS node_name, COALESCE(n.site, '') AS node_site
   f.age_ms AS first_age_ms, h.spooled_to_stored_ms, h.stored_to_receipt_ms,
   (SELECT MIN(s.to_node_ms) FROM sent_acknowledgement s WHERE s.incident = i.id) AS to_node_ms,
   (SELECT group_concat(p.id) FROM incident p WHERE p.merged_into = i.id) AS parts,
-  (SELECT group_concat(u.name || ' ' || u.status) FROM unit u WHERE u.incident = i.id) AS responding
+  (SELECT json_group_array(json_array(u.name, u.status)) FROM unit u WHERE u.incident = i.id) AS responding
 """
 _BESIDE: Final = """
 LEFT JOIN node n ON n.id = i.node
@@ -170,8 +171,7 @@ def _incident(row: sqlite3.Row) -> Incident:
         disposition=row["disposition"], note=row["note"], quarantined=bool(row["is_quarantined"]),
         level=row["level"], quiet=row["quiet"], returned=row["retracted_count"] >= row["alert_count"],
         merged_into=row["merged_into"], parts=sorted(int(part) for part in (row["parts"] or "").split(",") if part),
-        responding=[Responding(unit=word.split()[0], status=word.split()[1])
-                    for word in sorted((row["responding"] or "").split(",")) if word],
+        responding=[Responding(unit=unit, status=status) for unit, status in sorted(json.loads(row["responding"]))],
         hops=_hops(row, "first_age_ms", row["to_node_ms"]),
     )  # fmt: skip
 

@@ -43,11 +43,11 @@ def response(connection: sqlite3.Connection, incident_id: int) -> Response:
 def plan_cards(connection: sqlite3.Connection, incident_id: int) -> list[PlanCard]:
     """The plans that fit an incident, the first one first."""
     found = connection.execute(
-        "SELECT number, plan, kind, target, state, by, at_ms, note FROM plan_step WHERE incident = ? ORDER BY number",
+        "SELECT number, plan, kind, target, state, by, at_ms, note, for_s, outcome, outcome_detail FROM plan_step WHERE incident = ? ORDER BY number",
         (incident_id,),
     )
-    steps = [PlanStepRow(number=r[0], plan=r[1], kind=r[2], target=r[3], state=r[4], by=r[5], at_ms=r[6], note=r[7])
-             for r in found]  # fmt: skip
+    steps = [PlanStepRow(number=r[0], plan=r[1], kind=r[2], target=r[3], state=r[4], by=r[5], at_ms=r[6], note=r[7],
+                         for_s=r[8], outcome=r[9], outcome_detail=r[10]) for r in found]  # fmt: skip
     cards = connection.execute(
         "SELECT plan, instructions, units, capabilities FROM plan_match WHERE incident = ? ORDER BY at_ms, plan",
         (incident_id,),

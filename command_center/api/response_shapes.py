@@ -16,14 +16,20 @@ class PlanStepRow(Shape):
     number: int
     plan: str
     kind: str
-    """tell (the receiver ``target``), send_clip or hold_clip (the camera's node)."""
+    """tell (the receiver ``target``), send_clip, hold_clip or act (the camera's node)."""
     target: str
+    for_s: int
+    """How long the node is to act; 0: as its configuration says."""
     state: str
     """proposed, done or declined."""
     by: str
     """user:NAME, or plan where it did it by itself; empty while it is proposed."""
     at_ms: int
     note: str
+    outcome: str
+    """What the node answers to its order: done, under_way or refused; empty: nothing yet, or nothing was ordered."""
+    outcome_detail: str
+    """In the node's words."""
 
 
 class PlanCard(Shape):

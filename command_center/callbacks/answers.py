@@ -36,8 +36,7 @@ class UnitState(enum.Enum):
     @property
     def for_camera(self) -> AnswerState | None:
         """What the camera's node is told; None: nothing that changes how far the people have got."""
-        return {UnitState.EN_ROUTE: AnswerState.DISPATCHED, UnitState.ACCEPTED: AnswerState.DISPATCHED,
-                UnitState.ON_SCENE: AnswerState.ON_SCENE}.get(self)  # fmt: skip
+        return None if self is UnitState.UNABLE else self.status.for_camera
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,12 @@ _RESOLVERS: Final = ThreadPoolExecutor(32, thread_name_prefix="resolve")
 """Threads of their own: a name server that does not answer holds one for half a minute, and must hold nobody else's work."""
 
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052: the last 32 bits are an IPv4 address, which the gateway of our own network may well reach."""
+_NAT64_LOCAL: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: a network's own translation."""
+
+
 class Forbidden(Exception):
     """The address is not one that callbacks may go to; says why."""
 
@@ -92,7 +98,16 @@ async def _addresses(name: str, port: int) -> list[str]:
 
 
 def _is_outside(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour):
-        ip = ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.is_site_local or ip in _NAT64_LOCAL:
+            return False
+        ip = _embedded(ip) or ip
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a translator or tunnel on the way would make of it: that one decides."""
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)

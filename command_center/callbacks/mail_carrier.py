@@ -64,7 +64,7 @@ async def _connected(address: str, port: int) -> socket.socket:
     made.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(made, (address, port))
-    except BaseException:
+    except BaseException:  # cancelled as well: the socket is ours to close
         made.close()
         raise
     return made

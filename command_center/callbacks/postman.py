@@ -66,7 +66,8 @@ class Postman:
 
     async def run(self) -> None:
         """Turn journal entries into deliveries, and start a task for each receiver that has something due."""
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+        # No bound on connections: a receiver has one at most, and with a bound the dead ones would keep the others waiting.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
         async with (
             httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, limits=limits) as client,
             crew() as members,

@@ -19,7 +19,7 @@ from command_center.callbacks.kinds import ReceiverKind
 from command_center.callbacks.store import Receiver
 from command_center.callbacks.told import Earlier, Rendered, Told
 from command_center.errors import NotFound
-from command_center.facts import UnitAnswer
+from command_center.facts import EnvelopeStored, UnitAnswer
 from command_center.incidents import Quiet, State
 from command_center.journal import Entry
 from command_center.responses.facts import PlanStepSettled
@@ -136,6 +136,10 @@ class _Writer:
     def _is_told_of(self, entry: Entry, incident: Incident, said: _Said) -> bool:
         if incident.quarantined:
             return False
+        if entry.kind == "alert" and facts.decode(entry.payload, EnvelopeStored).quiet:
+            return (
+                False  # silent when it opened; the entry that annunciated it tells it, even where that is there already
+            )
         is_opening = _EVENTS[entry.kind] == "incident.opened"
         is_heard = incident.quiet == Quiet.NO.value and incident.state != State.CLOSED.value
         return not is_opening or is_heard or bool(said.calls)
@@ -154,6 +158,8 @@ class _Writer:
             return
         earlier = self._earlier(receiver, incident.id)
         event = _EVENTS[entry.kind]
+        if event == "incident.opened" and earlier and not is_called:
+            event = "incident.notified_again"  # it was told, fell silent on a shelf or in a flood, and sounds again
         if not is_called and not self._follows(receiver, incident, event, earlier):
             return
         if is_called and event == "incident.opened" and earlier:

@@ -163,7 +163,7 @@ class LiveSessions:
             raise WatchingRefused(
                 f"{node.passport.name} does not answer: {ago}", status=504, retry_after_s=10
             ) from None
-        except BaseException:
+        except BaseException:  # the viewer left, too: whatever it was goes on, and nothing is held for nobody
             self._forget(viewing, "it was not opened")
             raise
         if isinstance(said, StreamRefused):

@@ -1,14 +1,11 @@
 """What facts make of the rows of plans, handovers and shares. Live and replay run the same functions."""
 
 import sqlite3
-from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from command_center import facts, journal
 from command_center.facts import decode
 from command_center.journal import Entry
+from command_center.recording import Apply, recorder
 from command_center.responses.facts import (
     HandoverGiven,
     HandoverTaken,
@@ -18,17 +15,7 @@ from command_center.responses.facts import (
     ShareEnded,
     ShareOpened,
 )
-
-Apply = Callable[[sqlite3.Connection, Entry], None]
-
-
-def record(
-    connection: sqlite3.Connection, kind: str, fact: msgspec.Struct, *, actor: str, subject: str, now: int
-) -> int:
-    """Write an entry and what it makes of the views; returns its number."""
-    entry = journal.append(connection, at_ms=now, kind=kind, actor=actor, subject=subject, payload=facts.encode(fact))
-    APPLIERS[kind](connection, entry)
-    return entry.id
+from relay.kinds.answer import Followed
 
 
 def _matched(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -41,8 +28,8 @@ def _matched(connection: sqlite3.Connection, entry: Entry) -> None:
         "SELECT COALESCE(MAX(number), 0) FROM plan_step WHERE incident = ?", (fact.incident,)
     ).fetchone()[0]
     connection.executemany(
-        "INSERT INTO plan_step (incident, number, plan, kind, target, state, at_ms) VALUES (?, ?, ?, ?, ?, 'proposed', ?)",
-        [(fact.incident, number, fact.plan, step.kind, step.target, entry.at_ms)
+        "INSERT INTO plan_step (incident, number, plan, kind, target, for_s, state, at_ms) VALUES (?, ?, ?, ?, ?, ?, 'proposed', ?)",
+        [(fact.incident, number, fact.plan, step.kind, step.target, step.for_s, entry.at_ms)
          for number, step in enumerate(fact.steps, start=used + 1)],
     )  # fmt: skip
 
@@ -50,9 +37,19 @@ def _matched(connection: sqlite3.Connection, entry: Entry) -> None:
 def _settled(connection: sqlite3.Connection, entry: Entry) -> None:
     fact = decode(entry.payload, PlanStepSettled)
     connection.execute(
-        "UPDATE plan_step SET state = ?, by = ?, at_ms = ?, note = ? WHERE incident = ? AND number = ?",
-        (fact.state, fact.by, entry.at_ms, fact.note, fact.incident, fact.number),
+        "UPDATE plan_step SET state = ?, by = ?, at_ms = ?, note = ?, instruction_id = ? WHERE incident = ? AND number = ?",
+        (fact.state, fact.by, entry.at_ms, fact.note, fact.instruction_id, fact.incident, fact.number),
     )
+
+
+def apply_answer(connection: sqlite3.Connection, node: bytes, word: Followed) -> int | None:
+    """A node says what became of a step's order; returns the incident, None where it is no order of a plan to this node."""
+    row = connection.execute(
+        "UPDATE plan_step SET outcome = ?, outcome_detail = ? WHERE instruction_id = ? AND instruction_id <> x'' "
+        "AND incident IN (SELECT id FROM incident WHERE node = ?) RETURNING incident",
+        (word.outcome.name.lower(), word.detail, word.instruction_id, node),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _given(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -103,3 +100,4 @@ APPLIERS: Final[dict[str, Apply]] = {
     "share-opened": _opened,
     "share-ended": _ended,
 }
+record: Final = recorder(APPLIERS)

@@ -10,6 +10,8 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """tell (a receiver), or what the node is to do: send_clip, hold_clip, act (``target`` names it)."""
     target: str
     is_automatic: bool
+    for_s: int = 0
+    """How long the node is to act; 0: as its configuration says."""
 
 
 class PlanMatched(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -35,6 +37,8 @@ class PlanStepSettled(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     kind: str
     target: str
     note: str = ""
+    instruction_id: bytes = b""
+    """The envelope that orders it from the node, whose answer names it; empty where nothing is ordered."""
 
 
 class HandoverGiven(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -35,6 +35,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     action: Literal["send_clip", "hold_clip", "act"]
     name: Annotated[str, msgspec.Meta(max_length=20)] = ""
     """For ``act``: what the node's configuration calls it, e.g. siren."""
+    for_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 0
+    """For ``act``: how long; 0: as long as the node's configuration says."""
     automatic: bool = False
 
 
@@ -165,6 +167,10 @@ def _require_sense(plan: Plan, where: str) -> None:
             raise ConfigError(
                 f"{where}, plan {plan.name}: expected a name with act, and only there, as in "
                 f'{{ action = "act", name = "siren" }}, found {trigger.action} {trigger.name!r}'
+            )
+        if trigger.for_s and trigger.action != "act":
+            raise ConfigError(
+                f"{where}, plan {plan.name}: expected for_s with act only, found {trigger.action} for {trigger.for_s} s"
             )
     told = [tell.receiver for tell in plan.tell]
     if len(set(told)) != len(told):

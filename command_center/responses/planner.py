@@ -9,10 +9,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from command_center import event_feed, incident_store, journal
+import msgspec
+
+from command_center import event_feed, fleet, incident_store, journal
 from command_center.accounts import SignedIn
 from command_center.dispatch import Dispatch
 from command_center.errors import LostRace, NotFound, NotPossible
+from command_center.fleet import Standing
 from command_center.incidents import Incident, State
 from command_center.metrics import Metrics
 from command_center.responses.appliers import record
@@ -128,7 +131,8 @@ class Planner:
     def _put(self, connection: sqlite3.Connection, incident: Incident, plan: Plan, *, is_fresh: bool) -> list[Spooled]:
         now = self._clock.wall_ms()
         steps = [PlanStep(kind="tell", target=item.receiver, is_automatic=item.automatic) for item in plan.tell]
-        steps += [PlanStep(kind=item.action, target=item.name, is_automatic=item.automatic) for item in plan.trigger]
+        steps += [PlanStep(kind=item.action, target=item.name, is_automatic=item.automatic, for_s=item.for_s)
+                  for item in plan.trigger]  # fmt: skip
         used = connection.execute(
             "SELECT COALESCE(MAX(number), 0) FROM plan_step WHERE incident = ?", (incident.id,)
         ).fetchone()[0]
@@ -139,7 +143,7 @@ class Planner:
         event_feed.note(connection, "incident", incident.id)
         spooled: list[Spooled] = []
         for number, step in enumerate(steps, start=used + 1):
-            if step.is_automatic and is_fresh and not _why_not(connection, step.kind, step.target):
+            if step.is_automatic and is_fresh and not _why_not(connection, incident.id, step.kind, step.target):
                 settled = PlanStepSettled(incident=incident.id, number=number, state="done", by="plan", role="",
                                           kind=step.kind, target=step.target, note=f"by itself, after {plan.name}")  # fmt: skip
                 spooled += self._settle(connection, settled, _ACTOR, now)
@@ -170,7 +174,7 @@ class Planner:
                 )
             if incident_store.load(connection, incident_id).state is State.CLOSED:
                 raise NotPossible(f"incident {incident_id} is closed")
-            if is_done and (why := _why_not(connection, row[0], row[1])):
+            if is_done and (why := _why_not(connection, incident_id, row[0], row[1])):
                 raise NotPossible(why)
             fact = PlanStepSettled(incident=incident_id, number=number, state=state, by=by, role=person.role.value,
                                    kind=row[0], target=row[1], note=note)  # fmt: skip
@@ -182,25 +186,36 @@ class Planner:
         return is_new
 
     def _settle(self, connection: sqlite3.Connection, fact: PlanStepSettled, actor: str, now: int) -> list[Spooled]:
-        """Write it down; a receiver is called by the callbacks' own cursor when it comes to this entry."""
+        """Write it down, with what the node is sent; a receiver is called by the callbacks' own cursor at this entry."""
+        spooled = [] if fact.state != "done" or fact.kind == "tell" else self._order(connection, fact)
+        if spooled:
+            fact = msgspec.structs.replace(fact, instruction_id=spooled[0].envelope.id)
         record(connection, "plan-step", fact, actor=actor, subject=f"incident:{fact.incident}", now=now)
         event_feed.note(connection, "incident", fact.incident)
         self._metrics.count(f"plan_steps_{fact.state}")
-        if fact.state != "done" or fact.kind == "tell":
-            return []
+        return spooled
+
+    def _order(self, connection: sqlite3.Connection, fact: PlanStepSettled) -> list[Spooled]:
+        """Ask the node for what a step wants of it."""
         reason = f"response plan, incident {fact.incident}"
         if fact.kind == "act":
-            by = fact.role or "plan"
-            return self._dispatch.instruct(connection, fact.incident, [Act(action=fact.target, by=by, reason=reason)])
+            (for_s,) = connection.execute(
+                "SELECT for_s FROM plan_step WHERE incident = ? AND number = ?", (fact.incident, fact.number)
+            ).fetchone()
+            act = Act(action=fact.target, for_s=for_s, by=fact.role or "plan", reason=reason)
+            return self._dispatch.instruct(connection, fact.incident, [act])
         alert_ids = incident_store.alert_ids(connection, fact.incident)
         shape = SendClip if fact.kind == "send_clip" else HoldClip
         orders = [shape(alert_id=alert_id, reason=reason) for alert_id in alert_ids[:1]]
         return self._dispatch.instruct(connection, fact.incident, orders)
 
 
-def _why_not(connection: sqlite3.Connection, kind: str, target: str) -> str:
-    """Why a step can't be carried out; empty if it can. A call that reaches nobody must not look done."""
+def _why_not(connection: sqlite3.Connection, incident_id: int, kind: str, target: str) -> str:
+    """Why a step can't be carried out; empty if it can. What reaches nobody must not look done."""
     if kind != "tell":
+        node = incident_store.load(connection, incident_id).place.node
+        if fleet.standing_of(connection, node) is Standing.REVOKED:
+            return "the node of this camera was revoked: nobody carries an order to it"
         return ""
     row = connection.execute("SELECT disabled_why FROM receiver WHERE name = ?", (target,)).fetchone()
     if row is None:

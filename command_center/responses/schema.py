@@ -18,7 +18,7 @@ CREATE TABLE plan_step (
   incident      INTEGER NOT NULL,
   number        INTEGER NOT NULL,           -- from 1 within its incident
   plan          TEXT    NOT NULL,
-  kind          TEXT    NOT NULL,           -- tell | send_clip | hold_clip
+  kind          TEXT    NOT NULL,           -- tell | send_clip | hold_clip | act
   target        TEXT    NOT NULL,
   state         TEXT    NOT NULL,           -- proposed | done | declined
   by            TEXT    NOT NULL DEFAULT '',
@@ -62,6 +62,13 @@ CREATE TABLE share (
 ) STRICT;
 CREATE INDEX share_incident ON share (incident);
 CREATE INDEX share_open ON share (until_ms) WHERE ended_at_ms IS NULL;
+""",
+    """
+ALTER TABLE plan_step ADD COLUMN for_s          INTEGER NOT NULL DEFAULT 0;    -- of an act; 0: as the node's configuration says
+ALTER TABLE plan_step ADD COLUMN instruction_id BLOB    NOT NULL DEFAULT x'';  -- what the node was sent; empty: nothing
+ALTER TABLE plan_step ADD COLUMN outcome        TEXT    NOT NULL DEFAULT '';   -- the node's answer: done | under_way | refused
+ALTER TABLE plan_step ADD COLUMN outcome_detail TEXT    NOT NULL DEFAULT '';   -- in the node's words
+CREATE INDEX plan_step_instruction ON plan_step (instruction_id) WHERE instruction_id <> x'';
 """,
 )
 TABLES: Final = {"plan_match": "incident, plan", "plan_step": "incident, number", "handover": "id", "share": "id"}

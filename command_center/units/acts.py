@@ -9,13 +9,11 @@ import re
 import sqlite3
 from typing import Final
 
-import msgspec
-
-from command_center import event_feed, facts, incident_store, incidents, journal
+from command_center import event_feed, incident_store, incidents
 from command_center.errors import BadRequest, LostRace, NotPossible
 from command_center.incidents import State
 from command_center.units import rows
-from command_center.units.appliers import APPLIERS
+from command_center.units.appliers import record
 from command_center.units.facts import (
     NoteWritten,
     PlaceSet,
@@ -38,15 +36,6 @@ MOST_TEXT: Final = 4000
 KEPT_AFTER_M: Final = 25.0
 KEPT_AFTER_MS: Final = 60_000
 """A position is journalled when it is this far from, or this much later than, the last one: a tracker speaks every second."""
-
-
-def record(
-    connection: sqlite3.Connection, kind: str, fact: msgspec.Struct, *, actor: str, subject: str, now: int
-) -> int:
-    """Write an entry and what it makes of the views; returns its number."""
-    entry = journal.append(connection, at_ms=now, kind=kind, actor=actor, subject=subject, payload=facts.encode(fact))
-    APPLIERS[kind](connection, entry)
-    return entry.id
 
 
 def add(

@@ -4,11 +4,11 @@ The acts check first (``acts``); here everything is plain writing, so that a reb
 """
 
 import sqlite3
-from collections.abc import Callable
 from typing import Final
 
 from command_center.facts import decode
 from command_center.journal import Entry
+from command_center.recording import Apply, recorder
 from command_center.units.facts import (
     NoteWritten,
     PlaceSet,
@@ -23,7 +23,6 @@ from command_center.units.facts import (
 )
 from command_center.units.status import UnitStatus
 
-Apply = Callable[[sqlite3.Connection, Entry], None]
 _STEP_COLUMNS: Final = {
     UnitStatus.ACCEPTED: "accepted_at_ms", UnitStatus.EN_ROUTE: "en_route_at_ms", UnitStatus.ON_SCENE: "on_scene_at_ms",
 }  # fmt: skip
@@ -149,3 +148,4 @@ APPLIERS: Final[dict[str, Apply]] = {
     "note-written": _note,
     "place-set": _place,
 }
+record: Final = recorder(APPLIERS)

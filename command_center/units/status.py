@@ -42,7 +42,7 @@ class UnitStatus(enum.Enum):
 _BUSY: Final = frozenset({UnitStatus.ASSIGNED, UnitStatus.ACCEPTED, UnitStatus.EN_ROUTE, UnitStatus.ON_SCENE})
 _FOR_CAMERA: Final = {
     UnitStatus.ASSIGNED: AnswerState.DISPATCHED, UnitStatus.ACCEPTED: AnswerState.DISPATCHED,
-    UnitStatus.EN_ROUTE: AnswerState.DISPATCHED, UnitStatus.ON_SCENE: AnswerState.ON_SCENE,
+    UnitStatus.EN_ROUTE: AnswerState.EN_ROUTE, UnitStatus.ON_SCENE: AnswerState.ON_SCENE,
 }  # fmt: skip
 _ENDS: Final = frozenset({UnitStatus.CLEAR, UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE})
 FOLLOWS: Final[dict[UnitStatus, frozenset[UnitStatus]]] = {

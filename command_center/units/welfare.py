@@ -11,7 +11,7 @@ from command_center import event_feed
 from command_center.config import WelfareConfig
 from command_center.metrics import Metrics
 from command_center.units import rows
-from command_center.units.acts import record
+from command_center.units.appliers import record
 from command_center.units.facts import WelfareDue
 from command_center.units.rows import Unit
 from command_center.units.status import UnitStatus

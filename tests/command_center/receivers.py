@@ -1,10 +1,14 @@
-"""A field unit's server: a real HTTP server on a thread, which answers as a test tells it and keeps what it was sent."""
+"""Receivers of callbacks, and a field unit's server: real HTTP on a thread, which answers as a test tells it and keeps what it was sent."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from command_center.callbacks.kinds import Options
+from command_center.commands import CallbackAdd
+from tests.command_center.house import House
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +64,19 @@ def listening() -> Iterator[Unit]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+async def add(house: House, name: str, url: str, options: Options | None = None, *, inside: bool = True,
+              only_called: bool = False, secret: bytes | None = None) -> str:  # fmt: skip
+    """A receiver of any kind; returns the last line that an administrator is told."""
+    outcome = await house.center.administration.perform(
+        CallbackAdd(
+            name=name,
+            url=url,
+            may_be_inside=inside,
+            options=options or Options(),
+            only_called=only_called,
+            secret=secret,
+        )
+    )
+    return outcome.lines[-1]

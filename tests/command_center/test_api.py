@@ -255,7 +255,6 @@ async def test_metrics_health_and_openapi(house: House) -> None:
     async with house.browser() as client:
         assert (await client.get("/healthz")).text == "ok\n"
         assert (await client.get("/readyz")).text.startswith("ready\njournal: ok")
-        assert 'heard_events_total{event="stored_alert"} 1' in (await client.get("/metrics")).text
         paths = (await client.get("/api/v1/openapi.json")).json()["paths"]
         assert "/api/v1/incidents/{incident_id}/acknowledge" in paths
         large = await client.post("/api/v1/session", content=b"x" * 70_000)

@@ -189,7 +189,7 @@ async def test_unit_answers_by_its_link_and_the_camera_is_told(house: House) -> 
         assert ("unit-answered", "on scene: <b>two</b>") in [(m["what"], m["detail"]) for m in found["timeline"]]
     wires = await house.query("SELECT wire FROM envelope WHERE kind = ? ORDER BY number", int(Kind.ACKNOWLEDGEMENT))
     states = [_state(house, node.identity, wire) for (wire,) in wires]
-    assert states == [AnswerState.DISPATCHED, AnswerState.ON_SCENE]
+    assert states == [AnswerState.EN_ROUTE, AnswerState.ON_SCENE]
     await assert_all_as_written(house)
 
 
@@ -277,11 +277,19 @@ async def test_removed_receiver_leaves_dead_letters_that_are_not_sent(house: Hou
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1/x", "http://[::1]/x", "http://10.0.0.1/", "http://169.254.169.254/latest/meta-data",
-            "http://[::ffff:127.0.0.1]/", "http://localhost:8480/", "http://0.0.0.0/", "http://[fe80::1]/", "http://224.0.0.1/"],
+            "http://[::ffff:127.0.0.1]/", "http://localhost:8480/", "http://0.0.0.0/", "http://[fe80::1]/", "http://224.0.0.1/",
+            "http://[64:ff9b::10.0.0.1]/", "http://[64:ff9b:1::10.0.0.1]/", "http://[2002:a00:1::]/", "http://[fec0::1]/",
+            "http://[::10.0.0.1]/", "http://[fd00:ec2::254]/", "http://100.64.0.1/", "http://255.255.255.255/"],
 )  # fmt: skip
 async def test_addresses_inside_are_refused(url: str) -> None:
     with pytest.raises(guard.Forbidden, match="--inside"):
         await guard.target_of(url, may_be_inside=False)
+
+
+@pytest.mark.parametrize("url", ["http://9.9.9.9/", "http://[2620:fe::fe]/", "http://[64:ff9b::9.9.9.9]/"])
+async def test_addresses_outside_are_gone_to_as_they_were_judged(url: str) -> None:
+    target = await guard.target_of(url, may_be_inside=False)
+    assert target.url.startswith(url.rstrip("/").replace("9.9.9.9]", "909:909]"))
 
 
 async def test_refused_address_is_a_failed_delivery_that_says_why(house: House) -> None:

@@ -174,6 +174,9 @@ class Dispatching(RuleBasedStateMachine):
             assert answer.status_code == 422
         else:
             assert answer.status_code == 200, answer.text
+            if other.state == "acknowledged":  # who has it in hand has this in hand, too
+                for part in [number, *(key for key, item in self.incidents.items() if item.merged_into == number)]:
+                    self._acknowledged(part)
             one.merged_into, one.version = into, one.version + 1
             for item in self.incidents.values():
                 if item.merged_into == number:

@@ -78,6 +78,41 @@ async def test_an_acknowledgement_after_which_nothing_happens_expires(house: Hou
     await assert_all_as_written(house)
 
 
+async def test_a_storm_that_was_acknowledged_in_one_go_does_not_sound_again_in_one_go(house: House) -> None:
+    nodes = [house.node(f"n{number}") for number in range(6)]
+    for node in nodes:
+        for number in range(3):
+            await house.deliver(node, node.alert(label=f"c{number}", precedence=Precedence.IMMEDIATE))
+    async with house.signed_in() as client:
+        for number in range(1, 19):
+            assert (await act(client, f"{number}/acknowledge", version=1)).status_code == 200
+        await until(lambda: _watched(house, 18))
+        house.clock.advance(round(annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence.IMMEDIATE] * 1000) + 1)
+        await wait_for(client, 18, state="unacknowledged")
+        await wait_for(client, 10, quiet="")
+        assert await quiets(house) == {"": 10, "flood": 8}
+    await assert_all_as_written(house)
+
+
+async def test_who_works_on_an_incident_keeps_it_acknowledged_and_who_only_looks_does_not(house: House) -> None:
+    node = house.node()
+    lasts_ms = round(annunciation.ACKNOWLEDGEMENT_LASTS_S[Precedence.FLASH] * 1000)
+    await house.deliver(node, node.alert(), node.alert(label="rifle"))
+    async with house.signed_in() as client:
+        for number in (1, 2):
+            assert (await act(client, f"{number}/acknowledge", version=1)).status_code == 200
+        await until(lambda: _watched(house, 2))
+        house.clock.advance(lasts_ms - MINUTE_MS)
+        assert (await act(client, "1/notes", text="the caretaker is on the phone")).status_code == 201
+        await incident(client, 2)
+        house.clock.advance(MINUTE_MS + 1)
+        await wait_for(client, 2, state="unacknowledged")
+        assert (await incident(client, 1))["state"] == "acknowledged"
+        house.clock.advance(lasts_ms + 1)
+        await wait_for(client, 1, state="unacknowledged")
+    await assert_all_as_written(house)
+
+
 async def test_flood_of_a_thousand_sounds_ten_times_keeps_everything_and_no_flash_waits(house: House) -> None:
     cameras, arrived = [house.node(f"n{number}") for number in range(5)], 0
     for node in cameras:
@@ -156,6 +191,48 @@ async def test_flash_is_shelved_only_by_two_people(house: House) -> None:
     await assert_all_as_written(house)
 
 
+async def test_what_waits_on_a_shelf_sounds_by_turns_when_it_ends_and_flash_at_once(house: House) -> None:
+    """A camera that chattered on its shelf must not fill the room with alarms at the moment that it comes off."""
+    node = house.node()
+    await house.deliver(node, node.heartbeat())
+    async with house.signed_in("sam", UserRole.SUPERVISOR) as sam, house.signed_in("sue", UserRole.SUPERVISOR) as sue:
+        shelf = (await shelve(sam, node, label="", covers_flash=True)).json()["shelves"][0]["id"]
+        assert (await sue.post(f"/api/v1/shelves/{shelf}/agree")).status_code == 200
+        for number in range(8):
+            await house.deliver(node, node.alert(label=f"c{number}", precedence=Precedence.IMMEDIATE))
+        await house.deliver(node, node.alert())
+        assert (await act(sam, "8/acknowledge", version=1)).status_code == 200
+        assert await quiets(house) == {"shelved": 9}
+        assert (await sam.delete(f"/api/v1/shelves/{shelf}")).status_code == 200
+        assert (await incident(sam, 9))["quiet"] == "", "FLASH waits for nothing"
+        assert (await incident(sam, 8))["quiet"] == "", "a person has it in hand"
+        await wait_for(sam, 3, quiet="")
+        assert await quiets(house) == {"": 5, "flood": 4}, "three of one camera in ten minutes, as ever"
+        house.clock.advance(annunciation.WINDOW_MS + 1)
+        await wait_for(sam, 6, quiet="")
+        assert kinds(await incident(sam, 9))[:2] == ["alert", "incident-annunciated"]
+        assert kinds(await incident(sam, 8)).count("incident-annunciated") == 0
+    await assert_all_as_written(house)
+
+
+async def quiets(house: House) -> dict[object, object]:
+    return {row[0]: row[1] for row in await house.query("SELECT quiet, COUNT(*) FROM incident GROUP BY 1")}
+
+
+async def test_what_another_shelf_still_covers_stays_silent(house: House) -> None:
+    node = house.node()
+    await house.deliver(node, node.heartbeat())
+    async with house.signed_in() as client:
+        narrow = (await shelve(client, node)).json()["shelves"][0]["id"]
+        assert (await shelve(client, node, label="", minutes=60)).status_code == 201
+        await house.deliver(node, node.alert(precedence=Precedence.IMMEDIATE))
+        assert (await client.delete(f"/api/v1/shelves/{narrow}")).status_code == 200
+        assert (await incident(client))["quiet"] == "shelved"
+        house.clock.advance(60 * MINUTE_MS)
+        await wait_for(client, 1, quiet="")
+    await assert_all_as_written(house)
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "words"),
     [
@@ -200,6 +277,26 @@ async def test_merged_incidents_are_handled_as_one_and_come_apart_again(house: H
             "closed",
             "acknowledged",
         ]
+    await assert_all_as_written(house)
+
+
+async def test_what_is_merged_into_an_incident_in_hand_is_in_hand_and_its_camera_knows(house: House) -> None:
+    gate, yard = house.node(), house.node("yard")
+    await house.deliver(gate, gate.alert())
+    await house.deliver(yard, yard.alert(), yard.alert(label="rifle"))
+    async with house.signed_in() as client:
+        assert (await act(client, "1/acknowledge", version=1)).status_code == 200
+        assert (await act(client, "3/merge", version=1, into=2)).status_code == 200
+        assert (await incident(client, 3))["state"] == "unacknowledged", "nobody has seen either"
+        assert (await act(client, "2/merge", version=1, into=1)).status_code == 200
+        for number in (2, 3):
+            found = await incident(client, number)
+            assert (found["state"], found["merged_into"]) == ("acknowledged", 1)
+        told = await house.query(
+            "SELECT destination, COUNT(*) FROM envelope WHERE kind = ? GROUP BY 1", int(Kind.ACKNOWLEDGEMENT)
+        )
+        assert sorted(told) == sorted([(gate.id, 1), (yard.id, 2)])
+        assert (await act(client, "2/merge", version=1, into=1)).status_code == 409, "the click came before"
     await assert_all_as_written(house)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command_center.accounts import totp
+from command_center.accounts import UserRole, totp
 from command_center.demonstration.household import BIN_DIR, free_port
 from command_center.liveness import LEAST_FREE_BYTES, STUCK_AFTER_MS, Liveness
 from relay.clock import SimulatedClock
@@ -73,7 +73,7 @@ async def test_not_ready_is_a_503_that_says_why(house: House, monkeypatch: pytes
 
 async def test_metrics_hold_the_budget_of_each_hop(house: House) -> None:
     node = house.node()
-    async with house.signed_in() as client:
+    async with house.signed_in(role=UserRole.SUPERVISOR) as client:
         await house.deliver(node, node.alert(age_ms=12))
         text = (await client.get("/metrics")).text
     assert 'heard_hop_ms_bucket{hop="sighting_to_spooled",le="10"} 0' in text

@@ -11,12 +11,12 @@ from starlette.routing import BaseRoute
 
 from command_center.accounts import Permission, UserRole
 from command_center.accounts.permissions import NEVER_BY_TOKEN, TABLE
-from command_center.api.access import Needs, anyone
+from command_center.api.access import Needs, UnlessBeside, anyone
 from command_center.api.app import create_app
 from tests.command_center.house import PASSWORD, House
 
 OPEN = {
-    "/healthz", "/readyz", "/metrics", "/api/v1/session/ways", "/api/v1/session/oidc", "/api/v1/session/oidc/callback",
+    "/healthz", "/readyz", "/api/v1/session/ways", "/api/v1/session/oidc", "/api/v1/session/oidc/callback",
     "/api/v1/callbacks/key",
 }  # fmt: skip
 """For machines that watch, and for people who are about to sign in."""
@@ -60,7 +60,7 @@ def _routes(house: House) -> list[tuple[str, str, list[object]]]:
 
 
 def _permission(calls: list[object]) -> Permission | None:
-    found = {call.permission for call in calls if isinstance(call, Needs)}
+    found = {call.permission for call in calls if isinstance(call, Needs | UnlessBeside)}
     assert len(found) <= 1, f"a route names one permission, found {found}"
     return next(iter(found), None)
 

@@ -3,10 +3,14 @@
 import hashlib
 import io
 import os
+from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from command_center.blobs import BlobStore
+from command_center.errors import NotFound
+from command_center.pictures import small_jpeg
 from tests.command_center.house import House
 
 
@@ -47,3 +51,24 @@ async def test_what_is_no_picture_is_not_handed_to_a_browser(house: House) -> No
                                  (jpeg(), "text/html"), (b"GIF89a" + bytes(100), "image/gif")):  # fmt: skip
             sha256 = await stored(house, data + os.urandom(8), media_type)
             assert (await client.get(f"/api/v1/snapshots/{sha256}")).status_code == 404
+
+
+def test_hostile_picture_is_not_handed_to_a_phone(tmp_path: Path) -> None:
+    picture_file = tmp_path / "picture"
+    Image.effect_noise((1600, 900), 60).convert("RGB").save(picture_file, "JPEG", comment=b"<script>alert(1)</script>")
+    made = small_jpeg(picture_file, 800)
+    assert b"<script" not in made
+    with Image.open(io.BytesIO(made)) as image:
+        assert (image.format, image.size) == ("JPEG", (800, 450))
+    header = picture_file.read_bytes()
+    for bad in (b"", b"GIF89a" + bytes(100), b"<svg xmlns='http://www.w3.org/2000/svg'/>", header[:300], _bomb()):
+        picture_file.write_bytes(bad)
+        with pytest.raises(NotFound):
+            small_jpeg(picture_file, 800)
+
+
+def _bomb() -> bytes:
+    """A PNG of 30,000 × 30,000 that compresses to little."""
+    target = io.BytesIO()
+    Image.new("1", (30_000, 30_000)).save(target, "PNG")
+    return target.getvalue()

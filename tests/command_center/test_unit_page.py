@@ -60,7 +60,7 @@ async def test_unit_works_through_its_assignment_on_its_own_page(house: House) -
         notes = (await client.get("/api/v1/incidents/1/notes")).json()["notes"]
         assert [(item["by"], item["role"]) for item in notes] == [("unit:M21", "field unit")]
     assert await told(house, node) == [
-        AnswerState.SEEN, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.ON_SCENE
+        AnswerState.SEEN, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.EN_ROUTE, AnswerState.ON_SCENE
     ]  # fmt: skip
     looks = await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'viewed' AND actor = 'unit:M21'")
     assert looks == [(1,)], "looks are kept, once in ten minutes"

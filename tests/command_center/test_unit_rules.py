@@ -54,7 +54,7 @@ def test_every_status_can_be_left_and_reached_and_none_goes_backwards() -> None:
 def test_camera_is_told_of_every_step_towards_the_scene() -> None:
     assert {status: status.for_camera for status in UnitStatus if status.is_busy} == {
         UnitStatus.ASSIGNED: AnswerState.DISPATCHED, UnitStatus.ACCEPTED: AnswerState.DISPATCHED,
-        UnitStatus.EN_ROUTE: AnswerState.DISPATCHED, UnitStatus.ON_SCENE: AnswerState.ON_SCENE,
+        UnitStatus.EN_ROUTE: AnswerState.EN_ROUTE, UnitStatus.ON_SCENE: AnswerState.ON_SCENE,
     }  # fmt: skip
 
 

@@ -82,7 +82,7 @@ async def test_unit_goes_all_the_way_and_the_camera_learns_of_each_step(house: H
             "alert", "incident-acknowledged", "unit-assigned", *["unit-status"] * 4, "incident-closed"
         ]  # fmt: skip
     assert await told(house, node) == [
-        AnswerState.SEEN, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.ON_SCENE,
+        AnswerState.SEEN, AnswerState.DISPATCHED, AnswerState.DISPATCHED, AnswerState.EN_ROUTE, AnswerState.ON_SCENE,
         AnswerState.CLOSED,
     ]  # fmt: skip
     await assert_all_as_written(house)

@@ -35,11 +35,12 @@ function Step({ incident, step, tell }: { incident: Incident; step: PlanStep; te
       tell(`Not settled. ${wordsOf(error)}`);
     }
   };
-  const what = `${words(step.kind)}${step.target ? ` ${step.target}` : ""}`;
+  const what = `${words(step.kind)}${step.target ? ` ${step.target}` : ""}${step.for_s ? ` for ${step.for_s} s` : ""}`;
   return (
     <li class="plan-step" data-state={step.state}>
       <span>{step.state === "done" ? "✓" : step.state === "declined" ? "×" : "○"} {what}</span>
       {step.state !== "proposed" && <span class="hint">{step.state} by {step.by.replace(/^user:/, "")}</span>}
+      {step.outcome && <span class={step.outcome === "refused" ? "step-refused" : "hint"}>{step.outcome === "refused" ? "✗ the node refused" : "the node answers"}: {step.outcome_detail || words(step.outcome)}</span>}
       {step.state === "proposed" && mayAct(desk) && <span class="unit-steps">
         <button type="button" class="button" aria-label={`Do it: ${what}`} onClick={() => void settle("done")}>do it</button>
         <button type="button" class="button quiet" aria-label={`Leave out: ${what}`} onClick={() => void settle("declined")}>leave out</button>

@@ -43,6 +43,9 @@ export interface PlanStep {
   plan: string;
   kind: string;
   target: string;
+  for_s?: number;
+  outcome?: "" | "done" | "under_way" | "refused";
+  outcome_detail?: string;
   state: "proposed" | "done" | "declined";
   by: string;
   at_ms: number;
