@@ -55,6 +55,8 @@ class LinkView:
     rtt_ms: float
     rtt_variation_ms: float = 0.0
     is_metered: bool = False
+    is_suspect: bool = False
+    """It was asked and says nothing (``silence``): where one way is chosen, another one is."""
     cost_per_mb: float = 0.0
     budget_left_bytes: float = float("inf")
     """What anything but an alert may still send there."""

@@ -4,6 +4,7 @@ Owns the hello of each session, its round-trip time and its last word; knows whi
 decides nothing about envelopes. Called by ``station`` on the event loop.
 """
 
+import asyncio
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
 from relay.path import KnownSession, Lane, PacedSession, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
+from relay.silence import Silence
 from relay.status import LinkReport
 
 UNKNOWN_RTT_MS: Final = 200.0
@@ -28,6 +30,10 @@ IDLE_DEADLINE_MS: Final = 12_000
 """Without a word for this long a link is dead; pings go every ``PING_EVERY_MS``."""
 HOLDS_AWAITED_MS: Final = 2_000
 PING_EVERY_MS: Final = 2_000
+ROUTES_KEPT: Final = 4
+"""Neighbors by which an origin's envelopes came lately: two endpoints, a site's relay, and one beside it."""
+ROUTE_KEPT_MS: Final = 900_000
+"""A neighbor that brought nothing of an origin for so long, while others did, is no way to it any more."""
 TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
 """What a tiny path carries beside receipts, small notes and a rare heartbeat."""
 _STORED_BYTES: Final = 34
@@ -64,6 +70,7 @@ class Link:
     introduced_ms: int = -(1 << 60)
     has_told: bool = False
     """It has said what it holds of ours."""
+    silence: Silence = field(default_factory=Silence)
     pace: BulkPace = field(default_factory=BulkPace)
     spread_bytes_s: int = 0
     """What the carrier was told last."""
@@ -117,13 +124,22 @@ class Link:
     def heard(self, size_bytes: int, now_ms: int) -> None:
         """A parcel came from it."""
         self.last_heard_ms = now_ms
+        self.silence.heard(now_ms, self.meter.least_rtt_ms)
         self.meter.received(size_bytes, now_ms)
         self.spend(size_bytes)
+
+    @property
+    def p95_ms(self) -> float:
+        """When nearly every answer to a small question has come."""
+        if not self.meter.rtt_ms:
+            return 3 * (self.session.facts.expected_rtt_ms or UNKNOWN_RTT_MS)
+        return self.meter.rtt_ms + 4 * self.meter.rtt_variation_ms
 
     def ping(self, now_ms: int) -> None:
         """Ask whether it is there."""
         if self.note(hop.Ping(now_ms)):
             self.meter.asked(now_ms)
+            self.silence.asked(now_ms, is_ping=True)
 
     def pong(self, token: int, now_ms: int) -> bool:
         """The answer to a ping, or to what followed a piece of bulk; True if there may be room for more of that."""
@@ -169,7 +185,10 @@ class Links:
         """Of dialed paths, by name."""
         self._links: dict[Session, Link] = {}
         self._next_id = 1
-        self._routes: dict[NodeId, NodeId] = {}
+        self._routes: dict[NodeId, dict[NodeId, int]] = {}
+        """By which neighbors an origin's envelopes came, and when last (ms), the newest at the end."""
+        self.asked = asyncio.Event()
+        """A question went out on a path that we dial."""
 
     def __iter__(self) -> Iterator[Link]:
         return iter(list(self._links.values()))
@@ -219,30 +238,55 @@ class Links:
             link.introduced_ms = self._clock.monotonic_ms()
 
     def learn_route(self, origin: NodeId, via: NodeId) -> None:
-        """Envelopes of ``origin`` came through ``via``: what goes down to it goes back that way."""
-        if origin != via:
-            self._routes[origin] = via
+        """Envelopes of ``origin`` came through ``via``: what goes down to it goes back that way, and by the others that brought some lately."""
+        known = self._routes.setdefault(origin, {})
+        known.pop(via, None)
+        known[via] = self._clock.monotonic_ms()
+        if len(known) > ROUTES_KEPT:
+            del known[next(iter(known))]
+
+    def routes_to(self, origin: NodeId) -> list[NodeId]:
+        """The neighbors behind which an origin is, or was a short while before its last word; itself among them where it called."""
+        known = self._routes.get(origin)
+        if known is None:
+            return []
+        newest_ms = next(reversed(known.values()))
+        return [via for via, at_ms in known.items() if newest_ms - at_ms <= ROUTE_KEPT_MS]
+
+    def note_asked(self, link: Link, now_ms: int) -> None:
+        """An alert was sent: if we dialed, silence is noticed from now on."""
+        if link.session.is_outgoing and not link.session.facts.is_tiny:
+            link.silence.asked(now_ms)
+            self.asked.set()
 
     def is_cut_off(self) -> bool:
-        """Whether none of our own paths leads anywhere now."""
-        return not any(link.session.is_outgoing and link.peer is not None for link in self._links.values())
+        """Whether none of our own paths leads anywhere now, as far as we can tell."""
+        return not any(link.session.is_outgoing and link.peer is not None and not link.silence.is_suspect
+                       for link in self._links.values())  # fmt: skip
 
     def origins_by(self, neighbour: NodeId) -> list[NodeId]:
         """A neighbour, and whose envelopes came through it."""
-        return [neighbour, *(origin for origin, via in self._routes.items() if via == neighbour)]
+        behind = [origin for origin in self._routes if origin != neighbour and neighbour in self.routes_to(origin)]
+        return [neighbour, *behind]
+
+    def older_of(self, link: Link) -> list[Link]:
+        """Sessions with the same neighbor, of the same dialed path, that a newer one replaces."""
+        return [other for other in self._links.values() if link.session.is_outgoing and other.session.is_outgoing
+                and other.id < link.id and other.session.facts.name == link.session.facts.name
+                and other.session.transport_key == link.session.transport_key]  # fmt: skip
 
     def towards(self, destination: NodeId) -> list[Link]:
         """The introduced links that lead there.
 
         Up to the authority: every session that we dialed, and any command centre that dialed us. Down to a node: its own
-        session, or its neighbour's; and where neither is known, up, for somebody there may know.
+        session, and every neighbor's that brought its envelopes lately; and where none is known, up, for somebody there may know.
         """
         ready = [link for link in self._links.values() if link.peer is not None]
         upwards = [link for link in ready if link.session.is_outgoing or (link.peer and link.peer.role == Role.CENTER)]
         if destination == AUTHORITY:
             return upwards
-        route = self._routes.get(destination)
-        direct = [link for link in ready if link.peer and link.peer.node_id in {destination, route}]
+        near = {destination, *self.routes_to(destination)}
+        direct = [link for link in ready if link.peer and link.peer.node_id in near]
         return direct or upwards
 
     def back_to(self, origin: NodeId, *, is_urgent: bool, came_by: Collection[LinkId] = ()) -> list[Link]:
@@ -278,6 +322,7 @@ class Links:
             id=link.id, peer=link.peer.node_id, path=facts.name, rtt_ms=meter.rtt_ms or unmeasured_ms,
             rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else unmeasured_ms / 2,
             is_metered=facts.is_metered or (facts.is_detour and has_straight), cost_per_mb=facts.cost_per_mb,
+            is_suspect=link.silence.is_suspect,
             budget_left_bytes=budget_left, bulk=link.bulk_room(now_ms),
         )  # fmt: skip
 

@@ -2,14 +2,14 @@
 
 Owns the loop around a dialing path's attempts. The back-off never gives up; what ``interfaces`` reports, and a FLASH alert that
 finds no path up, only cut a wait short; an interface's return also ends an attempt that was begun into nothing and would wait for its
-deadline. Used by the dialing carriers in ``relay/paths``; nudged by ``upkeep`` and ``station``.
+deadline. A session that owes an answer gets a second attempt beside it (``spare``): it is ended only where that one succeeds. Used by the dialing carriers in ``relay/paths``; nudged by ``upkeep`` and ``station``.
 """
 
 import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, Protocol, runtime_checkable
+from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
 from relay.backoff import Backoff
 
@@ -18,6 +18,9 @@ LEAST_BETWEEN_NUDGES_S: Final = 1.0
 """Where interfaces come and go all the time, such as containers' do, that must not become a dialing storm."""
 
 
+SPARES_S: Final = (2.0, 120.0)
+"""Least and longest time between two spare attempts of one path, with decorrelated jitter: a thousand nodes that suspect an
+overloaded neighbor must not become its end."""
 HURRIED_S: Final = 3.0
 """Longest wait of who has no other path. A thousand such nodes are 600 attempts a second at a centre that is back."""
 
@@ -35,7 +38,10 @@ class Redial:
         """Whether no path of this machine is up: then the wait is short, whatever the back-off has come to."""
         self._nudged = asyncio.Event()
         self._is_stale = asyncio.Event()
+        self._wants_spare = asyncio.Event()
         self._last_nudge_s = float("-inf")
+        self._spares = Backoff(least_s=SPARES_S[0], most_s=SPARES_S[1], stable_s=SPARES_S[1])
+        self._last_spare_s = self._next_spare_s = float("-inf")
 
     async def keep(self, attempt: Callable[[], Awaitable[None]]) -> NoReturn:
         """Make an attempt, wait, make the next, until cancelled. ``attempt`` serves for as long as its session lasts.
@@ -47,22 +53,40 @@ class Redial:
         while True:
             started_s = loop.time()
             self._is_stale.clear()
-            await self._attempt_unless_stale(attempt)
+            self._wants_spare.clear()
+            await self._serve(attempt)
             self.backoff.succeeded_for(loop.time() - started_s)
             await self._pause()
 
-    async def _attempt_unless_stale(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        work = asyncio.ensure_future(attempt())
-        stale = asyncio.ensure_future(self._is_stale.wait())
+    async def _serve(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """One attempt, and a spare one beside it when that is wanted, until both have ended or they are stale."""
+        running = {asyncio.ensure_future(attempt())}
         try:
-            await asyncio.wait({work, stale}, return_when=asyncio.FIRST_COMPLETED)
+            while running and not self._is_stale.is_set():
+                await self._until_something_happens(running)
+                for work in [work for work in running if work.done()]:
+                    running.discard(work)
+                    work.result()
+                if self._wants_spare.is_set() and len(running) == 1:
+                    running.add(asyncio.ensure_future(_spread(attempt)))
+                self._wants_spare.clear()
         finally:
-            stale.cancel()
-            if not work.done():
+            for work in running:
                 work.cancel()
-                await asyncio.wait({work})
-        if not work.cancelled():
-            work.result()
+            if running:
+                await asyncio.wait(running)
+        for work in running:
+            if not work.cancelled():
+                work.result()
+
+    async def _until_something_happens(self, running: "set[asyncio.Task[None]]") -> None:
+        signs = [asyncio.ensure_future(sign.wait()) for sign in (self._is_stale, self._wants_spare)]
+        awaited: list[asyncio.Task[Any]] = [*running, *signs]
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for sign in signs:
+                sign.cancel()
 
     async def _pause(self) -> None:
         loop = asyncio.get_running_loop()
@@ -83,10 +107,25 @@ class Redial:
         """Something changed that may help: don't wait any longer. An attempt under way goes on."""
         self._nudged.set()
 
+    def spare(self) -> None:
+        """The session owes an answer: dial beside it, and leave it alone. Not too often."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_spare_s:
+            return
+        self._spares.succeeded_for(now_s - self._last_spare_s)
+        self._last_spare_s, self._next_spare_s = now_s, now_s + self._spares.next_delay_s()
+        self._wants_spare.set()
+
     def start_over(self) -> None:
         """The path's own interface has just come up: also an attempt under way was begun into nothing. Only without a session."""
         self._is_stale.set()
         self._nudged.set()
+
+
+async def _spread(attempt: Callable[[], Awaitable[None]]) -> None:
+    """Not in step with everybody else who lost the same neighbor."""
+    await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311  not a secret
+    await attempt()
 
 
 @runtime_checkable

@@ -55,7 +55,9 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
         elif entry.links and not chosen:
             next_look_ms = min(next_look_ms, again_at_ms)
     if not has_fresh_bulk:
-        sends += [(entry.number, link.id) for entry, link in rooms.tail(ordered) if rooms.take(entry, link)]
+        goes = {number for number, _ in sends}
+        late = rooms.tail(entry for entry in ordered if entry.number not in goes)
+        sends += [(entry.number, link.id) for entry, link in late if rooms.take(entry, link)]
     next_look_ms = min(next_look_ms, rooms.opens_at_ms())
     return Plan(sends=tuple(sends), next_look_ms=max(int(next_look_ms), now_ms + 1), parked=tuple(parked))
 
@@ -154,7 +156,7 @@ def _usable(entry: Entry, policy: SendPolicy) -> list[LinkView]:
     return [link for link in entry.links if link.budget_left_bytes >= entry.size_bytes + OVERHEAD_BYTES]
 
 
-def _preference(precedence: Precedence) -> Callable[[LinkView], tuple[bool, float, float, int]]:
-    """Of the ways that are left, the earliest; what nobody waits for takes the cheapest."""
+def _preference(precedence: Precedence) -> Callable[[LinkView], tuple[bool, bool, float, float, int]]:
+    """Of the ways that are left, the earliest that answers; what nobody waits for takes the cheapest."""
     weight = 1.0 if precedence == Precedence.ROUTINE else 0.0
-    return lambda link: (link.is_metered, weight * link.cost_per_mb, link.rtt_ms, link.id)
+    return lambda link: (link.is_metered, link.is_suspect, weight * link.cost_per_mb, link.rtt_ms, link.id)

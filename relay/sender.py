@@ -218,6 +218,8 @@ class Sender:
             item.entry.note_sent(view.way, now_ms)
             self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(item.waiting.kind, now_ms)
+            if lane == Lane.URGENT:
+                self._links.note_asked(link, now_ms)
             self._counters.count("envelopes_sent")
             if lane == Lane.BULK:
                 bulk.setdefault(link_id, []).append(item.entry.size_bytes)

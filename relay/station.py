@@ -188,6 +188,9 @@ class Station:
         self._crew.start(self.receiver.run(), "receiver")
         self._crew.start(self._settler.run(), "settler")
         self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
+        self._crew.start(
+            upkeep.mind_silence(self._links, self._dials, self.clock, self.counters, self._hurry), "mind silence"
+        )
         self._crew.start(upkeep.heed_interfaces(self._dials, self._links, self.clock, self.counters), "interfaces")
         self._crew.start(upkeep.expire(self.database, self.spool, self.sender, self.counters), "expire")
         self._crew.start(upkeep.keep_ballast(self.database, self.counters), "ballast")
@@ -240,7 +243,7 @@ class Station:
     def _dial_for(self, spooled: Iterable[Spooled]) -> None:
         """A life at risk waits for no back-off: where no path is up, all of them dial."""
         is_flash = any(item.envelope.header.precedence is Precedence.FLASH for item in spooled)
-        if not is_flash or self._links.towards(AUTHORITY):
+        if not is_flash or any(not link.silence.is_suspect for link in self._links.towards(AUTHORITY)):
             return
         for dial in self._dials:
             if isinstance(dial, Redials):

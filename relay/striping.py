@@ -145,7 +145,10 @@ class Rooms:
             for _, room in rooms:
                 room.is_wanted = True
             return None  # nothing can be sent, wherever it were placed
-        link, best = min(rooms, key=lambda item: (item[0].is_metered, item[1].completion_ms(size_bytes), item[0].id))
+        link, best = min(
+            rooms,
+            key=lambda item: (item[0].is_metered, item[0].is_suspect, item[1].completion_ms(size_bytes), item[0].id),
+        )
         best.ahead += size_bytes
         if not best.is_open:
             best.is_wanted = True

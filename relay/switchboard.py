@@ -192,6 +192,12 @@ class Switchboard:
         self._attend(lambda: self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 
     def _opened(self, link: Link, peer: Passport) -> None:
+        older = self._links.older_of(link)
+        if any(other.peer is not None and not other.silence.is_suspect for other in older):
+            link.session.drop("the session that it was to replace answers again")
+            return
+        for other in older:
+            other.session.drop("a newer session has taken its place")
         _log.info("link open", peer=peer.name, path=link.session.facts.name)
         self._sender.link_opened(peer.node_id, link.session.facts.name)
 

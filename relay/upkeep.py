@@ -1,7 +1,7 @@
 """What a station does without being asked: pings, drops the silent, heeds the interfaces, lets go of what outlived its time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -13,7 +13,7 @@ from relay.database import Database
 from relay.errors import HeardError
 from relay.interfaces import Change, What, watch
 from relay.introduction import Introducer
-from relay.links import PING_EVERY_MS, Links
+from relay.links import PING_EVERY_MS, Link, Links
 from relay.path import Path
 from relay.redial import Redials
 from relay.sender import Sender
@@ -23,6 +23,7 @@ _log = structlog.get_logger("relay.upkeep")
 EXPIRE_EVERY_S: Final = 30.0
 BALLAST_LOOK_EVERY_S: Final = 5.0
 SPENDING_LOOK_EVERY_S: Final = 1.0
+LEAST_LOOK_S: Final = 0.02
 
 
 async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> None:
@@ -39,6 +40,47 @@ async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> Non
                 introducer.greet(link)
             elif link.peer is not None:
                 link.ping(now_ms)
+                links.asked.set()
+
+
+async def mind_silence(
+    links: Links, dials: Sequence[Path], clock: Clock, counters: Counters, on_cut_off: Callable[[str], None]
+) -> None:
+    """Probe a path that we dialed and that owes an answer; suspect it if it stays silent, and dial beside it.
+
+    If no other path is up, those that are down try at once, too.
+    """
+    redials = {dial.facts.name: dial.redial for dial in dials if isinstance(dial, Redials)}
+
+    def suspect(link: Link) -> None:
+        name = link.session.facts.name
+        counters.count("paths_suspected")
+        _log.info("path suspected", path=name, silent_for_ms=clock.monotonic_ms() - link.last_heard_ms)
+        if name in redials:
+            redials[name].spare()
+        if links.is_cut_off():
+            on_cut_off(name)
+
+    def look(now_ms: int) -> float:
+        owing = [link for link in links if link.session.is_outgoing and link.peer is not None]
+        for link in owing:
+            if link.silence.wants_probe(link.p95_ms, now_ms):
+                link.ping(now_ms)
+                link.silence.asked(now_ms, is_ping=True)  # also where its queue is full
+            elif link.silence.becomes_suspect(link.p95_ms, now_ms):
+                suspect(link)
+        return min((link.silence.look_again_ms(link.p95_ms) for link in owing), default=float("inf"))
+
+    while True:
+        now_ms = clock.monotonic_ms()
+        wait_s = (look(now_ms) - now_ms) / 1000
+        try:
+            async with asyncio.timeout(None if wait_s == float("inf") else max(0.0, wait_s)):
+                await links.asked.wait()
+        except TimeoutError:  # one of them is due
+            pass
+        links.asked.clear()
+        await asyncio.sleep(LEAST_LOOK_S)
 
 
 async def heed_interfaces(dials: Sequence[Path], links: Links, clock: Clock, counters: Counters) -> None:

@@ -17,6 +17,7 @@ NAMES = (
     "camera",
     "evidence",
     "network",
+    "flood",
     "scale",
     "video",
     "console",

@@ -51,6 +51,8 @@ def specs(scenario: Scenario, house: House, only: Mapping[str, str]) -> dict[str
         return StationSpec(name=name, state_dir=str(house.dir_of(name)), listen=listening.get(place, ""), paths=paths)
 
     names = {place: [place] for place in listening} | {"node": node_names(scenario)}
+    if "flooder" in scenario.places():
+        names["flooder"] = ["flooder"]
     return {place: ProcessSpec(stations=tuple(station(place, name) for name in names[place])) for place in names}
 
 
@@ -58,7 +60,8 @@ def enroll(scenario: Scenario, state_dir: Path) -> House:
     """Keys and passports for all. Nodes are not shown to each other: they introduce themselves where they call."""
     house = House(state_dir)
     roles = {"center": Role.CENTER} | {place: Role.RELAY for place in RELAYS if place in scenario.places()}
-    for name, role in (roles | dict.fromkeys(node_names(scenario), Role.CAMERA)).items():
+    cameras = [*node_names(scenario), *(["flooder"] if "flooder" in scenario.places() else [])]
+    for name, role in (roles | dict.fromkeys(cameras, Role.CAMERA)).items():
         house.dir_of(name).mkdir(parents=True)
         house.enroll(name, role)
 
@@ -116,7 +119,7 @@ class Bench:
         if "portal" in self._names:
             await self._run_until_ready("portal", "ip", "netns", "exec", self._names["portal"],
                                         sys.executable, "-m", "tests.network.portal")  # fmt: skip
-        for place in ("center", *RELAYS, "node"):
+        for place in ("center", *RELAYS, "flooder", "node"):
             if place in self._specs:
                 await self.start_station(place)
                 await self._wait_until_ready(place)
@@ -194,12 +197,10 @@ class Bench:
                     self.journal.carried.setdefault(name, []).append((at_s, content_bytes))
                 case station_process.Surveyed(station=name, report=report):
                     self.surveys[name] = report
-                case station_process.Shown():
-                    pass  # what counts is the centre's own table, read at the end
 
     def order(self, place: str, order: station_process.Order) -> None:
         """Tell a place's process what to do."""
-        if not isinstance(order, station_process.Feed):
+        if place == "node" and not isinstance(order, station_process.Feed):
             self._raising = order if isinstance(order, station_process.Raise) else None
         writer = self.processes[place].stdin
         assert writer is not None
@@ -297,7 +298,7 @@ class Bench:
 
     async def stop_stations(self) -> None:
         """Stop them in good order."""
-        for place in ("node", *reversed(RELAYS), "center"):
+        for place in ("node", "flooder", *reversed(RELAYS), "center"):
             process = self.processes.get(place)
             if process is None or process.returncode is not None:
                 continue

@@ -15,7 +15,7 @@ from tests.network.emulator import Direction
 from tests.network.pipe import Impairment
 
 SCENARIOS_DIR: Final = Path(__file__).parent / "scenarios"
-Station = Literal["node", "relay", "site", "region", "east", "west", "center"]
+Station = Literal["node", "flooder", "relay", "site", "region", "east", "west", "center"]
 RELAYS: Final = ("east", "west", "region", "site", "relay")
 """Places with a relay, the one nearest to the centre first."""
 Changes = dict[str, float | bool]

@@ -77,6 +77,13 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
     chunk_bytes: int = limits.DEFAULT_CHUNK_BYTES
 
 
+class Flood(msgspec.Struct, frozen=True, kw_only=True, tag="flood"):
+    """Put alerts until told to halt, and tell of none: somebody's broken or stolen camera."""
+
+    alerts_per_s: float
+    together: int = 100
+
+
 class Halt(msgspec.Struct, frozen=True, kw_only=True, tag="halt"):
     """Put no more, and tell the counters."""
 
@@ -120,13 +127,6 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True, tag="carried"):
     at_s: float
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
-    """The centre has stored an alert and shows it."""
-
-    id: str
-    at_s: float
-
-
 class Counted(msgspec.Struct, frozen=True, kw_only=True, tag="counted"):
     """A station's counters when it was halted."""
 
@@ -147,8 +147,8 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True, tag="surveyed"):
     report: SurveyReport
 
 
-Order = Raise | Feed | Halt | Survey
-Told = Up | Ready | Raised | Heard | Carried | Shown | Counted | Surveyed
+Order = Raise | Feed | Flood | Halt | Survey
+Told = Up | Ready | Raised | Heard | Carried | Counted | Surveyed
 
 
 def tell(what: Told) -> None:
@@ -165,9 +165,7 @@ class Screen:
                                [(item.envelope.id, now_s) for item in arrivals if item.envelope.header.kind == Kind.ALERT])  # fmt: skip
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
-        for item in arrivals:
-            if item.envelope.header.kind == Kind.ALERT:
-                tell(Shown(id=item.envelope.id.hex(), at_s=time.monotonic()))
+        """Nobody is told: what counts is the table, read at the end."""
 
 
 class Raiser:
@@ -247,7 +245,23 @@ class Feeder:
         return self._station.draft_up(Kind.CHUNK, Precedence.BULK, body.encode(said))
 
 
+async def flood(station: Station, order: Flood) -> None:
+    """What can't be put in time is not made up for."""
+    _flooding.add(station.passport.name)
+    said = Alert(label="flood", camera="gate", confidence=0.9, rule=Rule.CLASS_OF_INTEREST)
+    draft = station.draft_up(Kind.ALERT, Precedence.FLASH, said.encode())
+    while True:
+        next_s = time.monotonic() + order.together / order.alerts_per_s
+        await station.put_all([draft] * order.together)
+        await asyncio.sleep(max(0.0, next_s - time.monotonic()))
+
+
+_flooding: set[str] = set()
+
+
 def tell_heard(name: str, answer: Answer) -> None:
+    if name in _flooding:
+        return
     if answer.level == AnswerLevel.HEARD and answer.kind == Kind.ALERT:
         tell(Heard(station=name, id=answer.envelope_id.hex(), at_s=time.monotonic()))
 
@@ -274,7 +288,7 @@ async def obey(stations: Sequence[Station], members: Crew) -> None:
     feeding: list[asyncio.Task[None]] = []
     while line := await reader.readline():
         order = msgspec.json.decode(line, type=Order)
-        if not isinstance(order, Feed):
+        if not isinstance(order, Feed | Flood):
             for raiser in raisers:
                 await raiser.halt()
             raisers = []
@@ -285,6 +299,8 @@ async def obey(stations: Sequence[Station], members: Crew) -> None:
                     members.start(raiser.run(), "raise")
             case Feed():
                 feeding += [members.start(Feeder(station, order).run(), "feed") for station in stations]
+            case Flood():
+                feeding += [members.start(flood(station, order), "flood") for station in stations]
             case Survey(interrupts=interrupts):
                 for station in stations:
                     report = await station.survey(SurveyOrder(interrupts=interrupts))

@@ -1,5 +1,7 @@
 """The scheduler's plan, case by case: who goes where, and when the next way is tried."""
 
+from dataclasses import replace
+
 from relay.attempts import Entry, LinkId, LinkView, SendPolicy
 from relay.precedence import Precedence
 from relay.scheduler import plan
@@ -46,6 +48,17 @@ def test_immediate_takes_the_fastest_and_hedges_on_the_next_after_its_p95() -> N
     assert sent_on(alert, 1_040) == ["lte"]
     assert sent_on(alert, 1_139) == []
     assert sent_on(alert, 1_140) == ["sat"]
+
+
+def test_who_must_choose_one_way_avoids_the_one_that_owes_an_answer() -> None:
+    silent = replace(WIFI, is_suspect=True)
+    for precedence in (Precedence.IMMEDIATE, Precedence.PRIORITY, Precedence.ROUTINE, Precedence.BULK):
+        assert sent_on(entry(precedence, silent, LTE), 1_000) == ["lte"]
+        assert sent_on(entry(precedence, silent), 1_000) == ["wifi"], "it is better than nothing"
+    assert sent_on(entry(Precedence.FLASH, silent, LTE), 1_000) == ["wifi", "lte"], "a race costs nothing"
+    assert sent_on(entry(Precedence.PRIORITY, silent, SATELLITE), 1_000) == ["wifi"], (
+        "and money is not spent on a suspicion"
+    )
 
 
 def test_immediate_does_not_hedge_on_what_a_neighbour_holds() -> None:

@@ -1,0 +1,135 @@
+"""What the sender hands to the carriers: an answer that comes in time cancels what would have gone elsewhere."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from relay import hop, receipt
+from relay.header import Kind
+from relay.identity import Identity
+from relay.ids import NodeId
+from relay.passport import Role
+from relay.path import Lane, PathFacts
+from relay.precedence import Precedence
+from relay.ranges import RangeSet
+from relay.spool import Spooled
+from relay.station import Station
+from tests.relay.house import House, until
+
+RTT_MS = 150.0
+
+
+class Wire:
+    """A dialed session that writes down what it is given."""
+
+    def __init__(self, name: str, *, is_metered: bool = False) -> None:
+        self.facts = PathFacts(name=name, mtu_bytes=65_536, is_metered=is_metered)
+        self.is_outgoing = True
+        self.transport_key = b""
+        self.envelopes: list[bytes] = []
+
+    def send(self, parcel: bytes, lane: Lane) -> bool:
+        if not hop.is_note(parcel):
+            self.envelopes.append(parcel)
+        return True
+
+    def drop(self, reason: str) -> None:
+        raise AssertionError(f"nothing is dropped here: {reason}")
+
+
+class TinyWire(Wire):
+    """One whose other end is known, and that queues for minutes."""
+
+    def __init__(self, name: str, peer_id: NodeId) -> None:
+        super().__init__(name)
+        self.facts = PathFacts(name=name, mtu_bytes=233, is_tiny=True, expected_rtt_ms=20_000)
+        self.peer_id = peer_id
+        self.withdrawn: list[bytes] = []
+
+    def withdraw(self, parcel: bytes) -> None:
+        self.withdrawn.append(parcel)
+
+
+def gate_and_center(tmp_path: Path) -> tuple[House, Identity]:
+    house = House(tmp_path)
+    center = house.enroll("center", Role.CENTER)
+    house.enroll("gate", Role.CAMERA)
+    house.settle()
+    return house, center
+
+
+def connect(gate: Station, house: House, *wires: Wire) -> None:
+    """Sessions to the center that are introduced and measured; the second is twice as far as the first, and so on."""
+    for number, wire in enumerate(wires, 1):
+        gate._switchboard.session_opened(wire)
+        link = gate._links.of(wire)
+        assert link is not None
+        gate._links.introduce(link, house.passports["center"].passport)
+        for _ in range(60):
+            link.meter.measured(RTT_MS * number, gate.clock.monotonic_ms())
+
+
+def receipt_of(center: Identity, gate: Station, spooled: Spooled) -> bytes:
+    header = spooled.envelope.header
+    issued = receipt.issue(RangeSet([(1, header.sequence)]), signer=center.node_id, signing=center.signing, stored_at_s=1,
+                           origin=gate.identity.node_id, series=header.series)  # fmt: skip
+    return issued.wire
+
+
+async def until_long_after(gate: Station, at_ms: float) -> None:
+    await until(lambda: gate.clock.monotonic_ms() > at_ms + 500, "the time of the hedge to pass")
+
+
+@pytest.mark.parametrize(
+    ("precedence", "is_metered"), [(Precedence.IMMEDIATE, False), (Precedence.FLASH, True)], ids=["hedge", "money"]
+)
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "unanswered"])
+async def test_a_receipt_cancels_what_would_have_gone_on_the_next_path(
+    precedence: Precedence, is_metered: bool, is_answered: bool, tmp_path: Path
+) -> None:
+    house, center = gate_and_center(tmp_path)
+    first, second = Wire("wifi"), Wire("sat", is_metered=is_metered)
+    async with house.station("gate") as gate:
+        connect(gate, house, first, second)
+        spooled = await gate.put(gate.draft_up(Kind.ALERT, precedence, b"a handgun"))
+        await until(lambda: first.envelopes == [spooled.envelope.wire], "the first path's copy")
+        sent_ms = gate.clock.monotonic_ms()
+        if is_answered:
+            gate._switchboard.session_received(first, receipt_of(center, gate, spooled))
+            await until(lambda: gate.counters["envelopes_receipted"] == 1, "the receipt")
+            answered_ms = gate.clock.monotonic_ms()
+            await until_long_after(gate, sent_ms + RTT_MS)
+            if answered_ms < sent_ms + RTT_MS / 2:  # else this machine was too busy for the answer to be in time
+                assert second.envelopes == []
+            assert len(first.envelopes) == 1
+        else:
+            await until(lambda: second.envelopes == [spooled.envelope.wire], "the hedge")
+
+
+async def test_a_receipt_takes_back_what_still_waits_on_a_tiny_path(tmp_path: Path) -> None:
+    house, center = gate_and_center(tmp_path)
+    fast, radio = Wire("wifi"), TinyWire("radio", center.node_id)
+    async with house.station("gate") as gate:
+        connect(gate, house, fast)
+        gate._switchboard.session_opened(radio)
+        spooled = await gate.put(gate.draft_up(Kind.ALERT, Precedence.FLASH, b"a handgun"))
+        await until(lambda: len(radio.envelopes) == 1, "the radio's copy")
+        assert radio.withdrawn == []
+        gate._switchboard.session_received(fast, receipt_of(center, gate, spooled))
+        await until(lambda: radio.withdrawn == [spooled.envelope.wire], "its withdrawal", 10)
+
+
+async def test_a_receipt_for_one_takes_back_only_what_it_covers(tmp_path: Path) -> None:
+    house, center = gate_and_center(tmp_path)
+    first, second = Wire("wifi"), Wire("lte")
+    async with house.station("gate") as gate:
+        connect(gate, house, first, second)
+        covered = await gate.put(gate.draft_up(Kind.ALERT, Precedence.IMMEDIATE, b"a handgun"))
+        await until(lambda: len(first.envelopes) == 1, "the first")
+        gate._switchboard.session_received(first, receipt_of(center, gate, covered))
+        await until(lambda: gate.counters["envelopes_receipted"] == 1, "its receipt")
+        other = await gate.put(gate.draft_up(Kind.ALERT, Precedence.IMMEDIATE, b"a knife"))
+        await until(lambda: other.envelope.wire in second.envelopes, "the hedge of the one that is not covered")
+        await asyncio.sleep(0)
+        assert first.envelopes.count(covered.envelope.wire) == 1
