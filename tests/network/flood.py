@@ -74,7 +74,8 @@ async def feel(scenario: Scenario, alerts_per_s: float, seed: int, state_dir: Pa
         assert told["envelopes_spooled"] > told.get("envelopes_receipted", 0) + 200, (
             "the flood got ahead of what is stored"
         )
-        await made.stop_and_read()
+        await made.stop_stations()
+        await made.read()
         heard = made.journal.heard_ms
         return Felt(
             calm_ms=tuple(heard("node", since_s=began_s + 0.5, until_s=flooded_s - 0.5)),
