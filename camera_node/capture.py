@@ -17,11 +17,12 @@ import av.error
 import av.packet
 import av.video.frame
 import av.video.stream
-import numpy as np
 
 from camera_node.errors import StreamError, StreamFault
-from camera_node.frame import Frame, Pixels
+from camera_node.frame import Frame
 from camera_node.opening import READ_TIMEOUT_S, opened
+from camera_node.pixel_converter import PixelConverter
+from camera_node.presentation_times import PresentationTimes
 from camera_node.source import Source, SourceKind
 from camera_node.stream_fault import explain
 from relay.backoff import Backoff
@@ -92,6 +93,7 @@ class Capture:
         self._backoff = backoff or Backoff(least_s=0.5, most_s=10.0, stable_s=10.0)
         self._stop = threading.Event()
         self._fresh = threading.Condition()
+        self._converter = PixelConverter()
         self._newest: _Raw | None = None
         self._fault: StreamFault | None = None
         self._detail = "connecting"
@@ -132,7 +134,7 @@ class Capture:
                 raw = None
         if raw is None:
             return None
-        return Frame(pixels=_pixels(raw.picture), captured_monotonic_ms=raw.captured_monotonic_ms,
+        return Frame(pixels=self._converter.pixels(raw.picture), captured_monotonic_ms=raw.captured_monotonic_ms,
                      captured_wall_ms=raw.captured_wall_ms, sequence=raw.sequence,
                      clip_time_ms=raw.clip_time_ms)  # fmt: skip
 
@@ -205,6 +207,8 @@ class Capture:
         if self._sink is not None:
             self._sink.opened(stream)
         arrivals: dict[int, tuple[int, int]] = {}
+        times = PresentationTimes()
+        newest = (0, 0)
         bad_packets = 0
         packets_before = self._frames
         for packet in container.demux(stream):
@@ -231,16 +235,18 @@ class Capture:
                 continue
             for picture in pictures:
                 bad_packets = 0
-                self._publish(picture, arrivals.pop(picture.pts, now) if picture.pts is not None else now)
+                came = arrivals.pop(picture.pts, now) if picture.pts is not None else now
+                # What was sent ahead of its turn (B-frames) came before what is shown before it: time does not run backwards.
+                newest = max(newest, came, key=lambda pair: pair[0])
+                self._publish(picture, newest, times.of(picture))
         if self._frames == packets_before and not self._stop.is_set():
             raise StreamError(StreamFault.CODEC_UNSUPPORTED, f"{self._source.name}: there is no frame in it")
 
-    def _publish(self, picture: object, times: tuple[int, int]) -> None:
+    def _publish(self, picture: object, times: tuple[int, int], clip_time_ms: int) -> None:
         if not isinstance(picture, av.video.frame.VideoFrame):
             return
         if self._pictures is not None:
             self._pictures.picture(picture, *times)
-        clip_time_ms = round(picture.time * 1000) if picture.time is not None and picture.time >= 0 else 0
         with self._fresh:
             self._frames += 1
             self._newest = _Raw(picture=picture, captured_monotonic_ms=times[0], captured_wall_ms=times[1],
@@ -278,11 +284,12 @@ def read_clip(file: Path) -> Iterator[Frame]:
         StreamError: it can't be read.
     """
     source = Source(kind=SourceKind.FILE, address=str(file), name=str(file))
+    converter, times = PixelConverter(), PresentationTimes()
     try:
         with opened(source) as container:
             for number, picture in enumerate(container.decode(_video(container, source)), start=1):
-                at_ms = round((picture.time or 0.0) * 1000)
-                yield Frame(pixels=_pixels(picture), captured_monotonic_ms=at_ms, captured_wall_ms=at_ms,
+                at_ms = times.of(picture)
+                yield Frame(pixels=converter.pixels(picture), captured_monotonic_ms=at_ms, captured_wall_ms=at_ms,
                             sequence=number, clip_time_ms=at_ms)  # fmt: skip
     except (OSError, av.error.FFmpegError) as error:
         raise explain(error, source) from None
@@ -295,7 +302,3 @@ def _video(container: av.container.InputContainer, source: Source) -> av.video.s
     # Frame threads would hold back as many frames as there are threads; slices don't.
     stream.thread_type = "SLICE"
     return stream
-
-
-def _pixels(picture: av.video.frame.VideoFrame) -> Pixels:
-    return np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)

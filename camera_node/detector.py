@@ -31,7 +31,7 @@ class Detector(Protocol):
 
     @property
     def provider(self) -> str:
-        """What it runs on, for people: ``CPU``, ``CUDA``, ``Tensorrt``."""
+        """What it runs on, for people: ``CPU``, ``CUDA``, ``Tensorrt``; ``CPU, not CUDA`` where a better one did not start."""
 
     def detect(self, frame: Frame) -> list[Detection]:
         """What is on this frame, boxes within it, best first."""

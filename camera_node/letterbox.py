@@ -44,5 +44,5 @@ def letterbox(pixels: Pixels, width_px: int, height_px: int, *, is_centered: boo
     if (inner_width, inner_height) == (frame_width, frame_height):
         inner[:] = pixels
     else:
-        inner[:] = cv2.resize(pixels, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
+        cv2.resize(pixels, (inner_width, inner_height), dst=inner, interpolation=cv2.INTER_LINEAR)
     return canvas, Fit(scale=scale, left_px=left, top_px=top, frame_width_px=frame_width, frame_height_px=frame_height)

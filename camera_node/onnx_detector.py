@@ -6,6 +6,7 @@ classes are taken to be COCO's. The bytes are hashed and loaded from memory, so 
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +14,7 @@ from camera_node import onnx_session, yolo_head
 from camera_node.coco import COCO_LABELS
 from camera_node.detector import Detection
 from camera_node.errors import ModelRefused
-from camera_node.frame import Frame
+from camera_node.frame import Frame, Pixels
 from camera_node.letterbox import Fit, letterbox
 from camera_node.yolo_head import Head
 
@@ -50,7 +51,7 @@ class OnnxDetector:
             raise ModelRefused(f"{name}: expected weights for the task detect, found {task}: export a detector")
         given = tuple(labels) or onnx_session.names(metadata, name)
         self._output_name = outputs[0].name
-        trial = self._infer(np.zeros((self._height_px, self._width_px, 3), np.uint8), scale=1.0)
+        trial = self._infer([np.zeros((self._height_px, self._width_px, 3), np.uint8)], is_grid=False)[0]
         if trial.ndim != 2:
             raise ModelRefused(f"{name}: expected an output of 3 axes, found {trial.ndim + 1}: export a detector")
         try:
@@ -73,8 +74,8 @@ class OnnxDetector:
 
     @property
     def provider(self) -> str:
-        """What it runs on: ``CPU``, ``CUDA``, ``Tensorrt``."""
-        return str(self._session.get_providers()[0]).removesuffix("ExecutionProvider")
+        """What it runs on: ``CPU``, ``CUDA``, ``Tensorrt``; and what it should run on, if that did not start."""
+        return onnx_session.provider_of(self._session)
 
     @property
     def head(self) -> Head:
@@ -83,11 +84,7 @@ class OnnxDetector:
 
     def detect(self, frame: Frame) -> list[Detection]:
         """What is on this frame."""
-        is_grid = self._head is Head.GRID
-        fitted, fit = letterbox(frame.pixels, self._width_px, self._height_px, is_centered=not is_grid)
-        # YOLOX (since 0.1.1) is trained on BGR 0 … 255, all others on RGB 0 … 1.
-        output = self._infer(fitted if is_grid else fitted[:, :, ::-1], scale=1.0 if is_grid else 1 / 255)
-        return self._detections(output, fit)
+        return self.detect_many([frame])[0]
 
     def _detections(self, output: NDArray[np.float32], fit: Fit) -> list[Detection]:
         boxes = yolo_head.decode(self._head, output, least_score=self._least_confidence, width_px=self._width_px,
@@ -107,13 +104,9 @@ class OnnxDetector:
 
     def detect_many(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """What is on each frame, in one run; for weights whose batch axis is free."""
-        fitted = [
-            letterbox(f.pixels, self._width_px, self._height_px, is_centered=self._head is not Head.GRID)
-            for f in frames
-        ]
         is_grid = self._head is Head.GRID
-        batch = np.stack([image if is_grid else image[:, :, ::-1] for image, _ in fitted])
-        outputs = self._infer_batch(batch, scale=1.0 if is_grid else 1 / 255)
+        fitted = [letterbox(f.pixels, self._width_px, self._height_px, is_centered=not is_grid) for f in frames]
+        outputs = self._infer([image for image, _ in fitted], is_grid=is_grid)
         return [self._detections(output, fit) for output, (_, fit) in zip(outputs, fitted, strict=True)]
 
     def close(self) -> None:
@@ -123,14 +116,14 @@ class OnnxDetector:
     def _label(self, index: int) -> str:
         return self._labels[index] if 0 <= index < len(self._labels) else f"class {index}"
 
-    def _infer(self, image: NDArray[np.uint8], *, scale: float) -> NDArray[np.float32]:
-        """Output without its batch axis. ``image`` is (H, W, 3) in the net's channel order."""
-        output: NDArray[np.float32] = self._infer_batch(image[None], scale=scale)[0]
-        return output
-
-    def _infer_batch(self, images: NDArray[np.uint8], *, scale: float) -> NDArray[np.float32]:
-        """(N, H, W, 3) in the net's channel order to N outputs."""
-        tensor = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=self._input_type)
-        if scale != 1.0:
-            np.multiply(tensor, self._input_type(scale), out=tensor)
-        return np.asarray(onnx_session.run(self._session, tensor, self._name, self._output_name), np.float32)
+    def _infer(self, images: Sequence[Pixels], *, is_grid: bool) -> NDArray[np.float32]:
+        """Pictures of the net's size, (H, W, 3) BGR, to as many outputs."""
+        # Plane by plane: half the time of a transposed copy. cv2.dnn's blobFromImages takes eight times as long, in threads of its own.
+        tensor = np.empty((len(images), 3, self._height_px, self._width_px), self._input_type)
+        for place, image in zip(tensor, images, strict=True):
+            # YOLOX (since 0.1.1) is trained on BGR 0 … 255, all others on RGB 0 … 1.
+            planes = cv2.split(image) if is_grid else cv2.split(image)[::-1]
+            for plane, values in zip(place, planes, strict=True):
+                np.multiply(values, np.float32(1.0 if is_grid else 1 / 255), out=plane)
+        output = onnx_session.run(self._session, tensor, self._name, self._output_name)
+        return np.asarray(output, np.float32)

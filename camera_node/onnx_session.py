@@ -50,6 +50,12 @@ def open_session(weights: bytes, name: str, threads: int) -> onnxruntime.Inferen
             ) from error
 
 
+def provider_of(session: onnxruntime.InferenceSession) -> str:
+    """What it runs on, and which better one is there and did not start: ``CUDA``, or ``CPU, not CUDA``."""
+    used, best = (name.removesuffix("ExecutionProvider") for name in (session.get_providers()[0], providers()[0]))
+    return used if used == best else f"{used}, not {best}"
+
+
 def run(session: onnxruntime.InferenceSession, tensor: NDArray[Any], name: str, output: str = "") -> NDArray[Any]:
     """The named output (empty: the first), with its batch axis.
 

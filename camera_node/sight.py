@@ -107,7 +107,7 @@ def one_each(detections: Sequence[Detection]) -> list[Detection]:
     kept: list[Detection] = []
     for candidate in detections:
         if not any(
-            kind_of(other.label) == kind_of(candidate.label) and other.label != candidate.label
+            other.label != candidate.label and kind_of(other.label) == kind_of(candidate.label)
             and _share_covered(other.bbox_xyxy_px, candidate.bbox_xyxy_px) > _SAME_THING
             for other in kept
         ):  # fmt: skip

@@ -115,7 +115,7 @@ class Tracker:
         forgotten = {id(thing) for thing in young}  # seen once and not again: never was a thing
         self._things = [thing for thing in self._things if id(thing) not in forgotten]
         self._begin([d for d in sure if d.confidence >= settings.new_confidence], now_ms)
-        return [_public(thing) for thing in self._things]
+        return _public(self._things)
 
     def _predict(self, step_s: float) -> None:
         if not self._things or step_s <= 0:
@@ -181,11 +181,16 @@ def _is_within(mean: Floats, frame_size_px: tuple[int, int]) -> bool:
     return bool(0 <= mean[0] <= frame_size_px[0] and 0 <= mean[1] <= frame_size_px[1])
 
 
-def _public(thing: _Thing) -> Track:
-    x1, y1, x2, y2 = kalman.to_corners(thing.mean[None])[0].tolist()
-    return Track(number=thing.number, label=thing.label, confidence=thing.confidence if thing.is_seen else 0.0,
-                 bbox_xyxy_px=(x1, y1, x2, y2), first_seen_ms=thing.first_seen_ms, last_seen_ms=thing.last_seen_ms,
-                 is_seen=thing.is_seen, is_confirmed=thing.is_confirmed)  # fmt: skip
+def _public(things: Sequence[_Thing]) -> list[Track]:
+    if not things:
+        return []
+    boxes = kalman.to_corners(np.stack([thing.mean for thing in things])).tolist()
+    return [
+        Track(number=thing.number, label=thing.label, confidence=thing.confidence if thing.is_seen else 0.0,
+              bbox_xyxy_px=(x1, y1, x2, y2), first_seen_ms=thing.first_seen_ms, last_seen_ms=thing.last_seen_ms,
+              is_seen=thing.is_seen, is_confirmed=thing.is_confirmed)
+        for thing, (x1, y1, x2, y2) in zip(things, boxes, strict=True)
+    ]  # fmt: skip
 
 
 def _widened(boxes: Floats, share: float) -> Floats:

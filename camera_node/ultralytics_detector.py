@@ -43,6 +43,7 @@ class UltralyticsDetector:
                 refuse_legacy_checkpoint(weights_file)
             except BundleRefused as error:
                 raise ModelRefused(f"{name}: {error}") from error
+        self._name = name
         self._least_confidence = least_confidence
         yolo_class = _import_guarded(threads)
         try:
@@ -63,8 +64,17 @@ class UltralyticsDetector:
         return f"Ultralytics {getattr(self._model, 'device', 'cpu')}"[:40]
 
     def detect(self, frame: Frame) -> list[Detection]:
-        """What is on this frame."""
-        results = self._model.predict(frame.pixels, conf=self._least_confidence, verbose=False, stream=False)
+        """What is on this frame.
+
+        Raises:
+            ModelRefused: the weights don't run here: an engine of another TensorRT, or of another board.
+        """
+        try:
+            results = self._model.predict(frame.pixels, conf=self._least_confidence, verbose=False, stream=False)
+        except Exception as error:  # its backends open an exported file only now
+            raise ModelRefused(
+                f"{self._name}: Ultralytics can't run the weights: {str(error).splitlines()[:1]}"
+            ) from error
         boxes = results[0].boxes
         if boxes is None:
             return []

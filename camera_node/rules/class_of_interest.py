@@ -29,12 +29,13 @@ WEAPON_LABELS: Final = (
     "handgun", "pistol", "revolver", "gun", "firearm", "weapon", "rifle", "long gun", "long_gun", "longgun", "shotgun",
     "submachine gun", "machine gun", "machete", "knife", "axe", "sword",
 )  # fmt: skip
+_WEAPONS: Final = frozenset(WEAPON_LABELS)
 _KIND: Final = "weapon"
 
 
 def kind_of(label: str) -> str:
     """Labels that may be one and the same thing for a tracker: every weapon is a weapon."""
-    return _KIND if label in WEAPON_LABELS else label
+    return _KIND if label in _WEAPONS else label
 
 
 def _weapons() -> dict[str, PrecedenceName]:

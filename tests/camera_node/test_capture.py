@@ -1,6 +1,7 @@
 """Capture: files, absence, hanging peers, black and frozen pictures."""
 
 import contextlib
+import itertools
 import random
 import socket
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from camera_node.capture import Capture, read_clip
@@ -17,6 +19,7 @@ from camera_node.source import SourceKind, parse_source
 from relay.backoff import Backoff
 from relay.clock import SystemClock
 from tests.camera_node.clips import moving, still, write_clip
+from tests.camera_node.film import write_film
 
 
 @contextlib.contextmanager
@@ -166,3 +169,24 @@ def test_who_looks_at_fewer_frames_than_come_gets_fresh_ones(tmp_path: Path) -> 
             assert frame is not None
             assert frame.captured_monotonic_ms >= due_ms
     assert capture.take(0.05, not_before_ms=clock.monotonic_ms() + 60_000) is None
+
+
+@pytest.mark.parametrize("container", ["film.mp4", "film.avi"])
+def test_pictures_that_were_sent_out_of_order_have_times_that_only_go_forward(container: str, tmp_path: Path) -> None:
+    """H.264 with B-frames; AVI keeps one stamp for each packet, so that the pictures' own jump back and forth."""
+    film = write_film(tmp_path / container, options={"bf": "3", "preset": "medium", "x264-params": "b-adapt=0"})
+    with av.open(str(film)) as opened:
+        stamps = [picture.pts or 0 for picture in opened.decode(video=0)]
+    with av.open(str(film)) as opened:
+        sent = [packet.pts or 0 for packet in opened.demux(video=0) if packet.size]
+    assert stamps != sorted(stamps) or sent != sorted(sent), "the fault is there"
+    shown = [frame.captured_monotonic_ms for frame in read_clip(film)]
+    assert shown == sorted(shown)
+    steps = {after - before for before, after in itertools.pairwise(shown[3:-2])}
+    assert steps == {100}, "the first picture whose stamp jumps back shows which of its two stamps is to be believed"
+    with reading(str(film)) as capture:
+        taken: list[tuple[int, int]] = []
+        while (frame := capture.take(3)) is not None:
+            taken.append((frame.captured_monotonic_ms, frame.clip_time_ms))
+    assert len(taken) > 10
+    assert taken == sorted(taken)

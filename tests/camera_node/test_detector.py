@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from camera_node.config import ModelConfig
 from camera_node.detector_catalog import read_weights
@@ -14,7 +16,7 @@ from camera_node.frame import Frame, Pixels
 from camera_node.letterbox import letterbox
 from camera_node.onnx_detector import OnnxDetector
 from camera_node.weights import choose
-from camera_node.yolo_head import Boxes, Head, cells, suppress
+from camera_node.yolo_head import Boxes, Floats, Head, cells, decode, suppress
 from tests.camera_node.tiny_onnx import always_sees, constant_detector
 
 DATA = Path(os.environ.get("HEARD_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -65,6 +67,7 @@ def test_grid_head_is_decoded_from_cells() -> None:
 
 @pytest.mark.parametrize(("weights", "words"), [
     (b"no weights", "expected YOLO weights in ONNX"),
+    (b"", "expected YOLO weights in ONNX"),
     (constant_detector(np.zeros((1, 7, 5), np.float32)), "expected the output of a YOLO detector"),
     (constant_detector(np.zeros((1, 8, 84), np.float32)), "carry no class names"),
     (constant_detector(np.zeros((1, 5, 84), np.float32), metadata={"task": "segment"}), "task detect"),
@@ -75,6 +78,26 @@ def test_wrong_weights_are_one_clear_error(weights: bytes, words: str) -> None:
         open_net(weights)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def naive(output: Floats, least_score: float) -> list[tuple[float, ...]]:
+    """Place by place, what an anchor-free head says: corners, score, class, best first."""
+    found: list[tuple[float, ...]] = []
+    for x, y, width, height, *scores in output.T.tolist():
+        best = max(range(len(scores)), key=scores.__getitem__)
+        if scores[best] >= least_score:
+            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            found.append((*corners, scores[best], best))
+    return sorted(found, key=lambda row: -row[4])
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 5))
+def test_boxes_are_those_that_reading_place_by_place_gives(seed: int, least_score: float, classes: int) -> None:
+    output = np.random.default_rng(seed).uniform(0, 1, (4 + classes, 30)).astype(np.float32)
+    boxes = decode(Head.ANCHOR_FREE, output, least_score=float(np.float32(least_score)), width_px=64, height_px=64)
+    found = [(*box, score, index) for box, score, index in
+             zip(boxes.xyxy.tolist(), boxes.scores.tolist(), boxes.classes.tolist(), strict=True)]  # fmt: skip
+    assert found == [pytest.approx(row, abs=1e-6) for row in naive(output, float(np.float32(least_score)))]
 
 
 def test_suppression_keeps_classes_apart() -> None:

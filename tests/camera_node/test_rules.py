@@ -1,10 +1,14 @@
 """Rules are pure: scenes in, findings out."""
 
+import sys
 from collections.abc import Sequence
+from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterest, ClassOfInterestSettings
 from camera_node.rules.confirmation import ConfirmationWindow
 from camera_node.rules.hold_off import HoldOff
@@ -14,6 +18,14 @@ from camera_node.rules.zone_intrusion import ZoneIntrusion, ZoneIntrusionSetting
 from camera_node.tracker import Track
 from camera_node.zone import Zone
 from relay.precedence import Precedence
+
+
+@pytest.mark.parametrize("settings", get_args(RuleSettings), ids=lambda settings: settings.__struct_config__.tag)
+def test_every_rule_says_its_known_false_alarms_and_misses_at_the_head_of_its_file(settings: type) -> None:
+    told = sys.modules[settings.__module__].__doc__ or ""
+    assert "Known false alarms:" in told
+    assert "Known miss" in told
+
 
 YARD = Zone(name="yard", polygon=((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0)))
 

@@ -17,7 +17,6 @@ from camera_node.frame import Frame, Pixels
 from camera_node.messages import ModelOrder, SecondStageOrder
 from camera_node.onnx_classifier import OnnxClassifier
 from camera_node.onnx_detector import OnnxDetector
-from camera_node.onnx_session import providers
 from camera_node.rules.class_of_interest import ClassOfInterest, ClassOfInterestSettings
 from camera_node.rules.scene import Finding, Scene
 from camera_node.second_look import SecondLook
@@ -139,13 +138,6 @@ def _sha256(data: bytes) -> bytes:
     import hashlib
 
     return hashlib.sha256(data).digest()
-
-
-def test_the_best_provider_that_is_there_comes_first_and_the_processor_last() -> None:
-    assert providers(["CPUExecutionProvider"]) == ["CPUExecutionProvider"]
-    assert providers(["CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"]) == [
-        "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]  # fmt: skip
-    assert providers([]) == ["CPUExecutionProvider"]
 
 
 # ---------------------------------------------------------------------- before the alert

@@ -24,6 +24,7 @@ from relay.passport import Passport
 from relay.precedence import Precedence
 from relay.spool import Draft
 from relay.station import Station
+from tests.camera_node.clips import still, write_clip
 from tests.camera_node.house import CenterInbox, House
 from tests.camera_node.test_node import camera, model, running
 from tests.camera_node.waiting import until
@@ -68,11 +69,13 @@ async def test_an_ordered_action_is_started_once_and_answered(tmp_path: Path) ->
 
 
 async def test_a_suppressed_false_alarm_is_not_told_again_until_it_is_told_to(tmp_path: Path) -> None:
+    """A thing that stands still before the camera, and a rule that tells it on every frame."""
     house = House(tmp_path)
     state_dir = house.enroll_camera()
     restless = ClassOfInterestSettings(hold_off_s=0)
+    clip = write_clip(tmp_path / "still.mp4", still(80))
     async with house.run_center() as (center, inbox, path):
-        watched = camera(tmp_path, rule=(restless,))
+        watched = camera(tmp_path, rule=(restless,), source=str(clip), frozen_after_s=600)
         config = NodeConfig(state_dir=state_dir, path=(path,), camera=(watched,), model=model(tmp_path))
         async with running(config) as node:
             await until(lambda: bool(inbox.of(Kind.ALERT)), what="the alert arrives")
@@ -87,6 +90,23 @@ async def test_a_suppressed_false_alarm_is_not_told_again_until_it_is_told_to(tm
             assert "not told for 3600 s" in word.detail
             unknown = await order(center, node.station.passport, Suppress(alert_id=bytes(32), for_s=3600, by="sam"))
             assert (await answer_to(house, inbox, unknown)).outcome is Outcome.REFUSED
+
+            def held_back() -> int:
+                health = node.eyes[0].last_health
+                return health.held_back.get(alert_id.hex(), 0) if health is not None else 0
+
+            def raised_at_ms() -> list[int]:
+                return [arrival.envelope.header.monotonic_ms for arrival in inbox.of(Kind.ALERT)]
+
+            # The eye says what it held back after everything that it told before: by then all of that is spooled.
+            await until(lambda: held_back() > 0, what="the suppression is in force")
+            silent_from_ms, before = node.station.clock.monotonic_ms(), held_back()
+            await until(lambda: held_back() >= before + 10, what="it is held back on later frames")
+            silent_until_ms = node.station.clock.monotonic_ms()
+            ended = await order(center, node.station.passport, Unsuppress(alert_id=alert_id, by="dana"))
+            assert (await answer_to(house, inbox, ended)).detail == "told again"
+            await until(lambda: any(at > silent_until_ms for at in raised_at_ms()), what="it is told again")
+            assert not [at for at in raised_at_ms() if silent_from_ms < at <= silent_until_ms]
 
 
 def test_a_suppression_ends_by_the_time_the_node_is_on_or_by_the_wall_clock(tmp_path: Path) -> None:
