@@ -38,6 +38,7 @@ _log = structlog.get_logger("relay.paths.zeromq")
 
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
+LEAST_RETRY_MS: Final = 250
 _LANES: Final = {int(lane): lane for lane in Lane}
 
 
@@ -50,8 +51,9 @@ def _key_in(user_id: str) -> bytes:
 class DialedSession:
     """Our end of a connection that we made: one DEALER socket a lane."""
 
-    def __init__(self, path: "ZeroMqDial", server_key: bytes) -> None:
+    def __init__(self, path: "ZeroMqDial", server_key: bytes, endpoint: str) -> None:
         self._path = path
+        self._uncalled = dict.fromkeys(Lane, endpoint)
         self._pumps: dict[Lane, tuple[zmq.Socket[bytes], Pump]] = {}
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.transport_key = server_key
@@ -65,8 +67,14 @@ class DialedSession:
         return self._path.facts
 
     def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: Pump) -> None:
-        """Start using a connected socket."""
+        """Start using a socket."""
         self._pumps[lane] = (socket, pump)
+
+    def call(self, lane: Lane) -> None:
+        """Let a lane connect, if it does not already. Bulk calls when the urgent lane's call was taken: where nobody answers, one is enough."""
+        endpoint = self._uncalled.pop(lane, "")
+        if endpoint and lane in self._pumps:
+            self._pumps[lane][0].connect(endpoint)
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
         """Queue for the carrier; False if the lane is full or gone."""
@@ -132,7 +140,7 @@ class ZeroMqDial:
         if self._interface and self._interface not in {name for _, name in socket_module.if_nameindex()}:
             _log.warning("no such interface now", path=self.facts.name, interface=self._interface)
             return
-        session = DialedSession(self, self._server_key)
+        session = DialedSession(self, self._server_key, self._endpoint)
         attempt = secrets.token_bytes(_ROUTING_ID_BYTES - 1)
         is_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         with contextlib.ExitStack() as stack:
@@ -142,7 +150,7 @@ class ZeroMqDial:
                 stack.enter_context(_watch(socket, lane, is_up, session))
                 pump = Pump(socket, lambda frames: events.session_received(session, frames[-1].bytes))
                 session.add_lane(lane, socket, pump)
-                socket.connect(self._endpoint)
+            session.call(Lane.URGENT)
             deadline_s = self._tuning.connect_timeout_ms / 1000 + HANDSHAKE_S
             await asyncio.wait({is_up, session.lost}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if not is_up.done():
@@ -163,8 +171,9 @@ class ZeroMqDial:
         socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.encode(self._identity.transport_key))
         socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(self._identity.transport_secret))
         socket.setsockopt(zmq.CONNECT_TIMEOUT, self._tuning.connect_timeout_ms)
-        # Within one attempt libzmq may retry the TCP connection; a new attempt with a new socket is ours to pace.
-        socket.setsockopt(zmq.RECONNECT_IVL, 500 + secrets.randbelow(500))
+        # Within one attempt libzmq may retry the TCP connection, once to twice this apart and never in step; a new attempt with a
+        # new socket is ours to pace. Who was only being restarted is found again in half a second.
+        socket.setsockopt(zmq.RECONNECT_IVL, LEAST_RETRY_MS + secrets.randbelow(LEAST_RETRY_MS))
         if self._interface:
             try:
                 socket.setsockopt(zmq.BINDTODEVICE, self._interface.encode())
@@ -194,6 +203,8 @@ def _watch(
         event = told["event"]
         if event == zmq.EVENT_CONNECTED and lane == Lane.BULK:
             session.bulk_connection = (told["value"], peer_of(told["value"]))
+        elif event == zmq.EVENT_CONNECTED:
+            session.call(Lane.BULK)
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and lane == Lane.URGENT and not is_up.done():
             is_up.set_result("up")
         elif event == zmq.EVENT_DISCONNECTED:

@@ -89,6 +89,8 @@ class Bench:
         self.scenario = scenario
         self.journal = Journal()
         self.ready: set[str] = set()
+        self._open: set[str] = set()
+        """Places whose stations are open; their paths may be down."""
         self.killed: Counter[str] = Counter()
         self.portal_answers = 0
         self.faults = Faults()
@@ -133,8 +135,11 @@ class Bench:
         self.journal, self.killed, self.faults, self.ways = Journal(), Counter(), Faults(), Ways(self.scenario)
 
     async def _wait_until_ready(self, place: str) -> None:
-        timeout_s = READY_WITHIN_S + READY_WITHIN_S_A_NODE * self.scenario.nodes
-        await self.wait_for(lambda: self.is_ready(place), f"all paths of {place}", timeout_s)
+        await self.wait_for(lambda: self.is_ready(place), f"all paths of {place}", self._start_within_s)
+
+    @property
+    def _start_within_s(self) -> float:
+        return READY_WITHIN_S + READY_WITHIN_S_A_NODE * self.scenario.nodes
 
     async def stop(self) -> None:
         """End what still runs."""
@@ -185,6 +190,7 @@ class Bench:
             match _told.decode(line):
                 case station_process.Up(at_s=at_s):
                     self.ways.station(place, at_s, is_up=True)
+                    self._open.add(place)
                 case station_process.Ready(station=name):
                     self.ready.add(name)
                 case station_process.Raised(station=name, id=key, at_s=at_s):
@@ -212,7 +218,13 @@ class Bench:
         process.kill()
         self.ways.station(place, time.monotonic(), is_up=False)
         self.killed[place] += await process.wait() == -9
+        self._open.discard(place)
         self.ready -= {item.name for item in self._specs[place].stations}
+
+    async def wait_for_the_killed(self) -> None:
+        """Return when whoever is to run again has its stations open."""
+        running = {place for place in self._specs if self.processes[place].returncode is None}
+        await self.wait_for(lambda: running <= self._open, f"{running - self._open} to be back", self._start_within_s)
 
     async def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
         """Fail with the stations' last words if it never holds, or one of them ends by itself."""

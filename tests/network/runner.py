@@ -22,6 +22,8 @@ from tests.network.scenario import Event, Scenario
 from tests.network.station_process import Halt, Raise
 
 SIDE_BY_SIDE: Final = 5
+LIVES_ON_S: Final = 1.5
+"""How long alerts are still raised when the last of the killed is back."""
 
 
 async def run(name: str, wanted: Scenario, seed: int, state_dir: Path) -> Outcome:
@@ -56,6 +58,9 @@ async def _live(made: Bench, name: str, wanted: Scenario, seed: int) -> Outcome:
     started_s += links.result()
     await asyncio.sleep(started_s + wanted.lasts_s - time.monotonic())
     await made.hold_until_met(made.faults.begun)
+    if made.killed:
+        await made.wait_for_the_killed()
+        await asyncio.sleep(LIVES_ON_S)
     made.order("node", Halt())
     await _settle(made, wanted.patience_s)
     standing, unmet = made.standing(), made.faults.unmet(made.seen())
