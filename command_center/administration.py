@@ -40,7 +40,10 @@ from relay.passport import Role
 
 _ACTOR: Final = "user:local-administrator"
 """Whoever may read the state folder on this machine: the operating system has let them in."""
-_DOORS: Final = {"camera": "camera-node", "relay": "alert-relay"}
+_ENROLLS: Final = {
+    "camera": "camera-node enroll {code} --state DIR", "relay": "alert-relay enroll {code} --state DIR",
+    "agency": "command-center witness join OUR-NAME {code} --path tcp://THIS-CENTER:PORT --state DIR",
+}  # fmt: skip
 
 
 class Administration:
@@ -115,12 +118,11 @@ class Administration:
                 url=(command.url or self._url).rstrip("/"), by=_ACTOR,
             )
         )  # fmt: skip
-        door = _DOORS[command.role]
         lines = [
             f"Invite for {command.name} ({command.role}, site {command.site}), good once, for {command.minutes:g} minutes.",
-            "Run this on the machine:",
+            "Run this on the machine:" if command.role != "agency" else "Run this at their center:",
             "",
-            f"  {door} enroll {made.code} --state DIR",
+            f"  {_ENROLLS[command.role].format(code=made.code)}",
         ]
         if not command.is_preapproved:
             lines += ["", f"then approve it here:  command-center node approve {command.name}"]

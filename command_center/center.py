@@ -60,6 +60,9 @@ from command_center.units.welfare import Welfare
 from command_center.viewings import Viewings
 from command_center.views import BodyOpener
 from command_center.watch import Watch
+from command_center.witness import correspondence
+from command_center.witness.correspondence import Correspondence
+from command_center.witness.outstations import Outstations
 from command_center.witness.publisher import Publisher
 from relay.clock import Clock, SystemClock
 from relay.config import ListenConfig, StationConfig
@@ -194,7 +197,11 @@ async def open_center(
             shelves=shelves, postman=postman, exports=exports,
             liveness=Liveness(database=station.database, clock=clock, waiting=lambda: station.receiver.waiting_count,
                               stored_at_ms=lambda: ingest.stored_at_ms),
-            clip_orders=ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce), ring=bell.ring, station_gauges=lambda: _gauges(station),
+            clip_orders=ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce),
+            correspondence=Correspondence(database=station.database, spool=station.spool, identity=station.identity, metrics=metrics,
+                                          origin=origin_of(station), clock=clock, announce=station.announce),
+            outstations=Outstations(state.root_dir, database=station.database, clock=clock, metrics=metrics, origin=origin_of(station),
+                                    signing=station.identity.signing), ring=bell.ring, station_gauges=lambda: _gauges(station),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
@@ -240,9 +247,9 @@ def _start_work(
     if tls is not None:
         every["certificate"] = (_CERTIFICATE_EVERY_S, lambda: _renew(tls))
     publisher = Publisher(services.config.witness, database=services.database, clock=services.clock, metrics=services.metrics,
-                          origin=services.journal_origin, signing=services.identity.signing)  # fmt: skip
-    if publisher.is_wanted:
-        every["checkpoint publishing"] = (services.config.witness.every_s, publisher.publish)
+                          origin=services.journal_origin, signing=services.identity.signing, outstations=services.outstations)  # fmt: skip
+    every["checkpoint publishing"] = (services.config.witness.every_s, publisher.publish)
+    members.start(services.outstations.run(), "outstations")
     for name, (period_s, act) in every.items():
         members.start(_every(period_s, act, name), name)
 
@@ -305,6 +312,8 @@ async def _work_after_commits(services: Services, bell: _Bell) -> None:
             await assembling.assemble_due(services)
             while await services.readers.run(clip_orders.is_due):
                 await services.clip_orders.pay()
+            while await services.readers.run(correspondence.is_due):
+                await services.correspondence.answer()
         except OperatorError as error:
             _log.error("not done, will try again", work="after commits", error=str(error))
             services.metrics.count("work_postponed")

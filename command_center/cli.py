@@ -26,6 +26,7 @@ from command_center.performing import DEFAULT_STATE, Json, State, perform, show
 from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
+from command_center.witness import cli as witness_cli
 from relay.clock import SystemClock
 from relay.errors import HeardError
 from relay.service import is_well
@@ -35,6 +36,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, p
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 app.add_typer(evidence_cli.app)
 app.add_typer(backup_cli.app)
+app.add_typer(witness_cli.app, name="witness")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(node, name="node")
@@ -131,7 +133,9 @@ def check_command(
 @node.command(name="invite")
 def node_invite(
     name: str,
-    role: Annotated[Literal["camera", "relay"], typer.Option()],
+    role: Annotated[
+        Literal["camera", "relay", "agency"], typer.Option(help="agency: another center, to witness its journal.")
+    ],
     site: Annotated[str, typer.Option(help="Where it stands.")],
     state: State = DEFAULT_STATE,
     minutes: Annotated[float, typer.Option(help="How long the code is good.")] = 10.0,

@@ -89,7 +89,7 @@ class NodeInvite(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unk
     """Make a one-time enrolment code."""
 
     name: str
-    role: Literal["camera", "relay"]
+    role: Literal["camera", "relay", "agency"]
     site: str
     minutes: float = 10.0
     is_preapproved: bool = False

@@ -84,7 +84,7 @@ def invite(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, name
         BadRequest: the name is taken or not one.
     """
     if role is Role.CENTER:
-        raise BadRequest("expected role camera or relay: a command centre is made by command-center init")
+        raise BadRequest("expected role camera, relay or agency: a command centre is made by command-center init")
     _require_free(connection, name)
     _require_name(name, site)
     now = clock.wall_ms()

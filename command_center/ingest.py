@@ -37,12 +37,14 @@ from command_center.incidents import Incident, Quiet, State
 from command_center.metrics import Metrics
 from command_center.timings import Timings
 from command_center.views import Body, BodyOpener
+from command_center.witness import correspondence
 from relay.clock import Clock
 from relay.errors import SenderError
 from relay.header import Kind
 from relay.ids import EnvelopeId, NodeId
 from relay.kinds.alert import Alert
 from relay.kinds.answer import Answer, Followed, Still, Word
+from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
@@ -152,6 +154,9 @@ class Ingest:
             self._journal(connection, arrival, "trace", stored)
             for incident in views.write_envelope(connection, envelope, body, stored):
                 event_feed.note(connection, "incident", incident)
+        elif isinstance(body, SubmittedCheckpoint):
+            self._journal(connection, arrival, "checkpoint", stored)
+            correspondence.note_due(connection, envelope.id, envelope.header.origin, body)
         elif isinstance(body, Chunk):
             self._metrics.count(exhibits.keep_piece(connection, envelope.header.origin, body))
         elif isinstance(body, Answer):

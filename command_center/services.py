@@ -25,6 +25,8 @@ from command_center.shelving import Shelves
 from command_center.suppressing import Suppressing
 from command_center.units.board import Board
 from command_center.viewings import Viewings
+from command_center.witness.correspondence import Correspondence
+from command_center.witness.outstations import Outstations
 from relay.clock import Clock
 from relay.database import Database
 from relay.identity import Identity
@@ -62,6 +64,10 @@ class Services:
     live: LiveSessions
     exports: ExportOffice
     clip_orders: ClipOrders
+    correspondence: Correspondence
+    """Answers other agencies' checkpoints."""
+    outstations: Outstations
+    """Ours in their fleets."""
     ring: Callable[[], None]
     """Wakes the work that follows a commit."""
     station_gauges: Callable[[], dict[str, float]]

@@ -26,11 +26,11 @@ class Viewings:
         self._database = database
         self._metrics = metrics
         self._clock = clock
-        self._noted: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+        self._noted: OrderedDict[tuple[bytes, str, str], int] = OrderedDict()
 
     async def note(self, person: SignedIn, subject: str, *, kind: str = "viewed") -> None:
         """Journal that a person looks at something, or takes a copy of it."""
-        key, now = (person.token_sha256, subject), self._clock.monotonic_ms()
+        key, now = (person.token_sha256, kind, subject), self._clock.monotonic_ms()
         if now - self._noted.get(key, -AGAIN_AFTER_MS) < AGAIN_AFTER_MS:
             return
         self._noted[key] = now

@@ -43,13 +43,14 @@ from relay.kinds import exhibit as exhibit_kind
 from relay.kinds.alert import Alert
 from relay.kinds.answer import Answer, Followed
 from relay.kinds.body import decode as decode_body
+from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 
-Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | Answer | None
+Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | Answer | SubmittedCheckpoint | None
 """None: a kind that the centre only keeps."""
 
 
@@ -72,8 +73,13 @@ class BodyOpener:
         return decode(envelope.header.kind, envelopes.open_body(envelope, secret))
 
 
-_STRUCTS: Final[dict[Kind, type[Retraction] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer]]] = {
+_STRUCTS: Final[
+    dict[
+        Kind, type[Retraction] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer] | type[SubmittedCheckpoint]
+    ]
+] = {
     Kind.ANSWER: Answer,
+    Kind.CHECKPOINT: SubmittedCheckpoint,
     Kind.RETRACTION: Retraction,
     Kind.CHUNK: Chunk,
     Kind.HEARTBEAT: Heartbeat,
@@ -246,7 +252,7 @@ def _name(row: tuple[object, ...] | None) -> str:
     return row[0].hex() if isinstance(row[0], bytes) else str(row[0])
 
 
-_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat", "trace"})
+_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat", "trace", "checkpoint"})
 
 
 def _incident_applier(kind: str) -> Callable[[sqlite3.Connection, Entry], None]:

@@ -48,9 +48,11 @@ class Kind(enum.IntEnum):
     HEARTBEAT = 0x05
     ANSWER = 0x06
     TRACE = 0x07
+    CHECKPOINT = 0x08
     ACKNOWLEDGEMENT = 0x41
     INSTRUCTION = 0x42
     ROSTER = 0x43
+    COSIGNATURE = 0x44
 
     @property
     def goes_down(self) -> bool:

@@ -23,6 +23,8 @@ class Role(enum.IntEnum):
     CAMERA = 1
     RELAY = 2
     CENTER = 3
+    AGENCY = 4
+    """Another agency's center: it may send checkpoints of its journal to be witnessed, and say that it lives."""
 
 
 Key = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]

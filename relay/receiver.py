@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -36,6 +36,7 @@ from relay.timeline import Timeline
 from relay.trust import TrustBook
 
 _log = structlog.get_logger("relay.receiver")
+_OF_AN_AGENCY: Final = frozenset({Kind.CHECKPOINT, Kind.HEARTBEAT, Kind.TRACE})
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,10 +122,7 @@ class Receiver:
         envelope = envelopes.parse(parcel)
         header = envelope.header
         passport = self._trust.passport_of(header.origin)
-        if header.kind.goes_down and passport.role != Role.CENTER:
-            raise NotForUs(
-                f"only a command centre may send {header.kind.name}, and {passport.name} is a {passport.role.name}"
-            )
+        _require_may_send(passport, header.kind)
         if not self._waiting.has_room((link.id, header.origin)):
             raise Flooding(
                 f"{passport.name} sends faster than its envelopes can be stored: it keeps them and tries again",
@@ -288,6 +286,16 @@ def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) 
         else:
             outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))
     return kept
+
+
+def _require_may_send(passport: Passport, kind: Kind) -> None:
+    """Refuse what is none of the sender's business: words from above by anybody but a center, alerts by another agency."""
+    if kind.goes_down and passport.role != Role.CENTER:
+        raise NotForUs(f"only a command centre may send {kind.name}, and {passport.name} is a {passport.role.name}")
+    is_agency = passport.role is Role.AGENCY
+    if (is_agency and kind not in _OF_AN_AGENCY) or (kind is Kind.CHECKPOINT and not is_agency):
+        raise NotForUs(f"expected checkpoints from an agency and from nobody else, found {kind.name} of {passport.name}, "
+                       f"a {passport.role.name}")  # fmt: skip
 
 
 def _as_fork(arrival: Arrival) -> Arrival:

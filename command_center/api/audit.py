@@ -24,6 +24,7 @@ LOOKS: Final = (
     "live-ended",
     "share-viewed",
     "original-unsealed",
+    "journal-read",
     "export-started",
     "export-finished",
     "export-fetched",
@@ -51,8 +52,9 @@ class Wanted(Shape):
 
 
 @router.get("/entries")
-async def entries(_: JournalReader, parts: Parts, wanted: Annotated[Wanted, Query()]) -> AuditEntries:
-    """Search the journal, the newest first."""
+async def entries(person: JournalReader, parts: Parts, wanted: Annotated[Wanted, Query()]) -> AuditEntries:
+    """Search the journal, the newest first. That somebody reads in it is an entry, too."""
+    await parts.viewings.note(person, _read_about(wanted), kind="journal-read")
     kinds = (wanted.kind,) if wanted.kind else ()
     found, next_before = await parts.readers.run(lambda connection: _Pages(connection, wanted, kinds).page())
     shown = [AuditEntry(id=entry.id, at_ms=entry.at_ms, kind=entry.kind, actor=entry.actor, subject=entry.subject,
@@ -61,13 +63,18 @@ async def entries(_: JournalReader, parts: Parts, wanted: Annotated[Wanted, Quer
 
 
 @router.get("/looks")
-async def looks(_: JournalReader, parts: Parts, wanted: Annotated[Wanted, Query()]) -> Looks:
+async def looks(person: JournalReader, parts: Parts, wanted: Annotated[Wanted, Query()]) -> Looks:
     """Who watched, viewed, exported and fetched what."""
+    await parts.viewings.note(person, _read_about(wanted), kind="journal-read")
     kinds = (wanted.kind,) if wanted.kind in LOOKS else LOOKS
     found, next_before = await parts.readers.run(lambda connection: _Pages(connection, wanted, kinds).page())
     shown = [Look(id=entry.id, at_ms=entry.at_ms, who=entry.actor, what=entry.kind, subject=entry.subject, detail=detail)
              for entry, detail in found]  # fmt: skip
     return Looks(looks=shown, next_before=next_before)
+
+
+def _read_about(wanted: Wanted) -> str:
+    return "journal" if wanted.incident is None else f"incident:{wanted.incident}"
 
 
 def _subjects(connection: sqlite3.Connection, incident: int | None, subject: str) -> tuple[str, ...]:
@@ -77,7 +84,12 @@ def _subjects(connection: sqlite3.Connection, incident: int | None, subject: str
         "SELECT DISTINCT e.sha256 FROM alert a JOIN exhibit_item e ON e.alert_id = a.id AND e.node = a.node WHERE a.incident = ? LIMIT 5000",
         (incident,),
     )
-    found = (f"incident:{incident}", *(f"object:{row[0].hex()}" for row in rows))
+    alerts = connection.execute("SELECT id FROM alert WHERE incident = ? LIMIT 5000", (incident,))
+    found = (
+        f"incident:{incident}",
+        *(f"object:{row[0].hex()}" for row in rows),
+        *(f"alert:{row[0].hex()}" for row in alerts),
+    )
     return tuple(name for name in found if not subject or name == subject) or ("none",)
 
 

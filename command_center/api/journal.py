@@ -28,10 +28,11 @@ async def checkpoint(_: Person, parts: Parts) -> PlainTextResponse:
 
 @router.get("/entries", responses={403: {"model": Problem}})
 async def entries(
-    _: JournalReader, parts: Parts, first: Annotated[int, Query(alias="from", ge=1)] = 1,
+    person: JournalReader, parts: Parts, first: Annotated[int, Query(alias="from", ge=1)] = 1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JournalEntries:  # fmt: skip
     """A slice of the journal with its hashes."""
+    await parts.viewings.note(person, "journal", kind="journal-read")
 
     def read(connection: sqlite3.Connection) -> JournalEntries:
         found = [

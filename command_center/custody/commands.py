@@ -28,6 +28,13 @@ class Retain(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     is_dry_run: bool = False
 
 
+class ObjectErase(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Delete one picture or clip before its time, because a court or the law says so."""
+
+    sha256: str
+    reason: str
+
+
 class RedactionSet(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Say how a picture or clip is given away; with an empty mode as it is again."""
 
@@ -59,6 +66,27 @@ class CheckpointGive(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid
     to: str
 
 
+class WitnessList(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Show who has our checkpoints, and whose we keep."""
+
+
+class WitnessedNote(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Give another agency's checkpoint that is kept here."""
+
+    origin: str
+
+
 CustodyCommand = (
-    HoldPlace | HoldRelease | HoldList | Retain | RedactionSet | RedactionList | FetchBegin | FetchLook | CheckpointGive
+    HoldPlace
+    | HoldRelease
+    | HoldList
+    | Retain
+    | ObjectErase
+    | RedactionSet
+    | RedactionList
+    | FetchBegin
+    | FetchLook
+    | CheckpointGive
+    | WitnessList
+    | WitnessedNote
 )

@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 from command_center import facts, journal
-from command_center.errors import BadRequest
+from command_center.errors import BadRequest, NotFound
 from command_center.facts import Remark
 
 PUBLISHED = "checkpoint-published"
@@ -17,6 +17,18 @@ def note_published(
     connection.execute("INSERT OR IGNORE INTO published_checkpoint VALUES (?, ?, ?)", (size, at_ms, note))
     remark = Remark(what=PUBLISHED, detail=json.dumps({"size": size, "to": to}, ensure_ascii=False))
     journal.append(connection, at_ms=at_ms, kind=PUBLISHED, actor=actor, subject="center", payload=facts.encode(remark))
+
+
+def note_cosigned(connection: sqlite3.Connection, *, size: int, witness: str, line: str) -> None:
+    """A witness signed the checkpoint of this size."""
+    if line:
+        connection.execute("INSERT OR REPLACE INTO cosignature VALUES (?, ?, ?)", (size, witness, line.strip()))
+
+
+def cosignatures(connection: sqlite3.Connection, size: int) -> list[str]:
+    """What witnesses signed below the checkpoint of this size."""
+    rows = connection.execute("SELECT line FROM cosignature WHERE size = ? ORDER BY witness", (size,))
+    return [row[0] for row in rows]
 
 
 def give(connection: sqlite3.Connection, to: str, *, actor: str, at_ms: int) -> str:
@@ -37,3 +49,15 @@ def give(connection: sqlite3.Connection, to: str, *, actor: str, at_ms: int) -> 
 def published(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     """Size and note of each that others have, the oldest first."""
     return [(row[0], row[1]) for row in connection.execute("SELECT size, note FROM published_checkpoint ORDER BY size")]
+
+
+def witnessed(connection: sqlite3.Connection, origin: str) -> str:
+    """The newest checkpoint of another agency's journal that is kept here.
+
+    Raises:
+        NotFound: none of that name.
+    """
+    row = connection.execute("SELECT note FROM witnessed WHERE origin = ?", (origin,)).fetchone()
+    if row is None:
+        raise NotFound(f"no checkpoint of {origin[:100]!r} is kept here: command-center witness list shows whose are")
+    return str(row[0])

@@ -1,7 +1,7 @@
 """Retention: pictures and clips of closed incidents are deleted after their time, and each leaves a tombstone in the journal.
 
 What is deleted is bytes; what nodes signed about them, and every proof, stays. Nothing on hold goes, and nothing that an open
-incident, or one whose time is not over, shows too. Steps, each safe to repeat after a kill:
+incident, or one whose time is not over, shows too. Only an order (``one``) makes an exception from time, and none from holds. Steps, each safe to repeat after a kill:
 
 1. One transaction journals the tombstone, takes the object out of the views, and notes the file in ``unlinking``.
 2. The file is deleted, and its folder fsynced.
@@ -17,6 +17,7 @@ from command_center.blobs import BlobStore
 from command_center.custody import appliers
 from command_center.custody.facts import Erasure
 from command_center.custody.holds import is_held
+from command_center.errors import NotFound
 from relay.database import Database
 
 DAY_MS: Final = 86_400_000
@@ -46,6 +47,20 @@ def doomed(connection: sqlite3.Connection, before_ms: int, at_most: int = -1) ->
         Doomed(sha256=row[0], size_bytes=row[1], media_type=row[2], incidents=_incidents(connection, row[0]))
         for row in rows
     ]
+
+
+def one(connection: sqlite3.Connection, sha256: bytes) -> Doomed:
+    """An object that is to go before its time.
+
+    Raises:
+        NotFound: it is not here.
+    """
+    row = connection.execute("SELECT size_bytes, media_type FROM stored_object WHERE sha256 = ?", (sha256,)).fetchone()
+    if row is None:
+        raise NotFound(
+            f"no picture or clip {sha256.hex()} is here: the console and each bag's media/ name them by their SHA-256"
+        )
+    return Doomed(sha256=sha256, size_bytes=row[0], media_type=row[1], incidents=_incidents(connection, sha256))
 
 
 def erase(connection: sqlite3.Connection, found: Doomed, *, actor: str, reason: str, at_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""``command-center export | verify | hold | release | holds | retain | redact``: evidence on the command line."""
+"""``command-center export | verify | hold | release | holds | retain | erase | redact``: evidence on the command line."""
 
 import asyncio
 import base64
@@ -20,6 +20,7 @@ from command_center.custody.commands import (
     HoldList,
     HoldPlace,
     HoldRelease,
+    ObjectErase,
     RedactionList,
     RedactionSet,
     Retain,
@@ -130,17 +131,32 @@ def retain(
 ) -> None:
     """Delete pictures and clips whose time is over; each leaves a tombstone, and every proof stays."""
     outcome = perform(state, Retain(days=days, is_dry_run=dry_run))
-    own = StateDir(state)
+    _unlink(StateDir(state))
+    show(outcome)
+
+
+@app.command(name="erase")
+def erase(
+    sha256: Annotated[str, typer.Argument(help="The picture or clip, by its SHA-256.")],
+    reason: Why,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Delete one picture or clip before its time: by a court's order, or because the law says so. Nothing on hold goes."""
+    outcome = perform(state, ObjectErase(sha256=sha256, reason=reason))
+    _unlink(StateDir(state))
+    show(outcome)
+
+
+def _unlink(own: StateDir) -> None:
+    """Delete the files that tombstones name; a running centre does so itself within a minute."""
     try:
         database = own.open_database()
     except SpoolBusy:
-        pass  # the running centre deletes the files
-    else:
-        try:
-            retention.unlink(database, BlobStore(own.blobs_dir))
-        finally:
-            database.close()
-    show(outcome)
+        return
+    try:
+        retention.unlink(database, BlobStore(own.blobs_dir))
+    finally:
+        database.close()
 
 
 @app.command(name="redact")

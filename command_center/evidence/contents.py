@@ -1,5 +1,6 @@
 """What stands in a bag, file after file. Alerts are read once for each file that shows them: memory stays as it is."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -92,6 +93,7 @@ class _Gathered:
     numbers: set[int] = field(default_factory=set)
     """Journal entries that belong into the slice."""
     media: dict[bytes, Media] = field(default_factory=dict)
+    alert_ids: set[bytes] = field(default_factory=set)
     models: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(node, digest's prefix) of what raised the alerts."""
 
@@ -107,7 +109,13 @@ def write(stream: BinaryIO, reading: Reading, chosen: Selection, incidents: tupl
     stamp = "".join(c for c in utc(occasion.at_ms)[:19] if c not in "-:") + "Z"
     first = reading.incident(incidents[0]).number if len(incidents) == 1 else "all" if chosen.is_all else "incidents"
     name = f"{first}_{stamp}"
-    bag = BagWriter(stream, name, manner.progress)
+    with contextlib.closing(BagWriter(stream, name, manner.progress)) as bag:
+        return _fill(bag, reading, chosen, incidents, keys, occasion, scratch_dir, manner)
+
+
+def _fill(bag: BagWriter, reading: Reading, chosen: Selection, incidents: tuple[int, ...], keys: Keys, occasion: Occasion,
+          scratch_dir: Path, manner: Manner) -> Written:  # fmt: skip
+    name = bag.name
     facts = _facts(reading, chosen, keys, occasion, name, len(incidents))
     nodes = _nodes(reading, chosen, incidents)
     bag.progress.enter("statements")
@@ -180,7 +188,7 @@ def _nodes(reading: Reading, chosen: Selection, incidents: tuple[int, ...]) -> l
 def _statements(reading: Reading, chosen: Selection, incidents: tuple[int, ...], nodes: list[bytes],
                 statements: StatementWriter) -> _Gathered:  # fmt: skip
     gathered = _Gathered()
-    alert_ids: set[bytes] = set()
+    alert_ids = gathered.alert_ids
     for alert in _alerts(reading, incidents):
         statements.alert(alert)
         gathered.numbers.add(alert.said.entry)
@@ -227,9 +235,11 @@ def _entries(
     """Everything in the journal that concerns these incidents."""
     if chosen.is_all:
         return set()
-    subjects = [f"incident:{incident}" for incident in incidents] + [
-        f"object:{sha256.hex()}" for sha256 in gathered.media
-    ]
+    subjects = (
+        [f"incident:{incident}" for incident in incidents]
+        + [f"object:{sha256.hex()}" for sha256 in gathered.media]
+        + [f"alert:{identifier.hex()}" for identifier in gathered.alert_ids]
+    )
     found = {entry.id for subject in subjects for entry in reading.about(subject)}
     found |= {
         entry.id
@@ -239,6 +249,7 @@ def _entries(
     }
     found |= {entry.id for entry in reading.about("center") if entry.kind in journal_slice.OF_THE_CENTER}
     found |= {entry.id for entry in journal_slice.about_exports(reading)}
+    found |= {entry.id for node in nodes for entry in reading.watched(node, incidents)}
     return found | gathered.numbers
 
 

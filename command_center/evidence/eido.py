@@ -1,9 +1,10 @@
 """An incident as an Emergency Incident Data Object, for another agency's dispatch system: plain JSON, one object an incident.
 
-Source: NENA-STA-021.1b-2024, sections 2.4 to 2.21 (component and field names, which fields are required), RFC 4119 and RFC 5491
-(PIDF-LO). *Not checked*: the values of NENA's registries, which live on a server: what a registry rules is filled from the tables
-below, and the agency's own words stand beside it in the fields for internal text. Identifiers are UUIDs made from the centre's
-key and the incident's number, so the same incident has the same ones in every bag.
+Source: NENA-STA-021.1b-2024 and NENA's published schema of it, version 1.0.0 (github.com/NENA911/EIDO-JSON, ``Schema/openapi.yaml``: component and
+field names, which are required, their types; ``Schema/NIEMComponents/apco.yaml``: the codes of incident types), RFC 4119 and RFC 5491 (PIDF-LO).
+What a registry rules is filled from the tables below, and the agency's own words stand beside it in the fields for internal text.
+Where a registry has no word for something (a disposition "handled"), the field that demands one is left out and a note says it.
+Identifiers are UUIDs made from the centre's key and the incident's number, so the same incident has the same ones in every bag.
 """
 
 import html
@@ -12,18 +13,21 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from command_center.evidence.reading import AlertFacts, IncidentFacts
+from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
 from command_center.evidence.selection import utc
 from command_center.evidence.tables import Moment
-from command_center.incidents import Disposition
+from command_center.incidents import Disposition, State
 
 VERSION: Final = "1.0"
 INCIDENT_TYPES: Final[Mapping[str, str]] = {
     "handgun": "WEAPON", "rifle": "WEAPON", "shotgun": "WEAPON", "gun": "WEAPON", "knife": "WEAPON", "weapon": "WEAPON",
-    "fire": "FIRE", "smoke": "FIRE",
+    "fire": "FUNK", "smoke": "FSMOKE", "person": "PERSUSP", "vehicle": "VEHSUSP", "car": "VEHSUSP", "truck": "VEHSUSP",
 }  # fmt: skip
-"""Labels of detectors to APCO ANS 1.103's common incident types; what is not here is a suspicious circumstance."""
-_OTHER_TYPE: Final = "SUSPICIOUS"
+"""Labels of detectors to the common incident types of APCO ANS 1.103; what is not here is a suspicious circumstance. A camera can't
+know what burns: FUNK is a fire of a kind that is not known."""
+_OTHER_TYPE: Final = "SUSP"
+_ACTIVE, _CLOSED, _CANCELLED = "Active", "Closed", "Cancelled"
+_CANCELS: Final = frozenset({Disposition.CANCELLED, Disposition.DUPLICATE, Disposition.TEST})
 MAX_NOTES: Final = 1000
 Object = dict[str, object]
 
@@ -49,16 +53,19 @@ class EidoWriter:
             **self._prologue(f"incident {number}", updated),
             "incidentTypeCommonRegistryText": INCIDENT_TYPES.get(str(columns["label"]).casefold(), _OTHER_TYPE),
             "incidentTypeInternalText": str(columns["label"]), "incidentStatusInternalText": [str(columns["state"])],
+            "incidentStatusCommonRegistryText": [_status(columns)],
             "incidentPriorityInternalText": str(columns["precedence"]), "internalIncidentId": number,
             "locationReference": [_reference(location)], "notesReference": [_reference(note) for note in notes],
         }  # fmt: skip
-        if columns["disposition"]:
+        if columns["disposition"] and Disposition(columns["disposition"]).apco_code is not None:
             incident["dispositionComponent"] = [self._disposition(number, str(columns["disposition"]), columns)]
+        media = {item.sha256: item for alert in seen for item in alert.media if item.masked or not item.absence}
         return json.dumps({
             **self._prologue(f"eido {number}", updated), "eidoVersion": VERSION,
             "issuingElementIdentification": self._center, "incidentComponent": incident, "agencyComponent": [agency],
             "locationComponent": [location], "notesComponent": notes,
             "alarmsSensorsComponent": [self._alarm(alert) for alert in seen],
+            "mediaComponent": [self._media(media[sha256], updated) for sha256 in sorted(media)],
         }, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"  # fmt: skip
 
     def _id(self, what: str) -> str:
@@ -70,7 +77,7 @@ class EidoWriter:
 
     def _agency(self, updated: str) -> Object:
         return {**self._prologue("agency", updated), "$id": self._id("agency"), "incidentOwningAgencyIndicator": True,
-                "agencyRoleDescriptionRegistryText": ["Dispatch"], "agencyType": ["urn:emergency:service:responder.police"],
+                "agencyRoleDescriptionRegistryText": ["Dispatch"], "agencyType": ["police"],
                 "agencyJcard": json.dumps(["vcard", [["version", {}, "text", "4.0"], ["fn", {}, "text", self._agency_name]]])}  # fmt: skip
 
     def _location(
@@ -103,8 +110,14 @@ class EidoWriter:
     def _disposition(self, number: str, disposition: str, columns: Mapping[str, object]) -> Object:
         code = Disposition(disposition).apco_code
         return {**self._prologue(f"disposition {number}", _time(columns["closed_at_ms"])), "dispositionPrimaryIndicator": True,
-                "dispositionCommonRegistryCode": "" if code is None else str(code),
+                "dispositionCommonRegistryCode": str(code),
                 "dispositionDescriptionText": f"{disposition.replace('_', ' ')} {columns['note']}".strip()}  # fmt: skip
+
+    def _media(self, media: Media, updated: str) -> Object:
+        """A picture or clip of this bag, by its place beside ``eido/``."""
+        return {**self._prologue(f"media {media.sha256.hex()}", updated), "uri": f"../{media.masked or media.name}",
+                "contentType": "image/jpeg" if media.masked else media.media_type,
+                "label": f"masked copy of {media.sha256.hex()}" if media.masked else media.sha256.hex()}  # fmt: skip
 
     def _alarm(self, alert: AlertFacts) -> Object:
         body, header = alert.alert, alert.said.envelope.header
@@ -112,8 +125,16 @@ class EidoWriter:
                   "zone": body.zone, "label": body.label, "confidence": round(body.confidence, 4), "rule": body.rule.name.lower(),
                   "sighted_at_node_clock": utc(alert.sighted_ms), "node_clock_quality": header.quality.name,
                   "media_sha256": [media.sha256.hex() for media in alert.media]}  # fmt: skip
+        shown = [self._id(f"media {media.sha256.hex()}") for media in alert.media if media.masked or not media.absence]
         return {**self._prologue(f"alert {alert.id}", utc(alert.said.stored.received_wall_ms)),
-                "csaaAlarmInformation": json.dumps(sensed, sort_keys=True, ensure_ascii=False)}  # fmt: skip
+                "mediaReferences": [{"$ref": identifier} for identifier in shown], "csaaAlarmInformation": json.dumps(sensed, sort_keys=True, ensure_ascii=False)}  # fmt: skip
+
+
+def _status(columns: Mapping[str, object]) -> str:
+    """NENA's Incident Status registry; how far units are stands in the notes."""
+    if columns["state"] != State.CLOSED.value:
+        return _ACTIVE
+    return _CANCELLED if columns["disposition"] and Disposition(columns["disposition"]) in _CANCELS else _CLOSED
 
 
 def _reference(component: Mapping[str, object]) -> Object:

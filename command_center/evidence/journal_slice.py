@@ -56,7 +56,10 @@ def _earlier(reading: Reading, against: tuple[Checkpoint, ...], hash_at: merkle.
     for size, note in sorted(notes.items()):
         if size <= reading.size:
             proof = merkle.consistency_proof(size, reading.size, hash_at)
-            yield _row({"note": note, "proof": [step.hex() for step in proof]})
+            row: dict[str, object] = {"note": note, "proof": [step.hex() for step in proof]}
+            if cosigned := publishing.cosignatures(reading.connection, size):
+                row["cosignatures"] = cosigned
+            yield _row(row)
 
 
 def about_exports(reading: Reading) -> list[Entry]:

@@ -19,6 +19,7 @@ from command_center.evidence.selection import utc
 from command_center.facts import EnvelopeStored, NodeChange
 from command_center.incident_store import number_of
 from command_center.journal import Entry
+from command_center.live.facts import ENDED, OPENED
 from command_center.views import decode as decode_body
 from relay import envelope as envelopes
 from relay import passport as passports
@@ -255,6 +256,16 @@ class Reading:
     def about(self, subject: str) -> Iterator[Entry]:
         """Entries about something, in order."""
         return journal.entries(self.connection, subject=subject)
+
+    def watched(self, node: bytes, incidents: Iterable[int]) -> Iterator[Entry]:
+        """Live viewings of a node's cameras that name no incident, from the first alert of one of these until it was closed."""
+        spans = [self.connection.execute("SELECT first_alert_at_ms, closed_at_ms FROM incident WHERE id = ?", (incident,)).fetchone()
+                 for incident in incidents]  # fmt: skip
+        for entry in self.about(f"node:{node.hex()}"):
+            if entry.kind in {OPENED, ENDED} and any(
+                first <= entry.at_ms <= (closed or entry.at_ms) for first, closed in spans
+            ):
+                yield entry
 
     def open(self, entry: Entry) -> Said:
         """The envelope in an entry, verified against its node's passport, and its plaintext body.

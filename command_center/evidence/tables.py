@@ -11,6 +11,7 @@ import msgspec
 from command_center import facts
 from command_center.custody.facts import Erasure, Hold, Redaction
 from command_center.errors import JournalDamaged
+from command_center.evidence import deeds
 from command_center.evidence.reading import AlertFacts
 from command_center.evidence.selection import utc
 from command_center.facts import (
@@ -38,7 +39,7 @@ CUSTODY: Final = frozenset({
     "incident-notified-again", "acknowledgement-expired", "incident-annunciated", "incident-merged", "incident-unmerged",
     "unit-answered", "callback-delivered", "callback-dead",
     "export-started", "export-finished", "export-failed", "export-fetched", "export-timestamped", "checkpoint-published", "checkpoint-witnessed",
-    "live-opened", "live-ended", "incident-shared", "share-viewed", "share-ended", "original-unsealed",
+    "live-opened", "live-ended", "incident-shared", "share-opened", "share-viewed", "share-ended", "original-unsealed", "journal-read",
     "hold-placed", "hold-released", "object-erased", "redaction-set", "evidence-asked", "answer",
 })  # fmt: skip
 _REMARKS: Final = frozenset(
@@ -53,6 +54,7 @@ _REMARKS: Final = frozenset(
         "bag-verified",
         "original-unsealed",
         "share-viewed",
+        "journal-read",
         "export-timestamped",
         "checkpoint-published",
         "checkpoint-witnessed",
@@ -140,7 +142,7 @@ def _custody_detail(entry: Entry) -> str:
     if entry.kind == "redaction-set":
         made = facts.decode(entry.payload, Redaction)
         return f"{made.mode or 'given away as it is'}, {len(made.regions_px)} regions: {made.reason}"
-    return ""
+    return deeds.WORDS[entry.kind](entry.payload) if entry.kind in deeds.WORDS else ""
 
 
 def csv_rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:

@@ -15,12 +15,13 @@ import httpx
 import structlog
 from nacl.signing import SigningKey
 
-from command_center import journal, merkle
+from command_center import journal
 from command_center.checkpoint import Checkpoint
 from command_center.config import WitnessConfig
 from command_center.custody import publishing
 from command_center.metrics import Metrics
-from command_center.witness.cosigning import MAX_REQUEST_BYTES, Submission, request
+from command_center.witness.cosigning import MAX_REQUEST_BYTES, request
+from command_center.witness.outstations import Outstations, submission_from
 from relay.clock import Clock
 from relay.database import Database
 from relay.errors import OperatorError
@@ -44,21 +45,25 @@ class Publisher:
     """``publish`` once in a while."""
 
     def __init__(self, config: WitnessConfig, *, database: Database, clock: Clock, metrics: Metrics, origin: str,
-                 signing: SigningKey) -> None:  # fmt: skip
+                 signing: SigningKey, outstations: Outstations | None = None) -> None:  # fmt: skip
         self._config = config
         self._database = database
         self._clock = clock
         self._metrics = metrics
         self._origin = origin
         self._signing = signing
+        self._outstations = outstations
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody is configured."""
-        return bool(self._config.folders or self._config.urls or self._config.witnesses)
+        """Whether anybody is configured, or an agency is reached by relay."""
+        by_relay = self._outstations is not None and self._outstations.is_any
+        return bool(self._config.folders or self._config.urls or self._config.witnesses) or by_relay
 
     async def publish(self) -> int:
-        """Give the checkpoint of now to everybody; returns how many have it."""
+        """Give the checkpoint of now to everybody; returns how many have it. Those that it reaches by relay say so later."""
+        if not self.is_wanted:
+            return 0
         made = await self._database.run(
             lambda c: journal.sign_checkpoint(
                 c, origin=self._origin, signing=self._signing, at_ms=self._clock.wall_ms()
@@ -73,6 +78,8 @@ class Publisher:
             self._metrics.count("checkpoints_published" if word.is_taken else "checkpoints_not_published")
             if word.problem:
                 _log.error("checkpoint not published", target=word.target, size=made.size, why=word.problem)
+        if self._outstations is not None:
+            await self._outstations.submit(made)
         return sum(word.is_taken for word in words)
 
     async def _post(self, client: httpx.AsyncClient, url: str, made: Checkpoint) -> _Word:
@@ -89,7 +96,7 @@ class Publisher:
         """C2SP tlog-witness; a witness that has another size than we think says which, and is told again from there."""
         known = await self._database.run(lambda connection: _known_size(connection, url))
         for _ in range(2):
-            submission = await self._database.run(lambda connection, old=known: _submission(connection, old, made))  # type: ignore[misc]
+            submission = await self._database.run(lambda connection, old=known: submission_from(connection, old, made))  # type: ignore[misc]
             try:
                 answer = await client.post(
                     f"{url.rstrip('/')}/add-checkpoint", content=request(submission), headers=_TEXT
@@ -112,6 +119,7 @@ class Publisher:
         for word in words:
             connection.execute("INSERT OR REPLACE INTO witness_word VALUES (?, ?, ?, ?, ?)",
                                (word.target, word.size, now, word.cosignature, word.problem))  # fmt: skip
+            publishing.note_cosigned(connection, size=made.size, witness=word.target, line=word.cosignature)
         if taken := [word.target for word in words if word.is_taken]:
             publishing.note_published(connection, size=made.size, note=made.note, to=taken, actor="center", at_ms=now)
 
@@ -119,13 +127,6 @@ class Publisher:
 def _known_size(connection: sqlite3.Connection, target: str) -> int:
     row = connection.execute("SELECT size FROM witness_word WHERE target = ?", (target,)).fetchone()
     return row[0] if row else 0
-
-
-def _submission(connection: sqlite3.Connection, old_size: int, made: Checkpoint) -> Submission:
-    old_size = min(old_size, made.size)
-    hash_at = journal.hash_reader(connection)
-    proof = merkle.consistency_proof(old_size, made.size, hash_at) if 0 < old_size < made.size else []
-    return Submission(old_size=old_size, proof=tuple(proof), note=made.note)
 
 
 def _write(folder: str, made: Checkpoint) -> _Word:

@@ -19,7 +19,9 @@ from relay.identity import AuthorityKeys, Identity
 from relay.kinds import alert, body, exhibit, offer, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.answer import Answer
+from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
+from relay.kinds.cosignature import Cosignature
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import Instruction
 from relay.kinds.retraction import Retraction
@@ -176,6 +178,8 @@ DECODERS: Final[dict[str, Decoder]] = {
     "answer": Decoder(read=lambda data: body.decode(data, Answer), valid=_bodies("answer")),
     "webrtc_offer": Decoder(read=lambda data: offer.check(data.decode("latin-1")), valid={"video": _OFFER}),
     "trace": Decoder(read=lambda data: body.decode(data, Trace), valid=_bodies("trace")),
+    "checkpoint": Decoder(read=lambda data: body.decode(data, SubmittedCheckpoint), valid=_bodies("checkpoint")),
+    "cosignature": Decoder(read=lambda data: body.decode(data, Cosignature), valid=_bodies("cosignature")),
     "enrolment_code": Decoder(read=lambda data: parse_code("HEARD1-" + data.decode("latin-1")), refuses_with=(SenderError, EnrollmentRefused),
                               valid={"code": _WIRES["enrolment_code"].removeprefix(b"HEARD1-")}),
     "enrolment_request": Decoder(read=lambda data: check_request(data, lambda _: bytes(16)), valid=_wires("enrolment_request"),

@@ -32,6 +32,7 @@ def house(tmp_path: Path) -> House:
     built.enroll("site-relay", Role.RELAY)
     built.enroll("gate-camera", Role.CAMERA)
     built.enroll("yard-camera", Role.CAMERA)
+    built.enroll("other-agency", Role.AGENCY)
     built.settle()
     return built
 
@@ -84,6 +85,8 @@ HOSTILE: dict[str, tuple[Hostile, str]] = {
     "instruction by a relay": (
         lambda h: said_by(h.identities["site-relay"], 5, kind=Kind.INSTRUCTION,
                           destination=h.identities["yard-camera"].node_id).wire, "not_for_us"),
+    "alert by another agency": (lambda h: said_by(h.identities["other-agency"], 5).wire, "not_for_us"),
+    "checkpoint by a camera": (lambda h: said_by(h.identities["gate-camera"], 5, kind=Kind.CHECKPOINT).wire, "not_for_us"),
     "note that is none": (lambda _: b"\x92\xa5pong!\x01", "malformed"),
     "note with a huge claim": (lambda _: b"\x92\xa6stored\xdd\xff\xff\xff\xff", "malformed"),
     "passport of another authority": (

@@ -24,7 +24,9 @@ from relay.kinds import body, roster
 from relay.kinds import instruction as instructions
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
+from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
+from relay.kinds.cosignature import Cosignature
 from relay.kinds.exhibit import ClipExhibit, Exhibit, ExhibitItem
 from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth
 from relay.kinds.retraction import Ground, Retraction
@@ -94,6 +96,11 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
             salt=SALT, ways=(Way(path="lte", carrier="zeromq", provider="Provider A", is_metered=True),),
             passages=(Passage(alert=b"a" * 8, came_from=b"fromnode", came_over="wifi", had_ms=1000, heard_ms=1300, legs=(
                 Leg(way=0, to=b"tocenter", sent_ms=1003, answered_ms=1200, tries=2, is_receipt=True),)),)))),
+        "checkpoint": (Kind.CHECKPOINT, Precedence.ROUTINE, body.encode(SubmittedCheckpoint(
+            salt=SALT, note="heard/0011223344556677\n40\nAAAA\n\n\u2014 heard/0011223344556677 BBBB\n", key="heard/0011223344556677+00112233+AQAA",
+            old_size=32, proof=(b"p" * 32, b"q" * 32)))),
+        "cosignature": (Kind.COSIGNATURE, Precedence.ROUTINE, body.encode(Cosignature(
+            salt=SALT, submission_id=b"i" * 32, size=40, line="\u2014 heard/8899aabbccddeeff CCCC"))),
         **_orders(),
         **_words(),
         "roster_envelope": (Kind.ROSTER, Precedence.IMMEDIATE, body.encode(_roster())),

@@ -16,7 +16,9 @@ from relay.kinds import body, exhibit, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.alert import decode as decode_alert
 from relay.kinds.answer import MAX_STILL_BYTES, Answer, Still
+from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
+from relay.kinds.cosignature import Cosignature
 from relay.kinds.exhibit import ClipExhibit, Exhibit
 from relay.kinds.heartbeat import Heartbeat, Room
 from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
@@ -35,6 +37,8 @@ ENVELOPES = [
     "acknowledgement",
     "retraction",
     "trace",
+    "checkpoint",
+    "cosignature",
     "roster_envelope",
     "instruction_send_clip",
     "instruction_hold_clip",
@@ -61,6 +65,8 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
     "retraction": lambda data: body.decode(data, Retraction),
     "trace": lambda data: body.decode(data, Trace),
+    "checkpoint": lambda data: body.decode(data, SubmittedCheckpoint),
+    "cosignature": lambda data: body.decode(data, Cosignature),
     "roster_envelope": lambda data: body.decode(data, roster.Roster),
     **{name: lambda data: body.decode(data, Instruction) for name in ENVELOPES if name.startswith("instruction_")},
     **{name: lambda data: body.decode(data, Answer) for name in ENVELOPES if name.startswith("answer_")},
