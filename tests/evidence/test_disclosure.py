@@ -20,6 +20,7 @@ from command_center.commands import Outcome
 from command_center.custody.commands import RedactionList, RedactionSet
 from command_center.errors import BadRequest, NotFound, NotPossible
 from command_center.evidence import masking
+from command_center.evidence.eido import INCIDENT_TYPES
 from command_center.evidence.export import export
 from command_center.evidence.selection import Selection
 from command_center.evidence.verifier.main import claims
@@ -27,6 +28,8 @@ from command_center.state_dir import StateDir
 from relay.clock import SimulatedClock
 from relay.identity import Identity
 from tests.command_center.house import House, running_center
+from tests.evidence.eido_schema import INCIDENT_TYPES as CODES
+from tests.evidence.eido_schema import SCHEMA
 from tests.evidence.scene import make, picture, play, seal_again, show, unpack, wrong_in
 
 FACE = (10, 8, 30, 24)
@@ -283,6 +286,47 @@ def test_eido_has_what_the_standard_requires_and_its_references_resolve(bag_dir:
     assert all(note["notesActionComments"] for note in said["notesComponent"])
     alarm = json.loads(said["alarmsSensorsComponent"][0]["csaaAlarmInformation"])
     assert (alarm["label"], alarm["camera"]) == ("handgun", "cam1")
+
+
+def test_eido_holds_to_the_published_schema_in_every_state(bag_dir: Path, tmp_path: Path) -> None:
+    """Open, closed with a code, closed without one; with pictures, masked ones and none."""
+    jsonschema_rs = pytest.importorskip("jsonschema_rs", reason="jsonschema_rs is not installed")
+
+    async def story(house: House) -> None:
+        async with house.signed_in() as client:
+            closings = (("fire", "gone_on_arrival"), ("umbrella", "handled"), ("knife", "duplicate"), ("smoke", ""))
+            for number, (label, disposition) in enumerate(closings, start=1):
+                node = house.node(label)
+                alert = node.alert(label=label, camera=label)
+                await house.deliver(node, alert)
+                if label != "umbrella":
+                    await show(house, node, alert.id, picture(label))
+                if disposition:
+                    url = f"/api/v1/incidents/{number}"
+                    version = (await client.get(url)).json()["version"]
+                    await client.post(f"{url}/acknowledge", json={"version": version})
+                    closing = {"version": version + 1, "disposition": disposition, "note": "it was so"}
+                    answer = await client.post(f"{url}/close", json=closing)
+                    assert answer.status_code == 200, answer.text
+
+    center = make(tmp_path / "closings", story)
+    export(StateDir(center), Selection(is_all=True), tmp_path / "closings.zip", SimulatedClock())
+    validator = jsonschema_rs.validator_for(SCHEMA, validate_formats=True)
+    types, states, codes = list[str](), list[str](), list[str]()
+    bags = (bag_dir, unpack(tmp_path / "closings.zip", tmp_path / "x"))
+    for file in [file for bag in bags for file in sorted((bag / "data/eido").glob("*.json"))]:
+        said = json.loads(file.read_text())
+        assert [error.message for error in validator.iter_errors(said)] == [], file.name
+        for media in said["mediaComponent"]:
+            assert (file.parent / media["uri"]).is_file(), "the address leads to the picture in the same bag"
+        incident = said["incidentComponent"]
+        types.append(incident["incidentTypeCommonRegistryText"])
+        states += incident["incidentStatusCommonRegistryText"]
+        codes += [one["dispositionCommonRegistryCode"] for one in incident.get("dispositionComponent", [])]
+    assert {"FUNK", "SUSP", "WEAPON", "FSMOKE"} <= set(types)
+    assert {"Active", "Closed", "Cancelled"} <= set(states)
+    assert sorted(codes) == ["14", "22"], "handled has no code in that list"
+    assert set(INCIDENT_TYPES.values()) <= CODES
 
 
 def test_the_database_opens_in_datasette(bag_dir: Path) -> None:
