@@ -6,7 +6,8 @@ restart repeats no level and may lengthen a step, never skip one.
 
 *Flood control.* Outside FLASH, at most ``most`` incidents are annunciated in ten minutes, and at most ``most_of_one`` of them
 from one camera, so that one that chatters can't silence the others. The rest are listed, counted and kept, and are
-annunciated as room comes back while they still wait. FLASH is never held back and takes no room.
+annunciated as room comes back while they still wait. FLASH is never held back and takes no room. ``annunciated_lately`` counts, on this
+process's monotonic clock.
 Source of the figures: ISA-18.2 / EEMUA 191 (a flood is more than ten alarms in ten minutes for one position).
 """
 

@@ -25,8 +25,10 @@ from command_center import (
 from command_center.accounts import Door, Passwords
 from command_center.accounts.oidc import Provider
 from command_center.administration import Administration
+from command_center.annunciated_lately import AnnunciatedLately
 from command_center.api import queries
 from command_center.api.app import create_app
+from command_center.bell import Bell
 from command_center.blobs import BlobStore
 from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
@@ -69,8 +71,6 @@ from relay.config import ListenConfig, StationConfig
 from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.errors import OperatorError
-from relay.ids import NodeId
-from relay.kinds.answer import Word
 from relay.kinds.roster import Roster
 from relay.service import carrying_verbs
 from relay.station import Station
@@ -95,28 +95,6 @@ class Center:
     url: str
 
 
-class _Bell:
-    """Rung after each commit of interest, from the event loop; before the centre is complete it rings for nobody."""
-
-    def __init__(self) -> None:
-        self.station: Station | None = None
-        self.feed: EventFeed | None = None
-        self.live: LiveSessions | None = None
-        self.work = asyncio.Event()
-
-    def ring(self) -> None:
-        self.work.set()
-        if self.feed is not None:
-            self.feed.wake()
-
-    def word(self, node_id: NodeId, word: Word) -> None:
-        if self.live is not None:
-            self.live.heard(node_id, word)
-
-    def passport_wire(self, node_id: bytes) -> bytes | None:
-        return self.station.trust.wire_of(NodeId(node_id)) if self.station else None
-
-
 @contextlib.asynccontextmanager
 async def open_center(
     state: StateDir, *, http: str | None = None, listen: tuple[str, ...] | None = None, clock: Clock | None = None,
@@ -132,10 +110,10 @@ async def open_center(
     plans = plan_file.load(state.plans_file)
     clock = clock or SystemClock()
     issuer = state.load_issuer()
-    metrics, bell = Metrics(), _Bell()
+    metrics, bell, lately = Metrics(), Bell(), AnnunciatedLately(clock)
     timings = Timings(clock=clock, metrics=metrics)
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
-                    limits=config.incidents, passport_wire=bell.passport_wire,
+                    limits=config.incidents, lately=lately, passport_wire=bell.passport_wire,
                     after_commit=bell.ring, on_word=bell.word)  # fmt: skip
     listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
                       for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
@@ -160,7 +138,7 @@ async def open_center(
         )
         shelves = Shelves(database=station.database, clock=clock, after_commit=bell.ring,
                           most_ms=round(config.incidents.shelving_most_h * 3_600_000))  # fmt: skip
-        watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents)
+        watch = Watch(clock=clock, metrics=metrics, shelves=shelves, limits=config.incidents, lately=lately)
         url = config.url or web_server.url_of(socket, is_tls=tls is not None)
         key = SigningKey(await station.database.run(callback_writer.set_up))
         postman = Postman(database=station.database, readers=readers, clock=clock, metrics=metrics, key=key, after_commit=bell.ring,
@@ -226,9 +204,7 @@ async def _withdraw(live: LiveSessions, station: Station, roster: Roster) -> Non
     await station.publish_roster(roster)
 
 
-def _start_work(
-    members: Crew, services: Services, bell: _Bell, timings: Timings, watch: Watch, tls: Tls | None
-) -> None:
+def _start_work(members: Crew, services: Services, bell: Bell, timings: Timings, watch: Watch, tls: Tls | None) -> None:
     """Everything that goes on beside requests and arrivals."""
     members.start(services.feed.run(), "event feed")
     members.start(timings.run(services.database, services.feed.wake), "timings")
@@ -302,7 +278,7 @@ async def _every(period_s: float, act: Callable[[], Awaitable[object]], name: st
             _log.error("not done, will try again", work=name, error=str(error))
 
 
-async def _work_after_commits(services: Services, bell: _Bell) -> None:
+async def _work_after_commits(services: Services, bell: Bell) -> None:
     while True:
         await bell.work.wait()
         bell.work.clear()

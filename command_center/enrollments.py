@@ -24,28 +24,6 @@ from relay.identity import AuthorityKeys, Identity
 from relay.ids import node_id_of
 from relay.passport import Passport, Role
 
-SCHEMA: Final = (
-    """
-CREATE TABLE invite (
-  id             BLOB    PRIMARY KEY,       -- 8 bytes
-  secret         BLOB,                      -- 16 bytes; NULL once erased
-  name           TEXT    NOT NULL,
-  role           INTEGER NOT NULL,
-  site           TEXT    NOT NULL,
-  is_preapproved INTEGER NOT NULL,
-  expires_at_ms  INTEGER NOT NULL,
-  keys           BLOB,                      -- signing, sealing, transport (96 bytes), once claimed
-  passport       BLOB,                      -- once approved
-  approved_at_ms INTEGER
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE enrollment_failure (
-  at_ms   INTEGER NOT NULL,
-  address TEXT    NOT NULL
-) STRICT;
-""",
-)
-
 VALIDITY_MS: Final = 3 * 365 * 86_400_000
 FAILURES_ALLOWED: Final = 10
 FAILURE_WINDOW_MS: Final = 15 * 60 * 1000

@@ -10,6 +10,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -20,37 +21,9 @@ from relay.clock import Clock
 from relay.ids import NodeId
 from relay.kinds.heartbeat import Heartbeat
 from relay.passport import Passport, Role, SignedPassport
+from relay.schema_steps import steps_in
 
-SCHEMA: Final = (
-    """
-CREATE TABLE node (
-  id             BLOB    PRIMARY KEY,
-  name           TEXT    NOT NULL,
-  role           INTEGER NOT NULL,
-  site           TEXT    NOT NULL,
-  standing       TEXT    NOT NULL,          -- approved | quarantined | revoked
-  reason         TEXT    NOT NULL,
-  serial         INTEGER NOT NULL,
-  passport       BLOB    NOT NULL           -- as signed
-) STRICT, WITHOUT ROWID;
-CREATE INDEX node_name ON node (name);
-
-CREATE TABLE last_word (
-  node            BLOB    PRIMARY KEY,
-  at_wall_ms      INTEGER NOT NULL,         -- centre's clocks
-  at_monotonic_ms INTEGER NOT NULL,
-  boot_id         TEXT    NOT NULL,         -- of the centre
-  heartbeat       BLOB,                     -- msgpack, as in the body; NULL until the first one
-  notable         BLOB    NOT NULL,         -- digest of what the last journalled heartbeat said
-  shown           TEXT    NOT NULL          -- the hearing state that consoles were last told
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE withdrawal (                   -- rosters that were issued; the newest counts
-  number    INTEGER PRIMARY KEY,
-  body      BLOB    NOT NULL
-) STRICT;
-""",
-)
+SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "fleet"))
 
 DEFAULT_INTERVAL_S: Final = 10
 SILENT_AFTER_INTERVALS: Final = 5

@@ -172,12 +172,19 @@ def shelf_over(
     return None if row is None else row[0]
 
 
-def annunciated_lately(connection: sqlite3.Connection, now_ms: int, window_ms: int) -> list[tuple[bytes, str]]:
-    """(node, camera) of each incident below FLASH that was annunciated in the window before now, centre's wall clock."""
-    return connection.execute(
-        "SELECT node, camera FROM incident WHERE announced_at_ms > 0 AND precedence > 0 AND announced_at_ms BETWEEN ? AND ?",
+def annunciated_lately(
+    connection: sqlite3.Connection, now_ms: int, window_ms: int
+) -> list[tuple[int, tuple[bytes, str]]]:
+    """(ms ago, (node, camera)) of each incident below FLASH that was annunciated in the window before now, centre's wall clock.
+
+    The oldest first.
+    """
+    rows = connection.execute(
+        "SELECT ?2 - announced_at_ms, node, camera FROM incident WHERE announced_at_ms > 0 AND precedence > 0 "
+        "AND announced_at_ms BETWEEN ?1 AND ?2 ORDER BY announced_at_ms",
         (now_ms - window_ms, now_ms),
-    ).fetchall()
+    )
+    return [(row[0], (row[1], row[2])) for row in rows]
 
 
 def subject_of_alert(connection: sqlite3.Connection, alert_id: bytes, node: bytes) -> str:

@@ -29,6 +29,7 @@ from command_center import (
     views,
 )
 from command_center.alert_batch import AlertBatch
+from command_center.annunciated_lately import AnnunciatedLately
 from command_center.config import IncidentConfig
 from command_center.custody import clip_orders, holds
 from command_center.facts import EnvelopeStored, NodeChange
@@ -52,6 +53,7 @@ from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.ledger import Ledger
 from relay.passport import SignedPassport
+from relay.precedence import Precedence
 from relay.station import Arrival
 
 _log = structlog.get_logger("command_center.ingest")
@@ -61,7 +63,7 @@ class Ingest:
     """The centre's inbox."""
 
     def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings,
-                 limits: IncidentConfig,
+                 limits: IncidentConfig, lately: AnnunciatedLately | None = None,
                  passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None],
                  on_word: Callable[[NodeId, Word], None] = lambda _, __: None) -> None:  # fmt: skip
         """``passport_wire`` gives a node's passport as signed; the last two are called on the event loop, after the commit."""
@@ -72,6 +74,7 @@ class Ingest:
         self._metrics = metrics
         self._timings = timings
         self._limits = limits
+        self._lately = lately or AnnunciatedLately(clock)
         self._passport_wire = passport_wire
         self._after_commit = after_commit
         self._ledger = Ledger()
@@ -230,7 +233,9 @@ class Ingest:
         self._metrics.observe_ms("sighting_to_spooled", alert.age_ms)
         placed = group.alerts.place(envelope, alert, stored)
         if placed.is_new and not stored.is_quarantined:
-            quiet = self._quiet(group.connection, placed.incident, stored.received_wall_ms)
+            quiet = self._quiet(group.connection, placed.incident)
+            if quiet is Quiet.NO and placed.incident.precedence is not Precedence.FLASH:
+                self._lately.note(group.connection, (placed.incident.place.node, placed.incident.place.camera))
             if quiet is not Quiet.NO:
                 self._metrics.count(f"held_back_{quiet.value}")
                 stored = msgspec.structs.replace(stored, quiet=quiet.value)
@@ -264,13 +269,12 @@ class Ingest:
         self._metrics.count("unreadable")
         _log.warning("unreadable body kept", node=arrival.envelope.header.origin.hex(), reason=reason)
 
-    def _quiet(self, connection: sqlite3.Connection, incident: Incident, now_ms: int) -> Quiet:
+    def _quiet(self, connection: sqlite3.Connection, incident: Incident) -> Quiet:
         """Whether a new incident is held back: shelved by people, or one too many of a flood."""
         place, precedence = incident.place, incident.precedence
         if incident_acts.shelf_over(connection, place.node, place.camera, place.label, precedence) is not None:
             return Quiet.SHELVED
-        recent = incident_acts.annunciated_lately(connection, now_ms, annunciation.WINDOW_MS)
-        is_flood = annunciation.is_flood(precedence, recent, (place.node, place.camera), most=self._limits.flood_most,
+        is_flood = annunciation.is_flood(precedence, self._lately.sources(connection), (place.node, place.camera), most=self._limits.flood_most,
                                          most_of_one=self._limits.flood_most_of_one)  # fmt: skip
         return Quiet.FLOOD if is_flood else Quiet.NO
 

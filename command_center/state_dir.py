@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from command_center import accounts, config, enrollments, facts, fleet, journal, journeys, view_schema
+from command_center import accounts, config, facts, fleet, journal, journeys, view_schema
 from command_center.callbacks import store as callback_store
 from command_center.config import CenterConfig
 from command_center.custody import schema as custody_schema
@@ -44,7 +44,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     "journeys": journeys.SCHEMA,
     "custody": custody_schema.SCHEMA,
     "responses": response_schema.SCHEMA,
-    "fleet": (fleet.SCHEMA[0] + enrollments.SCHEMA[0],),
+    "fleet": fleet.SCHEMA,
 }
 OFFLINE_PARTS: Final[Mapping[str, Sequence[str]]] = {"ledger": ledger.SCHEMA, **PARTS}
 """What commands need while nothing runs; the station adds its own."""

@@ -151,7 +151,7 @@ class Replay:
             "".join(
                 (
                     *view_schema.SCHEMA,
-                    fleet.SCHEMA[0],
+                    *fleet.SCHEMA,
                     *unit_schema.SCHEMA,
                     *response_schema.SCHEMA,
                     *journeys.SCHEMA,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from command_center import annunciation, event_feed, facts, incident_acts, journal
+from command_center.annunciated_lately import AnnunciatedLately
 from command_center.config import IncidentConfig
 from command_center.facts import IncidentStep
 from command_center.incidents import Quiet
@@ -39,8 +40,10 @@ class _Since:
 class Watch:
     """Remembers since when each incident has been as it is. ``due`` reads, ``act`` writes; both on a database thread."""
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, shelves: Shelves, limits: IncidentConfig) -> None:
+    def __init__(self, *, clock: Clock, metrics: Metrics, shelves: Shelves, limits: IncidentConfig,
+                 lately: AnnunciatedLately) -> None:  # fmt: skip
         self._clock = clock
+        self._lately = lately
         self._metrics = metrics
         self._shelves = shelves
         self._limits = limits
@@ -62,8 +65,9 @@ class Watch:
                 self._step(connection, "acknowledgement-expired", IncidentStep(incident=incident_id, quiet=quiet.value,
                            reason="nothing followed the acknowledgement"))  # fmt: skip
         self._metrics.count("shelves_ended", self._shelves.end_due(connection))
-        for incident_id in self._releasable(connection):
+        for incident_id, source in self._releasable(connection):
             self._step(connection, "incident-annunciated", IncidentStep(incident=incident_id, reason="its turn came"))
+            self._lately.note(connection, source)
 
     def _due(self, connection: sqlite3.Connection) -> list[tuple[int, int, Precedence]]:
         """(incident, level to reach, precedence), level 0: its acknowledgement expires."""
@@ -104,8 +108,8 @@ class Watch:
         self._since = since
         return due
 
-    def _releasable(self, connection: sqlite3.Connection) -> list[int]:
-        """Held back by flood control, and there is room again: the most urgent and oldest first."""
+    def _releasable(self, connection: sqlite3.Connection) -> list[tuple[int, tuple[bytes, str]]]:
+        """(incident, source): held back by flood control, and there is room again: the most urgent and oldest first."""
         held = connection.execute(
             "SELECT id, node, camera, precedence FROM incident WHERE quiet = 'flood' AND state = 'unacknowledged' "
             "AND merged_into IS NULL ORDER BY precedence, id LIMIT ?",
@@ -113,13 +117,13 @@ class Watch:
         ).fetchall()
         if not held:
             return []
-        recent = incident_acts.annunciated_lately(connection, self._clock.wall_ms(), annunciation.WINDOW_MS)
-        released: list[int] = []
+        recent = self._lately.sources(connection)
+        released: list[tuple[int, tuple[bytes, str]]] = []
         for incident_id, node, camera, precedence in held:
             if not annunciation.is_flood(Precedence(precedence), recent, (node, camera), most=self._limits.flood_most,
                                          most_of_one=self._limits.flood_most_of_one):  # fmt: skip
                 recent.append((node, camera))
-                released.append(incident_id)
+                released.append((incident_id, (node, camera)))
         return released
 
     def _step(self, connection: sqlite3.Connection, kind: str, step: IncidentStep) -> None:

@@ -6,69 +6,16 @@ exactly once as a delivery, and each delivery at least once as a request; its ``
 
 import sqlite3
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Final
 
 import msgspec
 
 from command_center.callbacks.kinds import Options, ReceiverKind
 from command_center.errors import BadRequest, NotFound, NotPossible
+from relay.schema_steps import steps_in
 
-SCHEMA: Final = (
-    """
-CREATE TABLE callback_state (
-  only_row    INTEGER PRIMARY KEY CHECK (only_row = 1),
-  upto        INTEGER NOT NULL,             -- journal entries up to this one are delivered or have nobody to tell
-  signing_key BLOB    NOT NULL              -- Ed25519 seed of this centre's webhooks
-) STRICT;
-
-CREATE TABLE receiver (
-  name         TEXT    PRIMARY KEY,
-  url          TEXT    NOT NULL,
-  secret       BLOB,                        -- also sign with HMAC ("v1"), where the receiver knows no Ed25519
-  only_flash   INTEGER NOT NULL,
-  may_be_inside INTEGER NOT NULL,           -- an administrator says that an address of our own network is meant
-  disabled_why TEXT    NOT NULL DEFAULT ''  -- empty: in use
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE delivery (
-  number      INTEGER PRIMARY KEY,
-  id          TEXT    NOT NULL UNIQUE,      -- the webhook-id
-  receiver    TEXT    NOT NULL,
-  event       TEXT    NOT NULL,
-  incident    INTEGER NOT NULL,
-  precedence  INTEGER NOT NULL,
-  body        BLOB    NOT NULL,             -- the exact bytes that are signed
-  created_at_ms INTEGER NOT NULL,
-  attempts    INTEGER NOT NULL DEFAULT 0,
-  next_at_ms  INTEGER NOT NULL,
-  state       TEXT    NOT NULL DEFAULT 'pending',  -- pending | delivered | dead
-  last_answer TEXT    NOT NULL DEFAULT '',
-  settled_at_ms INTEGER
-) STRICT;
-CREATE INDEX delivery_pending ON delivery (receiver, precedence, number) WHERE state = 'pending';
-CREATE INDEX delivery_incident ON delivery (incident);
-
-CREATE TABLE capability (                   -- the links by which units answer: only their hashes are kept
-  token_sha256 BLOB    PRIMARY KEY,
-  receiver     TEXT    NOT NULL,
-  incident     INTEGER NOT NULL,
-  expires_at_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-""",
-    """
-ALTER TABLE receiver ADD COLUMN kind        TEXT    NOT NULL DEFAULT 'webhook';  -- webhook | tak | smtp | cap
-ALTER TABLE receiver ADD COLUMN only_called INTEGER NOT NULL DEFAULT 0;   -- told only when a plan or an assignment calls it
-ALTER TABLE receiver ADD COLUMN options     BLOB    NOT NULL DEFAULT x'7b7d';   -- JSON, by kind
-ALTER TABLE delivery ADD COLUMN media_type  TEXT    NOT NULL DEFAULT 'application/json';
-ALTER TABLE delivery ADD COLUMN about       TEXT    NOT NULL DEFAULT '';  -- unit:<name>, where a later one takes an earlier one's place
-
-CREATE TABLE called (                       -- who was called to an incident, and is told of what follows
-  incident    INTEGER NOT NULL,
-  receiver    TEXT    NOT NULL,
-  PRIMARY KEY (incident, receiver)
-) STRICT, WITHOUT ROWID;
-""",
-)
+SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "callbacks"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,29 @@ async def test_changed_body_is_not_accepted_by_the_reference_library() -> None:
         Webhook(SECRET).verify(b'{"a":1}', headers)
 
 
+def test_v1a_is_what_the_reference_implementation_signs() -> None:
+    """Vector: standard-webhooks, libraries/go, TestAsymmetricWebhookSign; the Python library knows only the symmetric ``v1``."""
+    seed = base64.b64decode("VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=")
+    made = signing.headers(SigningKey(seed), None, message_id="msg_p5jXN8AQM9LWM0D4loKWxJek", at_s=1614265330,
+                           body=b'{"test": 2432232314}')  # fmt: skip
+    assert made == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1a,tQ9V2XOqn7jL/DQenEFpqIugdBVtiMmER5mhSkXBNwM0mkATuDe6KYYUuxqtaiHeYGb7KaaBRdM5WqyeFiL8Ag==",
+    }  # fmt: skip
+
+
+async def test_more_receivers_that_hang_than_a_pool_holds_delay_nobody(house: House) -> None:
+    node = house.node()
+    with listening() as slow, listening() as good:
+        slow.hang = threading.Event()
+        for number in range(70):
+            await told(house, slow, f"slow{number}")
+        await told(house, good, "zz-good")
+        await house.deliver(node, node.alert())
+        await settled(house, delivered=1, pending=70)
+        assert len(good.got) == 1
+
+
 async def test_what_was_not_taken_is_sent_again_with_the_same_id_and_bytes(house: House) -> None:
     node = house.node()
     with listening() as unit:

@@ -1,11 +1,13 @@
-"""A thousand alerts a minute for a quarter of an hour: what people hear, and that nothing is lost."""
+"""Floods: what people hear, that nothing is lost, and that neither clocks nor restarts make room for more."""
+
+from pathlib import Path
 
 import pytest
 
 from command_center import annunciation
 from relay.precedence import Precedence
-from tests.command_center.house import House
-from tests.command_center.test_ingest import assert_all_as_written
+from tests.command_center.house import House, running_center
+from tests.command_center.test_ingest import assert_all_as_written, until
 
 MINUTES = 14
 STEP_MS = 5000
@@ -49,3 +51,47 @@ async def test_a_thousand_alerts_a_minute_sound_ten_times_in_the_worst_ten_minut
     ((held,),) = await house.query("SELECT COUNT(*) FROM incident WHERE quiet = 'flood'")
     assert int(str(held)) > 100, "the flood was one"
     await assert_all_as_written(house)
+
+
+async def storm(house: House, count: int, *, label: str) -> None:
+    """That many incidents below FLASH, each of a camera of its own."""
+    for number in range(count):
+        node = house.node(f"{label}{number}")
+        await house.deliver(node, node.alert(label=label, precedence=Precedence.IMMEDIATE))
+
+
+async def sounded(house: House) -> int:
+    ((count,),) = await house.query("SELECT COUNT(*) FROM incident WHERE quiet = '' AND precedence > 0")
+    return int(str(count))
+
+
+@pytest.mark.parametrize("leap_ms", [3_600_000, -3_600_000, 365 * 86_400_000, -365 * 86_400_000])
+async def test_a_clock_that_leaps_opens_no_gate_to_a_second_flood_and_shuts_none(house: House, leap_ms: int) -> None:
+    await storm(house, 12, label="before")
+    assert await sounded(house) == 10
+    house.clock.step_wall(house.clock.wall_ms() + leap_ms)
+    await storm(house, 12, label="after")
+    assert await sounded(house) == 10, "ten minutes are not over because a clock says so"
+    house.clock.advance(annunciation.WINDOW_MS + 1)
+
+    async def next_ten() -> bool:
+        return await sounded(house) == 20
+
+    await until(next_ten)
+    await assert_all_as_written(house)
+
+
+async def test_a_restart_in_a_flood_makes_no_room(tmp_path: Path) -> None:
+    async with running_center(tmp_path / "center") as house:
+        await storm(house, 10, label="before")
+        clock = house.clock
+    clock.advance(60_000)
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        await storm(house, 3, label="after")
+        assert await sounded(house) == 10
+        clock.advance(annunciation.WINDOW_MS - 59_000)
+
+        async def released() -> bool:
+            return await sounded(house) == 13
+
+        await until(released)

@@ -5,11 +5,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from command_center.state_dir import OFFLINE_PARTS
+from command_center.state_dir import OFFLINE_PARTS, PARTS
 from relay.database import Database
 from relay.schema_steps import steps_in
 
@@ -97,6 +98,11 @@ def test_an_upgrade_that_is_killed_leaves_the_old_schema_whole(tmp_path: Path, s
     assert versions(file) == dict.fromkeys(OFFLINE_PARTS, 1), "half an upgrade is none"
     Database.open(file, parts=OFFLINE_PARTS).close()
     check_upgraded(file)
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_each_part_has_one_file_a_step(part: str) -> None:
+    assert tuple(PARTS[part]) == steps_in(files("command_center").joinpath("schema", part))
 
 
 def test_steps_are_numbered_without_a_gap(tmp_path: Path) -> None:
