@@ -37,13 +37,16 @@ class Stream:
 
 
 def write(bag: BagWriter, reading: Reading, selection: Selection, said: dict[tuple[bytes, int], dict[bytes, int]],
-          media: dict[bytes, Media]) -> None:  # fmt: skip
-    """The tables and the statement over them."""
+          media: dict[bytes, Media]) -> int:  # fmt: skip
+    """The tables and the statement over them; returns how many numbers never came."""
     streams = list(_streams(reading, selection, said))
     elsewhere = {node: _elsewhere(reading, node) for node in sorted({stream.node for stream in streams})}
+    lost = 0
     for stream in streams:
         here = set(said.get((stream.node, stream.series), {}))
-        bag.add(stream.file, _rows(reading, stream, here, elsewhere[stream.node]))
+        rows = _Counted(_rows(reading, stream, here, elsewhere[stream.node]))
+        bag.add(stream.file, rows)
+        lost += rows.lost
     asked = list(_asked(reading, said))
     missing = [{"sha256": m.sha256.hex(), "media_type": m.media_type, "size_bytes": m.size_bytes, "why": m.absence}
                for m in sorted(media.values(), key=lambda m: m.sha256) if m.absence]  # fmt: skip
@@ -54,6 +57,22 @@ def write(bag: BagWriter, reading: Reading, selection: Selection, said: dict[tup
         "range": "all numbers known to the centre" if selection.is_all else "from the first to the last statement in this bag",
         "not_included_by_kind": "pieces of pictures (their whole is in media/), heartbeats that said nothing new",
     }))  # fmt: skip
+    return lost
+
+
+class _Counted:
+    """A table's lines, and how many numbers they say never came."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self.lost = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            if line.endswith(f",{NOT_RECEIVED}\n".encode()):
+                first, last, *_ = line.split(b",")
+                self.lost += int(last) - int(first) + 1
+            yield line
 
 
 def _redactions(reading: Reading, media: dict[bytes, Media]) -> Iterator[dict[str, object]]:

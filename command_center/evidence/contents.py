@@ -25,8 +25,11 @@ from command_center.evidence.statements import StatementWriter, pretty
 from command_center.evidence.tables import Moment
 from command_center.evidence.timestamping import Stamper
 from command_center.evidence.verifier.bag import FORMAT
+from command_center.journal import Entry
+from command_center.views import decode as decode_body
 from relay import passport as passports
 from relay.identity import Identity
+from relay.kinds.alert import Alert
 from relay.passport import Passport
 
 SOFTWARE: Final = "Heard command-center"
@@ -132,7 +135,8 @@ def _fill(bag: BagWriter, reading: Reading, chosen: Selection, incidents: tuple[
     numbers |= {row["journal_entry"] for row in models if isinstance(row["journal_entry"], int)}
     ordered = range(1, reading.size + 1) if chosen.is_all else sorted(numbers)
     journal_slice.write(bag, reading, ordered, keys.center.signing, manner.against)
-    completeness.write(bag, reading, chosen, statements.said, gathered.media)
+    lost = completeness.write(bag, reading, chosen, statements.said, gathered.media)
+    facts["Missing"] = _missing_words(lost, sum(bool(media.absence) for media in gathered.media.values()))
     _tables(bag, reading, incidents, nodes, ordered)
     _reports(bag, reading, incidents, facts, occasion)
     _eido(bag, reading, incidents, keys)
@@ -229,6 +233,14 @@ def _pieces(file: Path) -> Iterator[bytes]:
             yield piece
 
 
+def _missing_words(numbers: int, media: int) -> str:
+    if not numbers and not media:
+        return (
+            "nothing: every number of the nodes' statements in this range is accounted for, and every picture is here"
+        )
+    return f"{numbers} numbered statements never came, {media} pictures or clips are not here as they were; completeness.json says which and why"
+
+
 def _entries(
     reading: Reading, chosen: Selection, incidents: tuple[int, ...], nodes: list[bytes], gathered: _Gathered
 ) -> set[int]:
@@ -266,7 +278,21 @@ def _models(reading: Reading, gathered: _Gathered) -> list[dict[str, object]]:
 
 
 def _moments(reading: Reading, numbers: Iterable[int]) -> Iterator[Moment]:
-    return (tables.moment(reading.entry(number)) for number in numbers)
+    return (_moment(reading, reading.entry(number)) for number in numbers)
+
+
+def _moment(reading: Reading, entry: Entry) -> Moment:
+    """An entry in words, with the node's name and, of an alert, what was seen."""
+    made = tables.moment(entry)
+    name = reading.name_of(entry.actor)
+    if not name:
+        return made
+    if entry.kind != "alert":
+        return Moment(entry=entry, detail=f"{name}: {made.detail}")
+    said = reading.open(entry)
+    body = decode_body(said.envelope.header.kind, said.body)
+    seen = report_html.words_of(body) if isinstance(body, Alert) else ""
+    return Moment(entry=entry, detail=f"{name}: {seen}; {made.detail}")
 
 
 def _tables(
@@ -291,7 +317,7 @@ def _reports(
     bag: BagWriter, reading: Reading, incidents: tuple[int, ...], facts: dict[str, str], occasion: Occasion
 ) -> None:
     def about(incident: int) -> Iterator[Moment]:
-        return (tables.moment(entry) for entry in reading.about(f"incident:{incident}"))
+        return (_moment(reading, entry) for entry in reading.about(f"incident:{incident}"))
 
     def pages() -> Iterator[bytes]:
         yield from report_html.begin(facts)
@@ -321,7 +347,7 @@ def _eido(bag: BagWriter, reading: Reading, incidents: tuple[int, ...], keys: Ke
     writer = EidoWriter(authority_id=keys.authority_id, agency=own.agency, center=own.name)
     for incident in incidents:
         shown, plan = reading.incident(incident), _plan(reading, incident)
-        moments = (tables.moment(entry) for entry in reading.about(f"incident:{incident}"))
+        moments = (_moment(reading, entry) for entry in reading.about(f"incident:{incident}"))
         place = None if plan is None else (plan.lat, plan.lon)
         bag.add(f"eido/{shown.number}.json", writer.write(shown, reading.alerts(incident), moments, place))
 
@@ -343,7 +369,7 @@ def _papers(bag: BagWriter, facts: dict[str, str], keys: Keys, occasion: Occasio
     bag.add("VERIFY.md", papers.VERIFY.format(authority=keys.authority_id).encode())
     form = papers.CERTIFICATION.format(name=facts["Package"], made=facts["Made"], software=SOFTWARE, agency=own.agency,
                                        authority=keys.authority_id, selection=facts["Selection"])  # fmt: skip
-    bag.add("CERTIFICATION-902.pdf", report_pdf.form(form, occasion.at_ms))
+    bag.add("CERTIFICATION-902.pdf", report_pdf.form(form, occasion.at_ms, facts["Package"]))
     bag.add("verify.py", papers.VERIFY_PY.encode())
     sources = sorted(
         (file for file in resources.files(_VERIFIER).iterdir() if file.name.endswith(".py")), key=lambda f: f.name

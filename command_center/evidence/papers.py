@@ -55,6 +55,8 @@ In the bag's folder:
     openssl pkeyutl -verify -pubin -inkey signatures/center.pem -rawin -in tagmanifest-sha256.txt \\
         -sigfile signatures/tagmanifest-sha256.txt.sig
 
+`sha256sum` finds what was changed or taken away, `bagit.py` also what was added under `data/`; `verify.py` finds all three anywhere.
+
 If there is a timestamp (signatures/tagmanifest-sha256.txt.tsr):
 
     sha256sum -c signatures/timestamp-sha256.txt
@@ -103,7 +105,8 @@ The SHA-256 of the header is the alert's id and the name of its files. The body 
 `journal/entries.jsonl` has one entry a line. Its leaf is SHA-256 of 0x00 and the msgpack array
 `[1, id, at_ms, kind, actor, subject, SHA-256(payload)]`. `proof` is the RFC 9162 inclusion proof of leaf `id - 1` in the tree whose size
 and root are in `journal/checkpoint`, a C2SP signed note; `journal/verifier-key` is its key for note tools. `journal/earlier-checkpoints.jsonl` holds
-checkpoints that others were given before, each with the RFC 9162 consistency proof that this journal begins with it. If you kept one,
+checkpoints that others were given before, each with the RFC 9162 consistency proof that this journal begins with it, and what witnesses
+signed below it (`cosignatures`: C2SP cosignature v1; the witness's own key checks them). If you kept one,
 `python3 data/verify.py --against FILE` says whether history is still the one that it spoke of.
 
 ## What is not proven

@@ -105,6 +105,7 @@ class Reading:
         self._secrets: dict[bytes, bytes] = {}
         self._passports: dict[bytes, Passport] = {}
         self._masked: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
         self._announced: dict[bytes, dict[bytes, frozenset[bytes]]] = {}
         self.size = journal.size(connection)
         self._verified = bytearray((self.size >> 3) + 1)
@@ -292,6 +293,14 @@ class Reading:
         if node not in self._passports:
             self._passports[node] = self.passports(node)[-1].passport
         return self._passports[node]
+
+    def name_of(self, actor: str) -> str:
+        """The name of a node that an entry's actor is; empty for anybody else, and for a machine that never got in."""
+        if actor not in self._names:
+            query = "SELECT name FROM node WHERE 'node:' || lower(hex(id)) = ?"
+            row = self.connection.execute(query, (actor,)).fetchone() if actor.startswith("node:") else None
+            self._names[actor] = row[0] if row else ""
+        return self._names[actor]
 
     def passports(self, node: bytes) -> list[SignedPassport]:
         """Every passport of a node that the journal holds, by serial number.

@@ -9,11 +9,12 @@ from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
 from command_center.evidence.selection import utc
 from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
+from relay.kinds.alert import Alert
 
 _STYLE: Final = (
     "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#111}table{border-collapse:collapse;"
     "width:100%;margin:1em 0}td,th{border:1px solid #bbb;padding:.3em .5em;text-align:left;vertical-align:top;"
-    "overflow-wrap:anywhere}figure{display:inline-block;margin:.5em;max-width:30em}img{max-width:100%}"
+    "overflow-wrap:anywhere}th{overflow-wrap:normal}.when{white-space:nowrap}figure{display:inline-block;margin:.5em;max-width:30em}img{max-width:100%}"
     "code{font-size:85%;overflow-wrap:anywhere}@media print{section{break-inside:avoid-page}}"
 )
 
@@ -42,14 +43,19 @@ def incident(shown: IncidentFacts, alerts: Iterable[AlertFacts], moments: Iterab
         yield f"{site_plan.svg(plan)}<p>{escape(plan.words)}</p>".encode()
     yield b"<h3>Alerts</h3><table><tr><th>Sighted (node's clock)<th>Received (center)<th>What<th>Node<th>Envelope id"
     for alert in alerts:
-        cells = (utc(alert.sighted_ms), utc(alert.said.stored.received_wall_ms), alert_words(alert),
-                 f"{alert.passport.name}, {alert.passport.site}")  # fmt: skip
-        yield ("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td><code>{alert.id}</code>").encode()
+        times = (readable(alert.sighted_ms), readable(alert.said.stored.received_wall_ms))
+        cells = (alert_words(alert), f"{alert.passport.name}, {alert.passport.site}")
+        yield (
+            "<tr>"
+            + "".join(f'<td class="when">{escape(cell)}' for cell in times)
+            + "".join(f"<td>{escape(cell)}" for cell in cells)
+            + f"<td><code>{alert.id}</code>"
+        ).encode()
         for media in alert.media:
             yield b'<tr><td colspan="5">' + _picture(media).encode()
     yield b"</table><h3>What happened</h3>"
     yield _table(("When (center)", "Entry", "What", "Who", "Detail"),
-                 ((m.row[0], m.row[2], m.row[3], m.row[4], m.row[6]) for m in moments))  # fmt: skip
+                 ((readable(m.entry.at_ms), m.row[2], m.row[3], m.row[4], m.row[6]) for m in moments))  # fmt: skip
     yield b"</section>"
 
 
@@ -62,13 +68,16 @@ def incident_facts(shown: IncidentFacts) -> list[tuple[str, str]]:
     """An incident in labelled lines; the same in both reports."""
     c = shown.columns
     closed = (
-        f"{c['disposition']} by {c['closed_by']} at {utc(_ms(c['closed_at_ms']))}" if c["closed_by"] else "not closed"
+        f"{str(c['disposition']).replace('_', ' ')} by {c['closed_by']} at {readable(_ms(c['closed_at_ms']))}"
+        if c["closed_by"]
+        else "not closed"
     )
-    seen = f"{c['acknowledged_by']} ({c['acknowledged_role']}) at {utc(_ms(c['acknowledged_at_ms']))}"
+    seen = f"{c['acknowledged_by']} ({c['acknowledged_role']}) at {readable(_ms(c['acknowledged_at_ms']))}"
+    clock = str(c["clock_quality"]).lower().replace("_", " ")
     return [
         ("State", str(c["state"])), ("Camera, zone", f"{c['camera']}, {c['zone'] or '–'}"),
-        ("Sighted (node's clock)", f"{utc(_ms(c['sighted_at_ms']))} ({c['clock_quality']})"),
-        ("First received (center's clock)", utc(_ms(c["first_alert_at_ms"]))), ("Alerts", str(c["alert_count"])),
+        ("Sighted (node's clock)", f"{readable(_ms(c['sighted_at_ms']))} (clock {clock})"),
+        ("First received (center's clock)", readable(_ms(c["first_alert_at_ms"]))), ("Alerts", str(c["alert_count"])),
         ("Highest confidence", f"{c['confidence']:.2f}"),
         ("Acknowledged", seen if c["acknowledged_by"] else "not acknowledged"), ("Closed", closed),
         ("Note", str(c["note"]) or "–"),
@@ -78,8 +87,17 @@ def incident_facts(shown: IncidentFacts) -> list[tuple[str, str]]:
 
 def alert_words(alert: AlertFacts) -> str:
     """One alert in a few words."""
-    body = alert.alert
+    return words_of(alert.alert)
+
+
+def words_of(body: Alert) -> str:
+    """What a node says that it saw."""
     return f"{body.label}, {body.confidence:.2f}, {body.rule.name.lower().replace('_', ' ')}, camera {body.camera} {body.zone}".strip()
+
+
+def readable(at_ms: int | None) -> str:
+    """A time as people read it; tables have ISO 8601."""
+    return utc(at_ms).replace("T", " ").replace("Z", " UTC")
 
 
 def _ms(value: object) -> int | None:
@@ -88,7 +106,7 @@ def _ms(value: object) -> int | None:
 
 def _picture(media: Media) -> str:
     if media.masked:
-        return f"{_figure(media.masked)}<p>{escape(media.absence)}. SHA-256 of the original: <code>{media.sha256.hex()}</code></p>"
+        return f"{_figure(media.masked)}<p>{escape(media.absence.capitalize())}. SHA-256 of the original: <code>{media.sha256.hex()}</code></p>"
     if media.absence:
         return f"Not in this bag: {escape(media.name)}: {escape(media.absence)}"
     if not media.media_type.startswith("image/"):

@@ -15,8 +15,7 @@ from PIL import Image
 
 from command_center.evidence import site_plan
 from command_center.evidence.reading import AlertFacts, IncidentFacts, Media, Reading
-from command_center.evidence.report_html import alert_words, incident_facts
-from command_center.evidence.selection import utc
+from command_center.evidence.report_html import alert_words, incident_facts, readable
 from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
 
@@ -35,7 +34,7 @@ class PdfReport:
     def __init__(self, facts: dict[str, str], reading: Reading, at_ms: int) -> None:
         self._reading = reading
         self._alerts = self._pictures = self._left_out = self._moments = 0
-        self._pdf = _document(at_ms)
+        self._pdf = _document(at_ms, facts["Package"])
         self._heading("Evidence report", 16)
         for label, value in facts.items():
             self._line(f"{label}: {value}")
@@ -64,8 +63,9 @@ class PdfReport:
         if self._alerts > MAX_ALERTS:
             self._left_out += 1
             return
-        self._line(f"Sighted {utc(alert.sighted_ms)} ({alert.said.envelope.header.quality.name}), received "
-                   f"{utc(alert.said.stored.received_wall_ms)}: {alert_words(alert)}. {alert.passport.name}, "
+        quality = alert.said.envelope.header.quality.name.lower().replace("_", " ")
+        self._line(f"Sighted {readable(alert.sighted_ms)} (clock {quality}), received "
+                   f"{readable(alert.said.stored.received_wall_ms)}: {alert_words(alert)}. {alert.passport.name}, "
                    f"{alert.passport.site}. {alert.id}")  # fmt: skip
         for media in alert.media:
             self._media(media)
@@ -80,8 +80,8 @@ class PdfReport:
             if self._moments > MAX_MOMENTS:
                 self._line("What else happened is in timeline.csv")
                 break
-            at, _, number, what, who, _, detail = moment.row
-            self._line(f"{at}  entry {number}: {what} by {who} {detail}")
+            _, _, number, what, who, _, detail = moment.row
+            self._line(f"{readable(moment.entry.at_ms)}  entry {number}: {what} by {who} {detail}")
 
     def finish(self) -> bytes:
         """The file."""
@@ -91,7 +91,7 @@ class PdfReport:
 
     def _media(self, media: Media) -> None:
         if media.masked:
-            self._line(f"Masked copy; {media.absence}. SHA-256 of the original: {media.sha256.hex()}")
+            self._line(f"{media.absence.capitalize()}. SHA-256 of the original: {media.sha256.hex()}")
             self._pictures += 1
             if self._pictures <= MAX_PICTURES:
                 self._draw(media)
@@ -132,17 +132,31 @@ class PdfReport:
         _write(self._pdf, text)
 
 
-def form(lines: str, at_ms: int) -> bytes:
+def form(lines: str, at_ms: int, title: str) -> bytes:
     """A text as a PDF page, for a form to be signed by hand."""
-    pdf = _document(at_ms)
+    pdf = _document(at_ms, title)
     pdf.set_font("Helvetica", "", 8.5)  # the form's longest line fits
     for line in lines.split("\n"):
         _write(pdf, line or " ")
     return bytes(pdf.output())
 
 
-def _document(at_ms: int) -> FPDF:
-    pdf = FPDF(format="A4")
+class _Paper(FPDF):
+    """Pages that say what they belong to, and how many there are: a page that is missing is missed."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(format="A4")
+        self._title = title
+
+    def footer(self) -> None:
+        """Called by the library at each page's end."""
+        self.set_y(-12)
+        self.set_font("Helvetica", "", 7)
+        self.cell(0, 4, f"{self._title}   page {self.page_no()} of {{nb}}", align="C")
+
+
+def _document(at_ms: int, title: str) -> FPDF:
+    pdf = _Paper(title)
     pdf.set_creation_date(datetime.fromtimestamp(at_ms / 1000, UTC))
     pdf.set_margin(15)
     pdf.set_auto_page_break(True, 15)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -94,13 +95,13 @@ def moment(entry: Entry) -> Moment:
 def _detail(entry: Entry) -> str:
     try:
         if entry.kind in _REMARKS and entry.payload:
-            return facts.decode(entry.payload, Remark).detail
+            return _remark(entry.kind, facts.decode(entry.payload, Remark))
         if entry.kind in {"object-stored", "object-refused"}:
             stored = facts.decode(entry.payload, ObjectStored)
             return f"{stored.media_type}, {stored.size_bytes} bytes {stored.reason}".strip()
         if entry.kind in {"incident-acknowledged", "incident-closed"}:
             act = facts.decode(entry.payload, IncidentAct)
-            return " ".join(part for part in (f"as {act.role}", act.disposition, act.note) if part)
+            return " ".join(part for part in (f"as {act.role}", act.disposition.replace("_", " "), act.note) if part)
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()
@@ -111,6 +112,24 @@ def _detail(entry: Entry) -> str:
         return _later_detail(entry)
     except (JournalDamaged, msgspec.DecodeError):
         return "its payload can't be shown; the journal's slice has it as it is"
+
+
+def _remark(kind: str, remark: Remark) -> str:
+    """What a remark says: of exports and publications the journal has JSON, for programs."""
+    if kind == "configured":
+        return f"{remark.what} = {remark.detail}"
+    if kind in {"viewed", "journal-read", "export-fetched"}:
+        return " ".join(
+            part for part in ("as", remark.detail, f"from {remark.address}" if remark.address else "") if part
+        )
+    if remark.detail.startswith("{"):
+        try:
+            said = json.loads(remark.detail)
+        except ValueError:
+            return remark.detail
+        return ", ".join(f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+                         for name, value in sorted(said.items()) if value != "") if isinstance(said, dict) else remark.detail  # fmt: skip
+    return remark.detail
 
 
 def _later_detail(entry: Entry) -> str:
