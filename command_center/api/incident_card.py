@@ -20,5 +20,5 @@ def card(connection: sqlite3.Connection, shown: Incident, picture_url: str, extr
     warning = "<p class='back'>The camera has taken this alert back. Ask before you go.</p>" if shown.returned else ""
     route = f"<p><a href='geo:{scene.lat:.6f},{scene.lon:.6f}'>Open in maps</a></p>" if scene else ""
     picture = f"<img src='{html.escape(picture_url)}' alt='Snapshot of the alert'>" if shown.snapshot_url else ""
-    return (f"<h1 class='{html.escape(shown.precedence.lower())}'>{html.escape(shown.precedence)}</h1>{warning}{picture}"
+    return (f"<h1 class='{html.escape(shown.precedence.lower())}'>{html.escape(shown.precedence)}: {html.escape(shown.label.replace('_', ' '))}</h1>{warning}{picture}"
             f"{phone.facts_list(facts)}{route}")  # fmt: skip

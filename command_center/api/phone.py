@@ -11,21 +11,25 @@ router = APIRouter(include_in_schema=False)
 _STYLE: Final = """\
 /* The small pages of field units and of other agencies: large targets, no script. */
 :root { color-scheme: dark light; }
-body { margin: 0; font: 18px/1.4 system-ui, sans-serif; background: light-dark(#f4f6f8, #12181d); color: light-dark(#12181d, #eef2f5); }
-main { max-width: 30rem; margin: 0 auto; padding: 12px 16px 32px; }
-h1 { margin: 0 0 8px; padding: 8px 12px; border-radius: 6px; font-size: 22px; background: light-dark(#ffe3b3, #4a3510); }
+body { margin: 0; font: 17px/1.4 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; background: light-dark(#f2f5f7, #0d1114); color: light-dark(#12181d, #eef2f5); }
+main { max-width: 30rem; margin: 0 auto; padding: 0 16px 32px; }
+h1 { position: sticky; top: 0; z-index: 1; margin: 0 -16px 12px; padding: 12px 16px; font-size: 22px; line-height: 1.2; background: light-dark(#ffe3b3, #4a3510); }
 h1.flash { background: #b3261e; color: #fff; }
 h2 { margin: 20px 0 4px; font-size: 18px; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: 4px 14px; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 5px 14px; margin: 12px 0; padding: 12px 14px; border-radius: 10px; background: light-dark(#fff, #171e23); }
 dt, .small { color: light-dark(#4b5660, #a7b3bd); }
 dd { margin: 0; overflow-wrap: anywhere; font-weight: 600; }
-img { display: block; width: 100%; height: auto; border-radius: 6px; }
+img { display: block; width: 100%; height: auto; border-radius: 10px; }
 form { margin: 10px 0; }
 label { display: block; margin: 8px 0 4px; }
 input, textarea, button { box-sizing: border-box; width: 100%; font: inherit; color: inherit; border-radius: 8px; }
 input, textarea { padding: 8px; border: 2px solid light-dark(#5a6772, #8795a1); background: light-dark(#fff, #1b232a); }
-button { min-height: 56px; border: 2px solid light-dark(#5a6772, #8795a1); background: transparent; font-weight: 700; }
-button.chosen { border-color: #1f6fd0; background: #1f6fd0; color: #fff; }
+button { min-height: 56px; border: 2px solid light-dark(#5a6772, #8795a1); background: light-dark(#fff, #171e23); font-weight: 700; cursor: pointer; }
+button.chosen { border-color: light-dark(#1458a8, #82bdf5); color: light-dark(#1458a8, #82bdf5); background: transparent; }
+button.chosen::before { content: "✓ "; }
+button.next { min-height: 68px; border-color: #2568ab; background: #2568ab; color: #fff; font-size: 20px; }
+button.quiet { min-height: 48px; border-color: transparent; background: transparent; color: light-dark(#4b5660, #a7b3bd); font-weight: 400; }
+a { color: light-dark(#0b5cad, #82bdf5); }
 :focus-visible { outline: 3px solid light-dark(#0b57b0, #8ec2ff); outline-offset: 2px; }
 ul { padding-left: 20px; overflow-wrap: anywhere; }
 p, li { overflow-wrap: anywhere; white-space: pre-line; }

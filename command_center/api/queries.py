@@ -264,6 +264,7 @@ def nodes(connection: sqlite3.Connection, clock: Clock, node_id: bytes | None = 
         said = node.heartbeat
         yield Node(
             id=node.id.hex(), name=node.passport.name, role=node.passport.role.name.lower(), site=node.passport.site,
+            agency=node.passport.agency, passport_until_ms=node.passport.not_after_ms,
             state=node.state, reason=node.reason, last_heard_at_ms=node.last_heard_wall_ms,
             last_heard_age_ms=node.last_heard_age_ms, interval_s=node.interval_s, gaps=gaps[:100],
             missing=sum(last - first + 1 for stream in streams for first, last in stream.gaps()),
@@ -271,7 +272,8 @@ def nodes(connection: sqlite3.Connection, clock: Clock, node_id: bytes | None = 
             backlog=list(said.backlog) if said else [0] * 5, oldest_waiting_s=said.oldest_waiting_s if said else 0,
             cameras=[Camera(camera=c.camera, state=c.state.name.lower(), frames_per_s=round(c.frames_per_s, 1),
                             detail=c.detail) for c in said.cameras] if said else [],
-            paths=[NodePath(path=p.path, is_up=p.is_up, rtt_ms=p.rtt_ms) for p in said.paths] if said else [],
+            paths=[NodePath(path=p.path, is_up=p.is_up, rtt_ms=p.rtt_ms, heard_age_ms=p.last_heard_age_ms,
+                            bytes_sent=p.bytes_sent) for p in said.paths] if said else [],
             room=said.room.name.lower() if said else "free", refusals=dict(said.refusals) if said else {},
             model=said.model if said else "", release=said.release if said else "",
         )  # fmt: skip

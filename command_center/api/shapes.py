@@ -165,6 +165,10 @@ class NodePath(Shape):
     path: str
     is_up: bool
     rtt_ms: float
+    """Smoothed; 0 where it is not known."""
+    heard_age_ms: int
+    """How old the last word over it was when the node said so."""
+    bytes_sent: int
 
 
 class Node(Shape):
@@ -174,6 +178,10 @@ class Node(Shape):
     name: str
     role: str
     site: str
+    agency: str
+    """Whose it is, as its passport says."""
+    passport_until_ms: int
+    """From then on it must be enrolled anew."""
     state: str
     reason: str
     last_heard_at_ms: int | None

@@ -35,6 +35,7 @@ _NAMES: Final = {
     "accepted": "Accept", "en_route": "En route", "on_scene": "On scene", "clear": "Clear", "unable": "Unable",
     "available": "Available", "out_of_service": "Out of service",
 }  # fmt: skip
+_NOT_NEXT: Final = ("unable", "out_of_service")
 _LOOK_AGAIN_MS: Final = 10 * 60 * 1000
 _AT_WORK: Final = ("accepted", "en_route", "on_scene", "clear", "unable")
 _SIGN_IN: Final = (
@@ -132,6 +133,20 @@ async def sign_in(request: Request, parts: Parts) -> Response:
     except AccessDenied as error:
         return phone.page(f"<p class='back'>{html.escape(str(error))}</p>{_SIGN_IN}", status=error.status)
     return _signed_in(parts, token, person)
+
+
+@router.post("/unit/sign-out")
+async def sign_out(request: Request, parts: Parts) -> Response:
+    """End the session; a phone that is handed on says nothing more."""
+    form = await _form(request)
+    person = await parts.door.who(request.cookies.get(COOKIE))
+    if person is not None:
+        if not hmac.compare_digest(form.get("csrf", "").encode(), person.csrf.encode()):
+            return phone.refusal("this page is old: go back, reload it and try again", 403)
+        await parts.door.sign_out(person)
+    response = RedirectResponse("/unit", status_code=303)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return response
 
 
 @router.post("/unit/code")
@@ -243,7 +258,7 @@ async def _picture(speaker: _Speaker, request: Request, parts: Services) -> Resp
 def _content(connection: sqlite3.Connection, parts: Services, speaker: _Speaker) -> str:
     link = speaker.find(connection, parts.clock.wall_ms())
     unit = rows.find(connection, link.receiver)
-    foot = f"<p class='small'>For {html.escape(link.receiver)}</p>"
+    foot = f"<p class='small'>For {html.escape(link.receiver)}</p>{_sign_out(speaker)}"
     if link.incident is None:
         assert unit is not None
         words = [step.value for step in (UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE)
@@ -272,15 +287,28 @@ def _possible(unit: rows.Unit | None, incident_id: int, said: str) -> list[str]:
     return [word for word in _AT_WORK if word == said or UnitState(word).status in FOLLOWS[unit.status]]
 
 
+def _sign_out(speaker: _Speaker) -> str:
+    """Only where somebody signed in: a link is given up by closing the page."""
+    if not speaker.csrf:
+        return ""
+    return (
+        f"<form method='post' action='/unit/sign-out'>{_hidden(speaker)}<button class='quiet'>Sign out</button></form>"
+    )
+
+
 def _hidden(speaker: _Speaker) -> str:
     return f"<input type='hidden' name='csrf' value='{html.escape(speaker.csrf)}'>" if speaker.csrf else ""
 
 
 def _buttons(speaker: _Speaker, words: list[str], said: str) -> str:
+    """What was said has a tick; what comes next stands out."""
+    after = words[words.index(said) + 1 :] if said in words else words
+    following = next((word for word in after if word not in _NOT_NEXT), "")
+    classes = {said: " class=chosen", following: " class=next"}
     return "".join(
         f"<form method='post' action='{html.escape(speaker.base)}'>{_hidden(speaker)}"
         f"<input type='hidden' name='state' value='{word}'>"
-        f"<button{' class=chosen' if said == word else ''}>{_NAMES[word]}</button></form>"
+        f"<button{classes.get(word, '')}>{_NAMES[word]}</button></form>"
         for word in words
     )
 

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from command_center.accounts import UserRole
 from command_center.config import CenterConfig
+from command_center.responses import plan_file
 from relay.clock import SimulatedClock
 from relay.precedence import Precedence
 from tests.command_center.house import PASSWORD, House, Node, running_center
@@ -26,9 +27,13 @@ _RULES = "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'b
 
 
 @contextlib.asynccontextmanager
-async def center_of_today(root_dir: Path, config: CenterConfig | None = None) -> AsyncIterator[House]:
-    """A center whose clock says what the browser's says, so that ages are what people would see."""
+async def center_of_today(root_dir: Path, config: CenterConfig | None = None, plans: str = "") -> AsyncIterator[House]:
+    """A center whose clock says what the browser's says, so that ages are what people would see; with these response plans."""
     clock = SimulatedClock(wall_ms=int(time.time() * 1000))
+    if plans:
+        async with running_center(root_dir, clock=clock):
+            pass
+        (root_dir / plan_file.FILE_NAME).write_text(plans)
     async with running_center(root_dir, clock=clock, config=config) as house:
         yield house
 

@@ -44,12 +44,13 @@ def quick_passwords() -> Passwords:
 class Node:
     """A node's keys and numbering."""
 
-    def __init__(self, authority: Identity, clock: SimulatedClock, *, name: str = "gate", serial: int = 2) -> None:
+    def __init__(self, authority: Identity, clock: SimulatedClock, *, name: str = "gate", serial: int = 2,
+                 site: str = "north", agency: str = "agency", role: Role = Role.CAMERA) -> None:  # fmt: skip
         self.identity = Identity.generate()
         self.clock = clock
         keys = (self.identity.signing_key, self.identity.sealing_key, self.identity.transport_key)
         self.signed: SignedPassport = passports.issue(
-            authority.signing, role=Role.CAMERA, name=name, site="north", agency="agency", keys=keys, not_before_ms=0,
+            authority.signing, role=role, name=name, site=site, agency=agency, keys=keys, not_before_ms=0,
             not_after_ms=1 << 47, serial=serial,
         )  # fmt: skip
         self.secret = self.identity.shared_secret(authority.sealing_key)
@@ -73,8 +74,9 @@ class Node:
         return sealed
 
     def alert(self, *, label: str = "handgun", camera: str = "cam1", precedence: Precedence = Precedence.FLASH,
-              confidence: float = 0.9, age_ms: int = 12, sequence: int | None = None) -> Envelope:  # fmt: skip
-        alert = Alert(label=label, camera=camera, zone="yard", confidence=confidence, box_xyxy=(0.1, 0.2, 0.3, 0.4),
+              confidence: float = 0.9, age_ms: int = 12, sequence: int | None = None,
+              box_xyxy: tuple[float, float, float, float] = (0.1, 0.2, 0.3, 0.4)) -> Envelope:  # fmt: skip
+        alert = Alert(label=label, camera=camera, zone="yard", confidence=confidence, box_xyxy=box_xyxy,
                       rule=Rule.CLASS_OF_INTEREST, age_ms=age_ms)  # fmt: skip
         return self.say(Kind.ALERT, alert.encode(), precedence=precedence, sequence=sequence)
 
@@ -100,9 +102,11 @@ class House:
         self.database = center.station.database
         self._serial = 1
 
-    def node(self, name: str = "gate") -> Node:
+    def node(
+        self, name: str = "gate", *, site: str = "north", agency: str = "agency", role: Role = Role.CAMERA
+    ) -> Node:
         self._serial += 1
-        made = Node(self.authority, self.clock, name=name, serial=self._serial)
+        made = Node(self.authority, self.clock, name=name, serial=self._serial, site=site, agency=agency, role=role)
         self.center.station.trust.admit(made.signed.wire)
         return made
 

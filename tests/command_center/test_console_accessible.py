@@ -7,18 +7,17 @@ import pytest
 from playwright.async_api import Page, expect
 
 from command_center.accounts import UserRole
-from relay.precedence import Precedence
 from tests.command_center.console_desk import (
     CHROMIUM_FILE,
     PICTURES_DIR,
     Room,
-    alarm,
     center_of_today,
     photograph,
     room,
     violations,
 )
-from tests.command_center.house import House
+from tests.command_center.console_scene import PLANS, busy_evening
+from tests.command_center.receivers import listening
 
 pytestmark = [
     pytest.mark.browser,
@@ -26,9 +25,17 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
 ]
-PAGES = {"1": "incidents", "2": "map", "3": "units", "4": "fleet", "5": "handover", "6": "audit", "7": "accounts"}
-SCENE = (("handgun", "gate", Precedence.FLASH), ("long_gun", "quay", Precedence.FLASH), ("person", "fence", Precedence.IMMEDIATE),
-         ("vehicle", "dock", Precedence.IMMEDIATE), ("person", "hall", Precedence.PRIORITY))  # fmt: skip
+PAGES = {
+    "1": "incidents",
+    "2": "map",
+    "3": "units",
+    "4": "fleet",
+    "5": "handover",
+    "6": "callbacks",
+    "7": "audit",
+    "8": "accounts",
+}
+SIZES = {"dark": (1920, 1080), "light": (1280, 800)}
 
 
 @pytest.fixture
@@ -36,56 +43,10 @@ async def busy_room(tmp_path: Path) -> AsyncIterator[Room]:
     """A room at a center where something of everything is going on."""
     if PICTURES_DIR:
         Path(PICTURES_DIR).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  once, before anything runs
-    async with center_of_today(tmp_path / "center") as house, room(house) as opened:
-        await busy_evening(house)
-        yield opened
-
-
-async def busy_evening(house: House) -> None:
-    """Incidents in every state, units in several, a shelf, notes, places, a handover, nodes well and ill."""
-    harbor, depot = house.node("harbor-01"), house.node("depot-02")
-    await house.deliver(harbor, harbor.heartbeat())
-    for label, camera, precedence in SCENE:
-        await alarm(house, harbor, label=label, camera=camera, precedence=precedence)
-        house.clock.advance(1500)
-    depot.sequence += 4  # four messages of it are missing
-    await alarm(house, depot, camera="cam1", precedence=Precedence.IMMEDIATE)
-    async with house.signed_in("rivera", UserRole.SUPERVISOR) as browser:
-
-        async def say(path: str, **body: object) -> None:
-            answer = await browser.post(f"/api/v1{path}", json=body)
-            assert answer.status_code < 300, (path, answer.text)
-
-        for name, capability in (("M21", "medic"), ("K9-4", "dog"), ("T7", "patrol"), ("T8", "patrol")):
-            await say("/units", name=name, agency="Harbor patrol", capabilities=[capability])
-        for name in ("M21", "K9-4", "T7"):
-            await say(f"/units/{name}/status", version=1, status="available")
-        await say("/incidents/2/acknowledge", version=1)
-        await say("/incidents/2/units", version=2, unit="M21", unit_version=2)
-        await say("/units/M21/status", version=3, status="en_route")
-        await say(
-            "/incidents/2/notes", text="Two people at the water, one carries a long bag. Caller stays on the line."
-        )
-        await say("/incidents/4/acknowledge", version=1)
-        await say("/incidents/4/close", version=2, disposition="false_alarm", note="delivery van")
-        await say(
-            "/shelves",
-            node=harbor.id.hex(),
-            camera="hall",
-            label="person",
-            reason="cleaners until 23:00",
-            minutes=60,
-            covers_flash=True,
-        )
-        await say("/handovers", note="Gate 2 sticks; the porter has the key.")
-        for place, lat, lon in (
-            ("harbor-01", 53.5405, 9.984),
-            ("harbor-01/gate", 53.5412, 9.9866),
-            ("depot-02", 53.539, 9.979),
-        ):
-            answer = await browser.put(f"/api/v1/places/{place}", json={"lat": lat, "lon": lon})
-            assert answer.status_code == 200, answer.text
-        await say("/units/M21/position", lat=53.542, lon=9.982)
+    with listening() as receiver:
+        async with center_of_today(tmp_path / "center", plans=PLANS) as house, room(house) as opened:
+            await busy_evening(house, receiver)
+            yield opened
 
 
 async def look(page: Page, name: str) -> list[str]:
@@ -99,13 +60,23 @@ async def test_axe_finds_nothing_on_any_page(busy_room: Room, theme: str) -> Non
     stranger = await busy_room.window(is_light=theme == "light")
     await expect(stranger.get_by_label("Username")).to_be_visible()
     found += await look(stranger, f"sign-in-{theme}")
-    page = await busy_room.at_work("okafor", UserRole.ADMINISTRATOR, width=1440, height=900, is_light=theme == "light")
+    width, height = SIZES[theme]
+    page = await busy_room.at_work(
+        "okafor", UserRole.ADMINISTRATOR, width=width, height=height, is_light=theme == "light"
+    )
     for digit, name in PAGES.items():
         await page.keyboard.press(digit)
         await expect(page.locator(".page-link[aria-current=page]")).to_contain_text(name.capitalize())
         if name == "incidents":
             await page.locator('.row[data-incident="2"] .row-open').click()
             await expect(page.locator(".notes")).to_contain_text("Two people at the water")
+            found += await look(page, f"incident-{theme}")
+            await page.locator("#detail").evaluate("pane => { pane.scrollTop = pane.scrollHeight; }")
+        if name == "units":
+            await page.get_by_role("button", name="M21: link for its phone").click()
+            await expect(page.get_by_role("img", name="QR code")).to_be_visible()
+        if name == "callbacks":
+            await expect(page.get_by_role("region", name="Deliveries")).to_contain_text("HTTP 410")
         if name == "map":
             await expect(page.get_by_role("button", name="harbor-01/gate: 1 open incident")).to_be_visible()
             await expect(page.get_by_role("button", name="It stands here")).to_be_visible()
@@ -122,6 +93,12 @@ async def test_axe_finds_nothing_on_any_page(busy_room: Room, theme: str) -> Non
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog")).to_be_visible()
     found += await look(page, f"keys-{theme}")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="All", exact=True).click()
+    await page.locator('.row[data-incident="4"] .row-open').click()
+    await page.keyboard.press("x")
+    await expect(page.get_by_role("group", name="Don't tell it again")).to_be_visible()
+    found += await look(page, f"form-suppress-{theme}")
     assert found == [], "\n".join(found)
 
 
@@ -152,3 +129,28 @@ async def test_text_from_a_node_that_is_long_does_not_push_anything_off_the_scre
     assert await page.evaluate("document.documentElement.scrollWidth") <= 1280
     wide = await page.locator("#detail").evaluate(FIND_WIDE)
     assert wide == []
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_on_the_small_pages_of_units_and_other_agencies(busy_room: Room, theme: str) -> None:
+    house, found = busy_room.house, list[str]()
+    async with house.signed_in("lead", UserRole.SUPERVISOR) as browser:
+        link = (await browser.post("/api/v1/units/M21/link", json={})).json()["url"]
+        share = {"agency": "City police", "reason": "they go their way", "minutes": 30}
+        aid = (await browser.post("/api/v1/incidents/2/shares", json=share)).json()["url"]
+    page = await busy_room.window(width=390, height=844, is_light=theme == "light")
+    await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+
+    async def go(address: str, name: str) -> None:
+        await page.goto(f"{house.center.url.rstrip('/')}{address}")
+        found.extend(await look(page, f"{name}-phone-{theme}"))
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+    await go("/unit", "unit-sign-in")
+    await go(f"/u/{link.rpartition('/')[2]}", "unit")
+    await go(f"/aid/{aid.rpartition('/')[2]}", "aid-closed")
+    await page.get_by_role("button", name="Open it here").click()
+    await expect(page.get_by_role("img", name="Snapshot of the alert")).to_be_visible()
+    found += await look(page, f"aid-phone-{theme}")
+    await go("/u/nothing", "refused")
+    assert found == [], "\n".join(found)

@@ -1,21 +1,18 @@
 """People at work: two dispatchers, units, notes, a shift's end, an auditor, hostile words; in real Chromium against a real center."""
 
 import asyncio
-import io
 import re
-import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.async_api import Page, Route, expect
 
 from command_center.accounts import UserRole
 from command_center.accounts.totp import code_at, step_at
-from command_center.config import AccountsConfig, CenterConfig, MapConfig
 from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
-from tests.command_center.house import PASSWORD, House
+from tests.command_center.house import House
+from tests.command_center.test_console_sign_in import secret_shown
 
 pytestmark = [
     pytest.mark.browser,
@@ -162,7 +159,7 @@ async def test_an_auditor_finds_exports_and_verifies_and_can_do_nothing_else(des
     await page.keyboard.press("a")
     await page.keyboard.press("c")
     await expect(page.locator(".close-form")).to_have_count(0)
-    await page.keyboard.press("6")
+    await page.keyboard.press("7")
     await page.get_by_label("Who").fill("alice")
     await page.get_by_role("button", name="Search").last.click()
     await expect(page.get_by_role("region", name="Entries")).to_contain_text("incident-acknowledged")
@@ -195,7 +192,7 @@ async def test_an_auditor_finds_exports_and_verifies_and_can_do_nothing_else(des
 async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_closes_at_once(desk_room: Room) -> None:
     alice = await desk_room.at_work("alice")
     ada = await desk_room.at_work("ada", UserRole.ADMINISTRATOR, width=1400)
-    await ada.keyboard.press("7")
+    await ada.keyboard.press("8")
     await ada.get_by_label("Name").fill("bob")
     await ada.get_by_role("button", name="Let in").click()
     everybody = ada.get_by_role("region", name="Everybody")
@@ -211,7 +208,7 @@ async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_
     await expect(dispatcher.get_by_role("region", name="Everybody")).to_have_count(0)
     await dispatcher.get_by_role("button", name="Set one up").click()
     await expect(dispatcher.get_by_role("img", name="QR code")).to_be_visible()
-    secret = _secret(await dispatcher.locator("code.link").inner_text())
+    secret = secret_shown(await dispatcher.locator("code.link").inner_text())
     step = step_at(desk_room.house.clock.wall_ms())
     await dispatcher.get_by_label("Code", exact=True).fill(code_at(secret, step))
     await dispatcher.get_by_role("button", name="Go on").click()
@@ -233,86 +230,10 @@ async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:
         await browser.put("/api/v1/places/gate/cam1", json={"lat": 52.5, "lon": 13.4})
     page = await desk_room.at_work("alice", UserRole.SUPERVISOR)
     await expect(page.locator(".notes")).to_contain_text(HOSTILE)
-    for digit, said in (("3", HOSTILE), ("5", HOSTILE), ("4", "gate"), ("2", "gate/cam1"), ("6", "Search")):
+    for digit, said in (("3", HOSTILE), ("5", HOSTILE), ("4", "gate"), ("2", "gate/cam1"), ("7", "Search")):
         await page.keyboard.press(digit)
         await expect(page.locator("main")).to_contain_text(said)
     await page.get_by_role("button", name="Search").last.click()
     await expect(page.get_by_role("region", name="Entries")).to_contain_text("note-written")
     assert await page.evaluate("window.harmed") is None
     assert await page.locator("main img[src=x], main b, main svg:not([class]), main .facts img").count() == 0
-
-
-async def test_the_map_lies_on_the_operators_archive_and_something_gets_its_place(tmp_path: Path) -> None:
-    archive = tmp_path / "site.pmtiles"
-    archive.write_bytes(archive_of_one_tile())
-    config = CenterConfig(http="127.0.0.1:0", map=MapConfig(base_file=str(archive)))
-    async with center_of_today(tmp_path / "center", config) as house, room(house) as opened:
-        node = house.node("gate")
-        await house.deliver(node, node.heartbeat())
-        page = await opened.at_work("alice")
-        await page.keyboard.press("2")
-        await expect(page.locator("img.leaflet-tile-loaded").first).to_have_js_property("naturalWidth", 256)
-        await page.get_by_label("What").select_option("gate/cam1")
-        await page.get_by_label("Latitude").fill("53.5405")
-        await page.get_by_label("Longitude").fill("9.984")
-        await page.get_by_role("button", name="It stands here").click()
-        await expect(page.get_by_role("button", name="gate/cam1: seeing")).to_be_visible()
-        await photograph(page, "map-archive-dark")
-        assert opened.complaints == []
-
-
-def archive_of_one_tile() -> bytes:
-    """The whole world as one PNG tile (PMTiles version 3)."""
-    held = io.BytesIO()
-    Image.new("RGB", (256, 256), "#3a5f4a").save(held, "PNG")
-    tile = held.getvalue()
-    length = bytes([len(tile) & 0x7F | 0x80, len(tile) >> 7]) if len(tile) > 0x7F else bytes([len(tile)])
-    directory, metadata = bytes([1, 0, 1]) + length + bytes([1]), b"{}"
-    starts = 127, 127 + len(directory), 127 + len(directory) + len(metadata)
-    sizes = (starts[0], len(directory), starts[1], len(metadata), starts[2], 0, starts[2], len(tile), 1, 1, 1)
-    world = (-1_800_000_000, -850_000_000, 1_800_000_000, 850_000_000)
-    return (
-        b"PMTiles\x03"
-        + struct.pack("<11Q6B4iB2i", *sizes, 1, 1, 1, 2, 0, 0, *world, 0, 0, 0)
-        + directory
-        + metadata
-        + tile
-    )
-
-
-async def test_the_first_sign_in_sets_up_the_second_factor_and_the_next_one_asks_for_it(tmp_path: Path) -> None:
-    config = CenterConfig(http="127.0.0.1:0", accounts=AccountsConfig(second_factor_for=("dispatcher",)))
-    async with center_of_today(tmp_path / "center", config) as house, room(house) as opened:
-        await house.add_user("alice")
-        page = await opened.window()
-
-        async def password() -> None:
-            await page.get_by_label("Username").fill("alice")
-            await page.get_by_label("Password").fill(PASSWORD)
-            await page.get_by_role("button", name="Sign in").click()
-
-        await password()
-        await expect(page.get_by_role("img", name="QR code")).to_be_visible()
-        secret = _secret(await page.locator("code.link").inner_text())
-        await photograph(page, "second-factor-dark")
-        await page.get_by_label("Code", exact=True).fill(code_at(secret, step_at(house.clock.wall_ms())))
-        await page.get_by_role("button", name="Go on").click()
-        await expect(page.locator(".codes li")).not_to_have_count(0)
-        await page.get_by_role("button", name="I have written them down").click()
-        await expect(page.locator("#who")).to_have_text("alice, dispatcher")
-        await page.get_by_role("button", name="Sign out").click()
-        await password()
-        await page.get_by_label("Code of the authenticator app").fill("000000")
-        await page.get_by_role("button", name="Go on").click()
-        await expect(page.get_by_role("alert")).to_contain_text("This code is wrong or was used before")
-        house.clock.advance(60_000)
-        await page.get_by_label("Code of the authenticator app").fill(code_at(secret, step_at(house.clock.wall_ms())))
-        await page.get_by_role("button", name="Go on").click()
-        await expect(page.locator("#who")).to_have_text("alice, dispatcher")
-
-
-def _secret(shown: str) -> bytes:
-    import base64
-
-    text = shown.replace(" ", "")
-    return base64.b32decode(text + "=" * (-len(text) % 8))

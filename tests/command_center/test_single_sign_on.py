@@ -61,6 +61,11 @@ def provider(*users: User) -> Iterator[str]:
             yield f"http://localhost:{server.server_port}"
 
 
+def known(sub: str, **claims: object) -> User:
+    """Somebody whom the provider knows."""
+    return User(sub=sub, claims=claims)
+
+
 async def back_from(client: httpx.AsyncClient, sub: str) -> httpx.Response:
     """The browser's way: to the provider, the form there, and back."""
     begun = await client.get("/api/v1/session/oidc")

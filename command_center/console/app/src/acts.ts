@@ -58,6 +58,21 @@ export class Acts {
     return this.attempt(() => this.#desk.center.agreeToShelf(id));
   }
 
+  /** Tells the node of a false alarm not to tell it again. */
+  suppress(incidentId: number, seconds: number, reason: string): Promise<boolean> {
+    return this.attempt(() => this.#desk.center.send("POST", "/suppressions", { incident: incidentId, for_s: seconds, reason }));
+  }
+
+  /** @param what Which it is, in words. @returns How it went, in words. */
+  async endSuppression(alertId: string, what: string): Promise<string> {
+    try {
+      await this.#desk.center.send("DELETE", `/suppressions/${alertId}`);
+      return `${what} is told again.`;
+    } catch (error) {
+      return `Not done. ${wordsOf(error)}`;
+    }
+  }
+
   /** Does something that needs no version; a refusal is told in the center's words, at the selected incident. */
   async attempt(act: () => Promise<unknown>): Promise<boolean> {
     try {

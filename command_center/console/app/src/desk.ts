@@ -28,8 +28,15 @@ const ASK_NODES_EVERY_MS = 30_000;
 const DESK_RESTS_MS = 20_000; // nobody has touched anything: then the details follow the queue
 const DETAIL_AFTER_MS = 60; // a held arrow key passes over rows that nobody looks at
 
-export type FormName = "close" | "merge" | "shelve" | "assign";
-const FORM_NEEDS: Record<FormName, Permission> = { close: "incidents.act", merge: "incidents.act", shelve: "sources.shelve", assign: "units.dispatch" };
+export type FormName = "close" | "merge" | "shelve" | "assign" | "suppress";
+const FORM_NEEDS: Record<FormName, Permission> = { close: "incidents.act", merge: "incidents.act", shelve: "sources.shelve", assign: "units.dispatch", suppress: "alarms.suppress" };
+/** Where a field unit works: a page for a phone, which the center serves. */
+const UNIT_PAGE = "/unit";
+/** Only what was closed as a false alarm is suppressed; everything else is done to what is open. */
+function fits(form: FormName, { state, disposition }: Incident): boolean {
+  return form === "suppress" ? state === "closed" && disposition === "false_alarm" : state !== "closed";
+}
+
 export interface Notice {
   text: string;
   tone: "plain" | "problem";
@@ -131,6 +138,11 @@ export class Desk {
       return;
     }
     this.pending = null;
+    if (!permits(session, "incidents.read")) {
+      this.rememberSignedIn();
+      location.assign(UNIT_PAGE);
+      return;
+    }
     this.session.value = session;
     await this.load();
     this.rememberSignedIn();
@@ -289,7 +301,7 @@ export class Desk {
       this.acts.tell(incident.id, `A ${this.session.value?.role ?? "stranger"} may look, not do this.`);
       return;
     }
-    this.form.value = this.form.value === name || !incident || incident.state === "closed" ? null : name;
+    this.form.value = this.form.value === name || !incident || !fits(name, incident) ? null : name;
   }
 
   /** Loads until it has worked: what the stream skipped comes from nowhere else. */
@@ -334,8 +346,8 @@ export class Desk {
       this.selectedId.value = this.queue.selectedId;
       if (this.queue.selectedId === null) this.isDetailOpen.value = false;
     }
-    const { state } = this.book.get(this.queue.selectedId) ?? {};
-    if (state === "closed" || state === undefined) this.form.value = null;
+    const selected = this.book.get(this.queue.selectedId);
+    if (this.form.value !== null && (!selected || !fits(this.form.value, selected))) this.form.value = null;
     this.revision.value += 1;
   }
 

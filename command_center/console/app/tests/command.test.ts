@@ -8,6 +8,10 @@ test.each([
   ["S m21 ON-SCENE", { kind: "unit-state", unit: "m21", state: "on_scene" }],
   ["s M21 oos", { kind: "unit-state", unit: "M21", state: "out_of_service" }],
   ["d M21", { kind: "assign", unit: "M21" }],
+  ["r M21", { kind: "release", unit: "M21" }],
+  ["heard M21", { kind: "heard", unit: "M21" }],
+  ["merge 12", { kind: "merge", number: "12" }],
+  ["shelve 60 film crew", { kind: "shelve", minutes: 60, reason: "film crew" }],
   ["ack", { kind: "acknowledge" }],
   ["close false alarm a broom", { kind: "close", disposition: "false_alarm", note: "a broom" }],
   ["close handled", { kind: "close", disposition: "handled", note: "" }],
@@ -22,7 +26,7 @@ test.each([
   expect(parseCommand(line)).toEqual(command);
 });
 
-test.each(["s", "s M21", "s M21 asleep", "s M21 a", "d", "d M21 M22", "note", "go", "close", "close stolen", "open", "open moon"])("%j says what is missing and does nothing", (line) => {
+test.each(["s", "s M21", "s M21 asleep", "s M21 a", "d", "d M21 M22", "note", "go", "r", "heard a b", "merge", "shelve", "shelve 60", "shelve 0 x", "shelve 481 x", "shelve ever x", "close", "close stolen", "open", "open moon"])("%j says what is missing and does nothing", (line) => {
   expect(parseCommand(line)).toMatchObject({ kind: "incomplete" });
 });
 

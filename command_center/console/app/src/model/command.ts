@@ -1,7 +1,8 @@
 /**
  * The command bar's language. A line that begins with a verb is a command; anything else is a filter for the queue.
  *
- * `s M21 en route`, `d M21`, `ack`, `close false alarm nobody there`, `note white van`, `go 12`, `open map`, `quay flash`.
+ * `s M21 en route`, `d M21`, `r M21`, `heard M21`, `ack`, `close false alarm nobody there`, `note white van`,
+ * `merge 12`, `shelve 60 film crew`, `go 12`, `open map`, `quay flash`.
  */
 
 import type { Disposition } from "../wire/shapes";
@@ -9,9 +10,10 @@ import type { Disposition } from "../wire/shapes";
 /** What a unit can be, as the unit board says it. */
 export const UNIT_STATES = ["available", "assigned", "accepted", "en_route", "on_scene", "clear", "out_of_service"] as const;
 export type UnitState = (typeof UNIT_STATES)[number];
-export const PAGES = ["incidents", "map", "units", "fleet", "handover", "audit", "accounts"] as const;
+export const PAGES = ["incidents", "map", "units", "fleet", "handover", "callbacks", "audit", "accounts"] as const;
 export type PageName = (typeof PAGES)[number];
 
+const MOST_SHELVED_MIN = 480;
 const DISPOSITIONS: readonly Disposition[] = ["false_alarm", "handled", "gone_on_arrival", "building_secure", "duplicate", "cancelled", "test"];
 /** Short words that people say on the radio. */
 const STATE_WORDS = new Map<string, UnitState>(Object.entries({
@@ -24,7 +26,11 @@ export type Command =
   | { kind: "filter"; text: string }
   | { kind: "unit-state"; unit: string; state: UnitState }
   | { kind: "assign"; unit: string }
+  | { kind: "release"; unit: string }
+  | { kind: "heard"; unit: string }
   | { kind: "acknowledge" }
+  | { kind: "merge"; number: string }
+  | { kind: "shelve"; minutes: number; reason: string }
   | { kind: "close"; disposition: Disposition; note: string }
   | { kind: "note"; text: string }
   | { kind: "go"; number: string }
@@ -40,6 +46,14 @@ export function parseCommand(line: string): Command {
       return unitState(rest);
     case "d":
       return rest.length === 1 && rest[0] ? { kind: "assign", unit: rest[0] } : { kind: "incomplete", expected: "d UNIT: send a unit to the selected incident" };
+    case "r":
+      return rest.length === 1 && rest[0] ? { kind: "release", unit: rest[0] } : { kind: "incomplete", expected: "r UNIT: take a unit off the selected incident" };
+    case "heard":
+      return rest.length === 1 && rest[0] ? { kind: "heard", unit: rest[0] } : { kind: "incomplete", expected: "heard UNIT: it was heard on the radio" };
+    case "merge":
+      return rest.length === 1 && rest[0] ? { kind: "merge", number: rest[0] } : { kind: "incomplete", expected: "merge NUMBER: the selected incident is part of that one" };
+    case "shelve":
+      return shelving(rest);
     case "ack":
       return rest.length === 0 ? { kind: "acknowledge" } : { kind: "filter", text };
     case "close":
@@ -71,6 +85,12 @@ export function stateCalled(said: string): UnitState | null {
   if (known) return known;
   const begun = UNIT_STATES.filter((state) => state.replaceAll("_", "").startsWith(squeezed));
   return begun.length === 1 ? (begun[0] ?? null) : null;
+}
+
+function shelving([minutes = "", ...reason]: string[]): Command {
+  const count = /^\d+$/.test(minutes) ? Number(minutes) : 0;
+  if (count < 1 || count > MOST_SHELVED_MIN || reason.length === 0) return { kind: "incomplete", expected: `shelve MINUTES REASON: keep the selected incident's source silent for 1 to ${MOST_SHELVED_MIN} minutes; FLASH still sounds` };
+  return { kind: "shelve", minutes: count, reason: reason.join(" ") };
 }
 
 function closing(rest: string[]): Command {

@@ -77,6 +77,21 @@ export function words(name: string | null | undefined): string {
   return String(name ?? "").replaceAll(/[_-]/g, " ").toLowerCase();
 }
 
+/** The same, beginning as a sentence does: `On scene`. */
+export function sentence(name: string | null | undefined): string {
+  const said = words(name);
+  return said.charAt(0).toUpperCase() + said.slice(1);
+}
+
+/** A browser as a person calls it: `Chrome 126 on Windows`; its own words where it is none that we know. */
+export function browserWords(agent: string): string {
+  const [, name = "", version = ""] = /(Edg|OPR|Firefox|HeadlessChrome|Chrome|CriOS|Version)\/(\d+)/.exec(agent.replace(/Chrome\/\S+ (?=.*(Edg|OPR)\/)/, "")) ?? [];
+  const system = /Windows|Android|iPhone|iPad|CrOS|Mac OS X|Linux/.exec(agent)?.[0] ?? "";
+  if (!name || !system) return agent || "an unknown browser";
+  const known: Record<string, string> = { Edg: "Edge", OPR: "Opera", HeadlessChrome: "Chrome", CriOS: "Chrome", Version: "Safari" };
+  return `${known[name] ?? name} ${version} on ${system === "Mac OS X" ? "macOS" : system === "CrOS" ? "ChromeOS" : system}`;
+}
+
 /** Where it happens: site · camera · zone, leaving out what is empty. */
 export function place(incident: Incident): string {
   return [incident.node.site || incident.node.name, incident.camera, incident.zone].filter(Boolean).join(" · ");

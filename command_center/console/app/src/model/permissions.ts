@@ -3,16 +3,20 @@
 import type { Session } from "../wire/shapes";
 
 export type Permission =
-  | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch" | "accounts.read" | "accounts.manage";
+  | "incidents.read" | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "alarms.suppress" | "callbacks.read" | "callbacks.resend" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch" | "accounts.read" | "accounts.manage";
 
 /** Where the center does not name permissions, the roles say as much. */
 const LEADS = ["supervisor", "administrator"];
 const BY_ROLE: Record<Permission, readonly string[]> = {
+  "incidents.read": ["dispatcher", "auditor", ...LEADS],
   "incidents.act": ["dispatcher", ...LEADS],
   "units.dispatch": ["dispatcher", ...LEADS],
   "sources.shelve": ["dispatcher", ...LEADS],
   "video.watch": ["dispatcher", ...LEADS],
   "sources.shelve-flash": LEADS,
+  "alarms.suppress": LEADS,
+  "callbacks.read": ["auditor", ...LEADS],
+  "callbacks.resend": LEADS,
   "incidents.share": LEADS,
   "journal.read": ["auditor", ...LEADS],
   "evidence.export": ["auditor", ...LEADS],

@@ -10,6 +10,7 @@ import { wordsOf } from "../wire/center";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { useOnce } from "./once";
 import { OwnAccount } from "./own_account";
 
 const ROLES = ["dispatcher", "supervisor", "administrator", "auditor", "field_unit"];
@@ -30,6 +31,7 @@ function Everybody(): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<{ accounts: AccountRow[] }>("/accounts");
   const [notice, setNotice] = useState("");
+  const [isBusy, once] = useOnce();
   const act = async (method: string, path: string, body: object | undefined, done: (made: { password?: string | null } | null) => string) => {
     try {
       setNotice(done(await desk.center.send<{ password?: string | null } | null>(method, `/accounts${path}`, body)));
@@ -57,12 +59,12 @@ function Everybody(): JSX.Element {
         const form = event.currentTarget;
         const given = new FormData(form);
         const name = String(given.get("name")).trim();
-        void act("POST", "", { name, role: given.get("role"), unit: String(given.get("unit")).trim() }, (made) => shown(name, made)).then((isDone) => isDone && form.reset());
+        once(() => act("POST", "", { name, role: given.get("role"), unit: String(given.get("unit")).trim() }, (made) => shown(name, made)).then((isDone) => isDone && form.reset()));
       }}>
         <label>Name <input name="name" required maxLength={64} autocomplete="off" /></label>
         <label>Role <select name="role">{ROLES.map((role) => <option key={role} value={role}>{words(role)}</option>)}</select></label>
         <label>Unit (field unit) <input name="unit" maxLength={64} autocomplete="off" /></label>
-        <button type="submit" class="button primary">Let in</button>
+        <button type="submit" class="button primary" aria-disabled={isBusy}>Let in</button>
       </form>}
     </section>
   );
@@ -73,6 +75,7 @@ type Act = (method: string, path: string, body: object | undefined, done: (made:
 function Row({ row, act, shown }: { row: AccountRow; act: Act; shown: (name: string, made: { password?: string | null } | null) => string }): JSX.Element {
   const desk = useDesk();
   const path = `/${encodeURIComponent(row.name)}`;
+  const [isBusy, once] = useOnce();
   const isMe = row.name === desk.session.value?.username;
   return (
     <tr>
@@ -84,10 +87,10 @@ function Row({ row, act, shown }: { row: AccountRow; act: Act; shown: (name: str
       <td>{row.has_second_factor ? "✓ set up" : row.needs_second_factor ? "at the next sign-in" : "none"}</td>
       <td>{plural(row.session_count, "place")}</td>
       {may(desk, "accounts.manage") && <td><span class="unit-steps">{!isMe && <>
-        <button type="button" class="button" onClick={() => void act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`)}>{row.is_disabled ? "let in again" : "end"}<span class="visually-hidden"> {row.name}</span></button>
-        {!row.is_external && <button type="button" class="button quiet" onClick={() => void act("POST", `${path}/password`, {}, (made) => shown(row.name, made))}>new password<span class="visually-hidden"> for {row.name}</span></button>}
-        {row.has_second_factor && <button type="button" class="button quiet" onClick={() => void act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`)}>reset second factor<span class="visually-hidden"> of {row.name}</span></button>}
-        {row.session_count > 0 && <button type="button" class="button quiet" onClick={() => void act("DELETE", `${path}/sessions`, undefined, () => `${row.name} is signed out everywhere.`)}>sign out<span class="visually-hidden"> {row.name}</span></button>}
+        <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`))}>{row.is_disabled ? "Let in again" : "End"}<span class="visually-hidden"> {row.name}</span></button>
+        {!row.is_external && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("POST", `${path}/password`, {}, (made) => shown(row.name, made)))}>New password<span class="visually-hidden"> for {row.name}</span></button>}
+        {row.has_second_factor && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`))}>Reset second factor<span class="visually-hidden"> of {row.name}</span></button>}
+        {row.session_count > 0 && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/sessions`, undefined, () => `${row.name} is signed out everywhere.`))}>Sign out<span class="visually-hidden"> {row.name}</span></button>}
       </>}</span></td>}
     </tr>
   );

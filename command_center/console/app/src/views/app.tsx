@@ -41,6 +41,7 @@ function useShortcuts(): Shortcut[] {
     { keys: ["v"], shown: "v", does: "Watch its camera live", act: onQueue(() => document.querySelector<HTMLElement>(".live button")?.click()) },
     { keys: ["w"], shown: "w", does: "Write a note", act: onQueue(focusNote) },
     { keys: ["s"], shown: "s", does: "Shelve its source for a while", act: onQueue(() => desk.toggleForm("shelve")) },
+    { keys: ["x"], shown: "x", does: "Have its node not tell a closed false alarm again", act: onQueue(() => desk.toggleForm("suppress")) },
     { keys: ["n"], shown: "n", does: "Bring in what is new and go to the first unacknowledged", act: () => {
       goTo("incidents");
       desk.goToNewest();
@@ -91,16 +92,16 @@ function Console(): JSX.Element {
         event.preventDefault();
         document.getElementById(target)?.focus();
       }}>Skip to the {shown?.name === "incidents" ? "queue" : "page"}</a>
+      <nav class="rail" aria-label="Pages">
+        <h1 class="brand"><img src="./icon.svg" alt="" width="30" height="30" /><span class="brand-word">Heard</span></h1>
+        {pages.map(({ name, title, icon }, at) => (
+          <a key={name} class="page-link" href={`#/${name}`} aria-current={shown?.name === name ? "page" : undefined} aria-keyshortcuts={String(at + 1)} onClick={(event) => {
+            event.preventDefault();
+            goTo(name);
+          }}><svg class="page-icon" viewBox="0 0 24 24" aria-hidden="true"><path d={icon} /></svg><span>{title}</span><kbd aria-hidden="true">{at + 1}</kbd></a>
+        ))}
+      </nav>
       <header class="bar">
-        <h1 class="brand"><img src="./icon.svg" alt="" width="22" height="22" />Heard</h1>
-        {pages.length > 1 && <nav class="pages" aria-label="Pages">
-          {pages.map(({ name, title }, at) => (
-            <a key={name} class="page-link" href={`#/${name}`} aria-current={shown?.name === name ? "page" : undefined} aria-keyshortcuts={String(at + 1)} onClick={(event) => {
-              event.preventDefault();
-              goTo(name);
-            }}>{title}<kbd>{at + 1}</kbd></a>
-          ))}
-        </nav>}
         <Summary />
         <StreamStateWord />
         <AlarmIndicator />

@@ -16,8 +16,10 @@ import { may, mayAct } from "./may";
 import { Picture } from "./picture";
 import { PrecedenceMark } from "./precedence_mark";
 import { AssignForm, Response } from "./response";
+import { Suppressed } from "./suppressions";
 import { Age, Time } from "./time";
 import { Timeline } from "./timeline";
+import { NotHeard } from "./unheard";
 
 export function Detail(): JSX.Element {
   const desk = useDesk();
@@ -46,7 +48,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
     <div class="detail-content">
       <header class="detail-head">
         <button type="button" class="button quiet back" onClick={() => { desk.isDetailOpen.value = false; }}>‹ Queue</button>
-        <span><PrecedenceMark precedence={incident.precedence} /></span>
+        <PrecedenceMark precedence={incident.precedence} />
         <h2 class="detail-title">{words(incident.label)}</h2>
         <span class="detail-number">{incident.number}</span>
       </header>
@@ -55,7 +57,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
         <p class="detail-state"><State incident={incident} /></p>
         <div class="buttons">
           {incident.state === "unacknowledged" && isOpen && <button type="button" class="button primary" aria-keyshortcuts="a" onClick={() => void desk.acts.acknowledge(incident.id)}>Acknowledge <kbd>a</kbd></button>}
-          {isOpen && may(desk, "units.dispatch") && <button type="button" class="button" aria-keyshortcuts="u" aria-expanded={form === "assign"} onClick={() => desk.toggleForm("assign")}>Send… <kbd>u</kbd></button>}
+          {isOpen && may(desk, "units.dispatch") && <button type="button" class={`button${incident.state === "acknowledged" && !incident.responding?.length ? " primary" : ""}`} aria-keyshortcuts="u" aria-expanded={form === "assign"} onClick={() => desk.toggleForm("assign")}>Send… <kbd>u</kbd></button>}
           {isOpen && <button type="button" class="button" aria-keyshortcuts="c" aria-expanded={form === "close"} onClick={() => desk.toggleForm("close")}>Close… <kbd>c</kbd></button>}
           {isOpen && <button type="button" class="button quiet" aria-keyshortcuts="g" aria-expanded={form === "merge"} onClick={() => desk.toggleForm("merge")}>Merge… <kbd>g</kbd></button>}
           {isOpen && may(desk, "sources.shelve") && <button type="button" class="button quiet" aria-keyshortcuts="s" aria-expanded={form === "shelve"} onClick={() => desk.toggleForm("shelve")}>Shelve… <kbd>s</kbd></button>}
@@ -67,6 +69,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
       {form === "merge" && <MergeForm incident={incident} />}
       {form === "shelve" && <ShelveForm incident={incident} />}
       <p class={`notice${notice?.tone === "problem" ? " problem" : ""}`} role="status">{notice?.text}</p>
+      {incident.state === "closed" && incident.disposition === "false_alarm" && <Suppressed incident={incident} />}
       <Parts parts={incident.parts ?? []} />
       <Picture incident={incident} class="large" />
       <LivePlayer incident={incident} />
@@ -76,6 +79,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
         <section><h3>Facts</h3><Facts incident={incident} /></section>
         <section><h3>Who owns the delay?</h3><HopBar incident={incident} /><Journey incident={incident} /></section>
       </div>
+      <NotHeard incident={incident} />
       <section><h3>Timeline</h3><Timeline incident={incident} /></section>
     </div>
   );

@@ -9,6 +9,7 @@ import { wordsOf } from "../wire/center";
 import type { ExportJob } from "../wire/audit_shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
+import { useOnce } from "./once";
 import { Time } from "./time";
 
 const LOOK_EVERY_MS = 1000;
@@ -17,6 +18,7 @@ export function Exports(): JSX.Element {
   const desk = useDesk();
   const jobs = useAnswer<{ exports: ExportJob[] }>("/exports", { everyMs: LOOK_EVERY_MS });
   const [notice, setNotice] = useState("");
+  const [isBusy, once] = useOnce();
   const order = async (form: HTMLFormElement) => {
     const given = new FormData(form);
     const text = (name: string) => String(given.get(name) ?? "").trim();
@@ -45,14 +47,15 @@ export function Exports(): JSX.Element {
     <>
       <form class="line-form" aria-label="Order an export" onSubmit={(event) => {
         event.preventDefault();
-        void order(event.currentTarget);
+        const form = event.currentTarget;
+        once(() => order(form));
       }}>
         <label>Incidents <input name="incidents" placeholder="INC-2026-000007, 12" autocomplete="off" /></label>
         <label>or since <input name="since" type="datetime-local" /></label>
         <label>until <input name="until" type="datetime-local" /></label>
         <label>camera <input name="camera" maxLength={64} autocomplete="off" /></label>
         <label class="check"><input name="everything" type="checkbox" /> or everything</label>
-        <button type="submit" class="button primary">Export</button>
+        <button type="submit" class="button primary" aria-disabled={isBusy}>Export</button>
       </form>
       <p class="notice" role="status">{notice}</p>
       {jobs.problem && <p class="notice problem" role="alert">{jobs.problem}</p>}

@@ -2,13 +2,17 @@
 
 import type { JSX } from "preact";
 
-import { duration, percent, plural, words } from "../model/format";
+import { bytes, duration, percent, plural, words } from "../model/format";
 import { backlog, gapWords, refusalWords, roomWords, SIGNS } from "../model/fleet";
-import type { FleetNode, QualityRow } from "../wire/shapes";
+import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { CameraLine } from "./fleet_strip";
-import { Age } from "./time";
+import { Suppressions } from "./suppressions";
+import { Age, Time } from "./time";
+
+const PATH_QUIET_MS = 60_000;
+const PASSPORT_SOON_MS = 30 * 86_400_000;
 
 export function FleetPage(): JSX.Element {
   const desk = useDesk();
@@ -21,6 +25,7 @@ export function FleetPage(): JSX.Element {
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>
         <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
       </table></div>}
+      <Suppressions />
       <Quality />
     </main>
   );
@@ -39,16 +44,30 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
         {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}
         {refusalWords(node) && <p class="hint">refused: {refusalWords(node)}</p>}</td>
       <td><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
-      <td><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {path.is_up ? (path.rtt_ms > 0 ? `${Math.round(path.rtt_ms)} ms` : "up") : "down"}</li>)}</ul></td>
+      <td><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {pathQuality(path)}</li>)}</ul></td>
       <td>{isAllHeard ? "nothing missing" : <ul class="node-troubles">
         {node.missing > 0 && <li>{node.missing} missing ({gapWords(node.gaps ?? [])})</li>}
         {waiting > 0 && <li>{waiting} waiting, oldest {duration(node.oldest_waiting_s * 1000)}</li>}
         {node.forgone > 0 && <li>{node.forgone} given up</li>}
       </ul>}</td>
       <td>{node.model || "–"}<br /><span class="hint">{node.release}</span></td>
-      <td>{node.site || "–"}</td>
+      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
     </tr>
   );
+}
+
+/** How well a path works, as its node last said. */
+function pathQuality(path: PathFacts): string {
+  const silent = path.heard_age_ms !== undefined && (!path.is_up || path.heard_age_ms > PATH_QUIET_MS) ? `, no word for ${duration(path.heard_age_ms)}` : "";
+  const sent = path.bytes_sent ? ` · ${bytes(path.bytes_sent)} sent` : "";
+  return `${path.is_up ? (path.rtt_ms > 0 ? `${Math.round(path.rtt_ms)} ms` : "up") : "down"}${silent}${sent}`;
+}
+
+/** A passport that ends soon: from then on the node is a stranger. */
+function PassportEnd({ untilMs }: { untilMs: number | undefined }): JSX.Element | null {
+  const desk = useDesk();
+  if (untilMs === undefined || untilMs - desk.clock.now() > PASSPORT_SOON_MS) return null;
+  return <p class="node-troubles">passport ends <Time at={untilMs} /></p>;
 }
 
 /** Precision by camera and model, as people's dispositions say; the least precise first. */

@@ -128,7 +128,7 @@ export function ShelveForm({ incident }: { incident: Incident }): JSX.Element {
 }
 
 /** Enter leads on to the choices. It must not press the first of them: a key that goes on where the focus went would. */
-function toFirstChoice(event: TargetedKeyboardEvent<HTMLInputElement>): void {
+export function toFirstChoice(event: TargetedKeyboardEvent<HTMLInputElement>): void {
   if (event.key !== "Enter") return;
   event.preventDefault();
   event.currentTarget.closest(".close-form")?.querySelector<HTMLElement>(".choice")?.focus();

@@ -35,7 +35,7 @@ export function HandoverPage(): JSX.Element {
     }
   };
   return (
-    <main id="page" tabIndex={-1} class="page" aria-labelledby="handover-title">
+    <main id="page" tabIndex={-1} class="page handover" aria-labelledby="handover-title">
       <div class="page-head"><h2 id="handover-title">Shift handover</h2></div>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
       <p class="notice" role="status">{notice}</p>
@@ -53,7 +53,7 @@ export function HandoverPage(): JSX.Element {
         </section>
       )}
       {page && <Summary title="Open now" summary={page.now} />}
-      {mayAct(desk) && page && (
+      {mayAct(desk) && page && (!last || last.taken_by) && (
         <section class="card" aria-label="Hand over">
           <h3>Hand over</h3>
           <p class="hint">What is open goes with it as it is now. Say what the list does not.</p>
@@ -92,11 +92,10 @@ function Summary({ title, summary }: { title: string; summary: HandoverSummary }
   return (
     <section class="card" aria-label={title}>
       <h3>{title}: {plural(summary.incidents.length, "incident")}, {waiting} unacknowledged</h3>
-      <ul class="lines">
+      <ul class="lines open-incidents">
         {summary.incidents.map((incident) => (
           <li key={incident.id}>
-            <PrecedenceMark precedence={incident.precedence} />
-            <button type="button" class="button quiet" onClick={() => open(incident.id)}>{incident.number}</button>
+            <PrecedenceMark precedence={incident.precedence} /><button type="button" class="button quiet" onClick={() => open(incident.id)}>{incident.number}</button>
             <span>{words(incident.label)} at {[incident.site || incident.node, incident.camera].filter(Boolean).join(" · ")}, {incident.state}{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.returned ? ", taken back" : ""}{incident.quiet ? `, ${incident.quiet}` : ""}, <Age at={incident.first_alert_at_ms} /> old</span>
           </li>
         ))}

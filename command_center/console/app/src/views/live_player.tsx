@@ -26,14 +26,13 @@ export function LivePlayer({ incident }: { incident: Incident }): JSX.Element | 
   return (
     <section class="live" aria-label="Live video" data-phase={now?.phase ?? "none"} data-rung={now?.rung}>
       <div class="live-head">
-        <h3>{now && !isOver ? (now.phase === "connecting" ? "Connecting" : rungWords(now.rung || "main")) : "Live video"}</h3>
+        <h3 class="live-title">{now && !isOver ? (now.phase === "connecting" ? "Connecting" : rungWords(now.rung || "main")) : "Live video"}{!now && <span class="hint"> · it is written to the journal that you watched, and for which incident</span>}</h3>
         {isOver
           ? <button type="button" class="button" onClick={watch}>{now ? "Watch again" : `Watch ${incident.camera} live`}</button>
           : <button type="button" class="button quiet" onClick={() => now.stop()}>Stop watching</button>}
       </div>
       {now && !isOver && <Screen viewing={now} camera={incident.camera} />}
       {now && isOver && now.why && <p class="form-problem" role="alert">{now.why}</p>}
-      {!now && <p class="hint">It is written to the journal that you watched, and for which incident.</p>}
     </section>
   );
 }

@@ -1,10 +1,10 @@
 /** The map page: its program and its map library come only when somebody opens it. */
 
+import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import type { Desk } from "../desk";
-import { words } from "../model/format";
 import { type Marked, markedPlaces } from "../model/marks";
 import { theme } from "../theme";
 import { wordsOf } from "../wire/center";
@@ -13,11 +13,28 @@ import { goTo } from "../page";
 import type { SiteMap } from "../map/site_map";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
+import { useOnce } from "./once";
 
 export interface MapGround {
   base_url: string | null;
   plan: { url: string; south: number; west: number; north: number; east: number } | null;
 }
+
+/** Which layers are drawn; an open incident is drawn whatever is left out. */
+const layers = signal<ReadonlySet<Marked["kind"]>>(new Set(["camera", "unit"]));
+const LAYERS = [["camera", "▲ Cameras"], ["unit", "○ Units"]] as const;
+
+function isDrawn(mark: Marked): boolean {
+  return layers.value.has(mark.kind) || (mark.kind === "camera" && mark.incident !== null);
+}
+
+function toggleLayer(kind: Marked["kind"]): void {
+  const chosen = new Set(layers.value);
+  if (!chosen.delete(kind)) chosen.add(kind);
+  layers.value = chosen;
+}
+
+const prefersLight = window.matchMedia("(prefers-color-scheme: light)");
 
 export function MapPage(): JSX.Element {
   const desk = useDesk();
@@ -28,16 +45,25 @@ export function MapPage(): JSX.Element {
   void desk.revision.value;
   void desk.second.value;
   const marks = markedPlaces(desk.units.places.value, desk.fleet.nodes.value.map((node) => ({ node, state: desk.fleet.state(node) })), desk.book.all(), desk.units.all.value);
+  const drawn = marks.filter(isDrawn);
+  const isLight = theme.value === "light" || (theme.value === "system" && prefersLight.matches);
+  const latest = useRef(drawn);
+  latest.current = drawn;
 
   useEffect(() => {
     let isGone = false;
     const open = async () => {
       const [{ SiteMap: Made }, ground] = await Promise.all([import("../map/site_map"), desk.center.get<MapGround>("/map")]);
       if (isGone || !box.current) return;
-      map.current = await Made.open(box.current, ground, theme.value === "light");
+      const made = await Made.open(box.current, ground, isLight);
+      if (isGone) {
+        made.close();
+        return;
+      }
+      map.current = made;
       map.current.onPick = (lat, lon) => setPicked({ lat, lon });
       map.current.onMark = (mark) => openMark(desk, mark);
-      map.current.show(marks);
+      map.current.show(latest.current);
       map.current.fit();
     };
     open().catch((error: unknown) => setProblem(wordsOf(error)));
@@ -46,14 +72,17 @@ export function MapPage(): JSX.Element {
       map.current?.close();
       map.current = null;
     };
-  }, []);
-  useEffect(() => map.current?.show(marks));
+  }, [isLight]); // a vector map is drawn in the theme's colors
+  useEffect(() => map.current?.show(drawn));
 
   return (
     <main id="page" tabIndex={-1} class="page map-page" aria-labelledby="map-title">
       <div class="page-head">
         <h2 id="map-title">Map</h2>
-        <ul class="legend" aria-label="Legend"><li>▲ camera</li><li>⬢ with an open incident</li><li>○ ▶ ● unit</li></ul>
+        <div class="segmented" role="group" aria-label="Layers">
+          {LAYERS.map(([kind, name]) => <button key={kind} type="button" aria-pressed={layers.value.has(kind)} onClick={() => toggleLayer(kind)}>{name}</button>)}
+        </div>
+        <ul class="legend" aria-label="Legend"><li>⬢ camera with an open incident: always shown</li><li>dashed: not seeing</li><li>▶ en route</li><li>● on scene</li></ul>
         <button type="button" class="button" onClick={() => map.current?.fit()}>Show all</button>
       </div>
       {problem && <p class="notice problem" role="alert">No map: {problem}</p>}
@@ -77,6 +106,7 @@ function PlaceForm({ picked }: { picked: { lat: number; lon: number } | null }):
   const desk = useDesk();
   const [notice, setNotice] = useState("");
   const [at, setAt] = useState({ lat: "", lon: "" });
+  const [isBusy, once] = useOnce();
   useEffect(() => {
     if (picked) setAt({ lat: picked.lat.toFixed(6), lon: picked.lon.toFixed(6) });
   }, [picked]);
@@ -94,13 +124,15 @@ function PlaceForm({ picked }: { picked: { lat: number; lon: number } | null }):
   return (
     <form class="line-form" aria-label="Say where something stands" onSubmit={(event) => {
       event.preventDefault();
-      void put(event.currentTarget);
+      const form = event.currentTarget;
+      once(() => put(form));
     }}>
+      <h3 class="form-title">Say where something stands: click into the map, or type it</h3>
       <label>What <select name="name" required>{names.map((name) => <option key={name} value={name}>{name}</option>)}</select></label>
       <label>Latitude <input type="number" step="any" min="-90" max="90" required value={at.lat} onInput={(event) => setAt({ ...at, lat: event.currentTarget.value })} /></label>
       <label>Longitude <input type="number" step="any" min="-180" max="180" required value={at.lon} onInput={(event) => setAt({ ...at, lon: event.currentTarget.value })} /></label>
-      <button type="submit" class="button" disabled={names.length === 0}>It stands here</button>
-      <span role="status" class="hint">{words(notice) ? notice : ""}</span>
+      <button type="submit" class="button" disabled={isBusy || names.length === 0}>It stands here</button>
+      <span role="status" class="hint">{notice}</span>
     </form>
   );
 }

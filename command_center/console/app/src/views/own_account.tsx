@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { plural } from "../model/format";
+import { browserWords, plural } from "../model/format";
 import type { OwnAccountFacts, SessionRow, TokenRow } from "../wire/account_shapes";
 import { wordsOf } from "../wire/center";
 import { useAnswer } from "./answer";
@@ -66,7 +66,7 @@ export function OwnAccount(): JSX.Element | null {
 
 function Place({ row, end }: { row: SessionRow; end: () => void }): JSX.Element {
   return (
-    <li><span>{row.address}, {row.agent || "an unknown browser"}, since <Time at={row.opened_at_ms} />, used <Age at={row.used_at_ms} /> ago{row.is_this && " (here)"}</span>
+    <li><span title={row.agent}>{row.address}, {browserWords(row.agent)}, since <Time at={row.opened_at_ms} />, used <Age at={row.used_at_ms} /> ago{row.is_this && " (here)"}</span>
       {!row.is_this && <button type="button" class="button quiet" onClick={end}>Sign out there</button>}</li>
   );
 }

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
-import { localTime, words } from "../model/format";
+import { localTime, sentence, words } from "../model/format";
 import { announce } from "../sound/announcer";
 import type { IncidentResponse, Recommendation, Unit } from "../wire/dispatch_shapes";
 import type { Incident } from "../wire/shapes";
@@ -11,10 +11,11 @@ import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { Choice, Form } from "./forms";
 import { may, mayAct } from "./may";
+import { useOnce } from "./once";
 import { Plans } from "./plans";
 import { Sharing } from "./sharing";
 import { Age, Time } from "./time";
-import { STATUS_SIGNS } from "./units_page";
+import { inOrder, STATUS_SIGNS } from "./units_page";
 
 const MOST_CHOICES = 9;
 
@@ -32,6 +33,7 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
   const ended = answer.value?.assignments.filter((row) => row.ended_at_ms !== null) ?? [];
   return (
     <section class="response" aria-label="Response">
+      {isOpen && <Plans incident={incident} plans={answer.value?.plans ?? []} tell={tell} />}
       <h3>Who goes there</h3>
       {answer.problem && <p class="form-problem">Not known: {answer.problem}</p>}
       <ul class="responding">
@@ -40,7 +42,6 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
         {answer.value && answer.value.units.length === 0 && <li class="hint">Nobody has been sent.</li>}
       </ul>
       <p class="form-problem" role="status">{notice}</p>
-      {isOpen && <Plans incident={incident} plans={answer.value?.plans ?? []} tell={tell} />}
       <h3>Notes</h3>
       <ul class="notes">
         {answer.value?.notes.map((note) => <li key={note.id}><Time at={note.at_ms} class="timeline-at" /> <strong>{note.by.replace(/^user:/, "")}</strong> {note.text}</li>)}
@@ -53,15 +54,16 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
 
 function Responder({ unit, incident, tell }: { unit: Unit; incident: Incident; tell: (text: string) => void }): JSX.Element {
   const desk = useDesk();
+  const [isBusy, once] = useOnce();
   const isHere = unit.incident === incident.id;
   return (
     <li class="unit" data-unit={unit.name} data-status={unit.status}>
       <span class="unit-name">{unit.name}</span>
       <span class="unit-status"><span aria-hidden="true">{STATUS_SIGNS[unit.status] ?? "?"}</span> {words(unit.status)} for <Age at={unit.status_at_ms} /></span>
       {mayAct(desk) && isHere && <span class="unit-steps">
-        {unit.steps.filter((step) => !["assigned", "out_of_service", "available"].includes(step)).map((step) => <button key={step} type="button" class="button" aria-label={`${unit.name}: ${words(step)}`}
-          onClick={() => void desk.dispatch.setStatus(unit, step).then(({ text }) => tell(text))}>{words(step)}</button>)}
-        <button type="button" class="button quiet" aria-label={`${unit.name}: take off`} onClick={() => void desk.dispatch.release(incident.id, unit).then(({ text }) => tell(text))}>take off</button>
+        {inOrder(unit.steps).filter((step) => !["assigned", "out_of_service", "available"].includes(step)).map((step) => <button key={step} type="button" class="button" aria-disabled={isBusy} aria-label={`${unit.name}: ${words(step)}`}
+          onClick={() => once(() => desk.dispatch.setStatus(unit, step).then(({ text }) => tell(text)))}>{sentence(step)}</button>)}
+        <button type="button" class="button quiet" aria-disabled={isBusy} aria-label={`${unit.name}: take off`} onClick={() => once(() => desk.dispatch.release(incident.id, unit).then(({ text }) => tell(text)))}>Take off</button>
       </span>}
     </li>
   );
@@ -121,6 +123,6 @@ export function AssignForm({ incident }: { incident: Incident }): JSX.Element {
 }
 
 function meaning(row: Recommendation): string {
-  const distance = row.distance_m === null ? "" : row.distance_m < 1000 ? `${Math.round(row.distance_m)} m away` : `${(row.distance_m / 1000).toFixed(1)} km away`;
-  return [distance, ...row.reasons, row.lacks.length ? `lacks ${row.lacks.join(", ")}` : ""].filter(Boolean).join(", ");
+  // Its status stands in the name already.
+  return [...row.reasons.filter((reason) => reason !== words(row.status)), row.lacks.length ? `lacks ${row.lacks.join(", ")}` : ""].filter(Boolean).join(", ");
 }

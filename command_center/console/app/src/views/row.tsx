@@ -63,9 +63,7 @@ export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAck
 function Facts({ incident }: { incident: Incident }): JSX.Element {
   return (
     <>
-      {percent(incident.confidence)} · {incident.alert_count > 1
-        ? <>{plural(incident.alert_count, "alert")}, last <Age at={incident.last_alert_at_ms} /> ago</>
-        : "1 alert"} · {incident.number}
+      {percent(incident.confidence)}{incident.alert_count > 1 && <> · {plural(incident.alert_count, "alert")}, last <Age at={incident.last_alert_at_ms} /> ago</>} · {incident.number}
     </>
   );
 }
@@ -73,5 +71,5 @@ function Facts({ incident }: { incident: Incident }): JSX.Element {
 function State({ incident }: { incident: Incident }): JSX.Element {
   if (incident.state === "unacknowledged") return <>Unacknowledged{incident.level ? `, ${LEVELS[incident.level] ?? "again"}` : ""}</>;
   if (incident.state === "closed") return <>{incident.disposition ? `Closed: ${words(incident.disposition)}` : "Closed"}</>;
-  return <>Acknowledged{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.acknowledged_at_ms !== null && <>, <Age at={incident.acknowledged_at_ms} /> ago</>}</>;
+  return <>Acknowledged{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.acknowledged_at_ms !== null && <>, <span class="row-state-age"><Age at={incident.acknowledged_at_ms} /> ago</span></>}</>;
 }

@@ -15,7 +15,10 @@ export function SignIn(): JSX.Element {
   const stage = session?.stage ?? "full";
   const onStep = async (next: Session) => {
     if ((next.stage ?? "full") === "full") await desk.enter(next);
-    else setSession(next);
+    else {
+      desk.rememberSignedIn(); // a reload goes on at this step
+      setSession(next);
+    }
   };
   return (
     <main id="sign-in" class="sign-in">

@@ -2,11 +2,11 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import qrcode from "qrcode-generator";
 
 import { wordsOf } from "../wire/center";
 import type { Enrollment, Session } from "../wire/shapes";
 import { useDesk } from "./desk_context";
+import { QrCode } from "./qr_code";
 import { Step } from "./step";
 
 export function EnrollStep({ onStep }: { onStep: (session: Session) => Promise<void> }): JSX.Element {
@@ -33,7 +33,7 @@ export function EnrollStep({ onStep }: { onStep: (session: Session) => Promise<v
     <Step lead="Set up the second factor" button="Go on" busyWords="Checking…" refusalWords={(error) => `Not accepted. ${wordsOf(error)}`}
       send={async (given) => setDone(await desk.center.confirmEnrollment(String(given.get("code")).trim()))}>
       <p>Scan this with an authenticator app, or type the secret into it. Then enter the code that it shows.</p>
-      <QrCode text={offered.uri} />
+      <QrCode text={offered.uri} label="QR code with the secret for the authenticator app" />
       <p><code class="link">{offered.secret}</code></p>
       <label for="code">Code</label>
       <input id="code" name="code" autocomplete="one-time-code" inputMode="numeric" spellcheck={false} maxLength={64} required />
@@ -57,20 +57,5 @@ export function NewPasswordStep({ onStep }: { onStep: (session: Session) => Prom
       <label for="again">New password again</label>
       <input id="again" name="again" type="password" autocomplete="new-password" required />
     </Step>
-  );
-}
-
-/** Drawn here as one path: no picture is fetched, and none leaves. */
-function QrCode({ text }: { text: string }): JSX.Element {
-  const code = qrcode(0, "M");
-  code.addData(text);
-  code.make();
-  const count = code.getModuleCount();
-  const modules = Array.from({ length: count * count }, (_, at) => [at % count, Math.floor(at / count)] as const).filter(([x, y]) => code.isDark(y, x));
-  return (
-    <svg class="qr" viewBox={`-4 -4 ${count + 8} ${count + 8}`} role="img" aria-label="QR code with the secret for the authenticator app">
-      <rect x="-4" y="-4" width={count + 8} height={count + 8} fill="#fff" />
-      <path d={modules.map(([x, y]) => `M${x} ${y}h1v1h-1z`).join("")} fill="#000" />
-    </svg>
   );
 }

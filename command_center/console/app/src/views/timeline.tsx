@@ -2,19 +2,20 @@
 
 import type { JSX } from "preact";
 
-import { words } from "../model/format";
+import { sentence } from "../model/format";
 import type { Incident } from "../wire/shapes";
 import { Time } from "./time";
 
 export function Timeline({ incident }: { incident: Incident }): JSX.Element {
-  const entries = [...(incident.timeline ?? [])].sort((one, other) => other.at_ms - one.at_ms);
+  // Reversed before it is sorted: of one moment, the later entry stands first, too.
+  const entries = [...(incident.timeline ?? [])].reverse().sort((one, other) => other.at_ms - one.at_ms);
   return (
     <ol class="timeline">
       {entries.length === 0 && <li class="hint">Asking for the timeline…</li>}
       {entries.map((entry, at) => (
         <li key={`${entry.at_ms} ${entry.what} ${at}`}>
           <Time at={entry.at_ms} class="timeline-at" />
-          <span class="timeline-what">{words(entry.what)}</span>
+          <span class="timeline-what">{sentence(entry.what)}</span>
           <span class="timeline-who" title={entry.who}>{actor(entry.who, incident)}</span>
           <span class="timeline-detail">{entry.detail}</span>
         </li>

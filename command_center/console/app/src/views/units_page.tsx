@@ -3,25 +3,35 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
-import { words } from "../model/format";
+import { sentence, words } from "../model/format";
 import { goTo } from "../page";
 import { announce } from "../sound/announcer";
 import { wordsOf } from "../wire/center";
 import type { Unit } from "../wire/dispatch_shapes";
 import { useDesk } from "./desk_context";
-import { mayAct } from "./may";
+import { may, mayAct } from "./may";
+import { useOnce } from "./once";
+import { PhoneLink } from "./phone_link";
 import { Age } from "./time";
 
 /** Busy ones first: they are the ones to watch. */
 const GROUPS: readonly (readonly [title: string, states: readonly string[]])[] = [
   ["At work", ["on_scene", "en_route", "accepted", "assigned"]], ["Free", ["available", "clear"]], ["Out of service", ["out_of_service"]],
 ];
+/** In the order in which a unit goes through them. */
+const STEPS = ["accepted", "en_route", "on_scene", "clear", "available", "out_of_service"];
+
+export function inOrder(steps: readonly string[]): string[] {
+  return [...steps].sort((one, other) => STEPS.indexOf(one) - STEPS.indexOf(other));
+}
+
 export const STATUS_SIGNS: Record<string, string> = { available: "○", assigned: "◔", accepted: "◑", en_route: "▶", on_scene: "●", clear: "◇", out_of_service: "×" };
 
 export function UnitsPage(): JSX.Element {
   const desk = useDesk();
   const units = desk.units.all.value;
   const [notice, setNotice] = useState("");
+  const [link, setLink] = useState<{ unit: string; url: string } | null>(null);
   const tell = (text: string) => {
     setNotice(text);
     announce(text);
@@ -30,13 +40,14 @@ export function UnitsPage(): JSX.Element {
     <main id="page" tabIndex={-1} class="page" aria-labelledby="units-title">
       <div class="page-head"><h2 id="units-title">Units</h2><p class="hint">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
       <p class="notice" role="status">{notice}</p>
+      {link && <PhoneLink {...link} close={() => setLink(null)} />}
       {units.length === 0 && <p class="empty">No unit is on the board yet.</p>}
       {GROUPS.map(([title, states]) => {
         const group = units.filter((unit) => states.includes(unit.status));
         return group.length > 0 && (
           <section key={title} class="board" aria-label={title}>
             <h3>{title} ({group.length})</h3>
-            <ul>{group.map((unit) => <Row key={unit.name} unit={unit} tell={tell} />)}</ul>
+            <ul>{group.map((unit) => <Row key={unit.name} unit={unit} tell={tell} give={setLink} />)}</ul>
           </section>
         );
       })}
@@ -45,9 +56,18 @@ export function UnitsPage(): JSX.Element {
   );
 }
 
-function Row({ unit, tell }: { unit: Unit; tell: (text: string) => void }): JSX.Element {
+function Row({ unit, tell, give }: { unit: Unit; tell: (text: string) => void; give: (link: { unit: string; url: string }) => void }): JSX.Element {
   const desk = useDesk();
-  const act = async (doing: Promise<{ text: string }>) => tell((await doing).text);
+  const [isPressed, once] = useOnce();
+  const act = (doing: () => Promise<{ text: string }>) => once(async () => tell((await doing()).text));
+  const makeLink = async () => {
+    try {
+      const { url } = await desk.center.send<{ url: string }>("POST", `/units/${encodeURIComponent(unit.name)}/link`, {});
+      give({ unit: unit.name, url: new URL(url, location.href).href });
+    } catch (error) {
+      tell(`No link. ${wordsOf(error)}`);
+    }
+  };
   const isBusy = unit.incident !== null;
   return (
     <li class="unit" data-unit={unit.name} data-status={unit.status}>
@@ -65,8 +85,9 @@ function Row({ unit, tell }: { unit: Unit; tell: (text: string) => void }): JSX.
       </span>
       <span class="unit-steps">
         {mayAct(desk) && <>
-          {unit.steps.filter((step) => step !== "assigned").map((step) => <button key={step} type="button" class="button" aria-label={`${unit.name}: ${words(step)}`} onClick={() => void act(desk.dispatch.setStatus(unit, step))}>{words(step)}</button>)}
-          {isBusy && <button type="button" class="button quiet" aria-label={`${unit.name}: heard`} onClick={() => void act(desk.dispatch.heard(unit))}>heard</button>}
+          {inOrder(unit.steps).filter((step) => step !== "assigned").map((step, at) => <button key={step} type="button" class={`button${at === 0 && isBusy ? " primary" : ""}`} aria-disabled={isPressed} aria-label={`${unit.name}: ${words(step)}`} onClick={() => act(() => desk.dispatch.setStatus(unit, step))}>{sentence(step)}</button>)}
+          {isBusy && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: heard`} onClick={() => act(() => desk.dispatch.heard(unit))}>Heard</button>}
+          {may(desk, "units.dispatch") && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: link for its phone`} onClick={() => once(makeLink)}>Phone link</button>}
         </>}
       </span>
     </li>
@@ -76,6 +97,7 @@ function Row({ unit, tell }: { unit: Unit; tell: (text: string) => void }): JSX.
 function NewUnit({ tell }: { tell: (text: string) => void }): JSX.Element {
   const desk = useDesk();
   const form = useRef<HTMLFormElement>(null);
+  const [isBusy, once] = useOnce();
   const add = async () => {
     const given = new FormData(form.current ?? undefined);
     const text = (name: string) => String(given.get(name) ?? "").trim();
@@ -91,12 +113,12 @@ function NewUnit({ tell }: { tell: (text: string) => void }): JSX.Element {
   return (
     <form class="line-form" ref={form} aria-label="Put a unit on the board" onSubmit={(event) => {
       event.preventDefault();
-      void add();
+      once(add);
     }}>
       <label>Unit <input name="name" required maxLength={64} autocomplete="off" /></label>
       <label>Agency <input name="agency" maxLength={64} autocomplete="off" /></label>
       <label>Can do <input name="capabilities" maxLength={200} autocomplete="off" placeholder="medic, k9" /></label>
-      <button type="submit" class="button">Put on the board</button>
+      <button type="submit" class="button" aria-disabled={isBusy}>Put on the board</button>
     </form>
   );
 }

@@ -164,6 +164,9 @@ export interface PathFacts {
   path: string;
   is_up: boolean;
   rtt_ms: number;
+  /** How old the last word over it was when the node said so. */
+  heard_age_ms?: number;
+  bytes_sent?: number;
 }
 
 export interface FleetNode {
@@ -171,6 +174,9 @@ export interface FleetNode {
   name: string;
   role: string;
   site: string;
+  /** Whose it is. */
+  agency?: string;
+  passport_until_ms?: number;
   state: "waiting" | "live" | "late" | "silent" | "quarantined" | "revoked";
   reason?: string;
   last_heard_at_ms: number | null;
@@ -200,4 +206,17 @@ export interface QualityRow {
   real: number;
   not_real: number;
   precision: number | null;
+}
+
+/** A false alarm that its node does not tell again. */
+export interface Suppression {
+  alert_id: string;
+  incident: number;
+  node: string;
+  camera: string;
+  label: string;
+  by: string;
+  reason: string;
+  since_ms: number;
+  until_ms: number;
 }
