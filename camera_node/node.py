@@ -50,6 +50,7 @@ from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.identity import Identity
 from relay.kinds.heartbeat import CameraHealth, CameraState
+from relay.pulses import send_pulses
 from relay.service import emit_alert, emit_verb, retract_alert, station_verbs
 from relay.spool_room import SpoolLimits
 from relay.station import Station, StationStatus
@@ -201,6 +202,7 @@ class Node:
                 members.start(self.fallback.run(), "fallback")
                 members.start(self.builder.retry(), "retry unspooled")
                 members.start(self.heartbeat.run(), "heartbeat")
+                members.start(send_pulses(self.station, self.cameras), "pulses")
                 members.start(tracing.tell(self.station), "traces")
                 members.start(self.clips.run(), "clips")
                 members.start(self.clip_sender.run(), "clip sender")

@@ -19,13 +19,15 @@ from command_center.errors import BadRequest, NotFound
 from relay import passport as passports
 from relay.clock import Clock
 from relay.ids import NodeId
-from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.heartbeat import CameraState, Heartbeat
+from relay.kinds.pulse import Pulse
 from relay.passport import Passport, Role, SignedPassport
 from relay.schema_steps import steps_in
 
 SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "fleet"))
 
 DEFAULT_INTERVAL_S: Final = 10
+_CAMERA_STATES: Final = frozenset(CameraState)
 SILENT_AFTER_INTERVALS: Final = 5
 
 
@@ -93,6 +95,37 @@ def notable(heartbeat: Heartbeat) -> bytes:
     return hashlib.sha256(msgspec.msgpack.encode(said)).digest()
 
 
+def with_pulse(said: Heartbeat | None, pulse: Pulse, age_ms: int | None) -> Heartbeat | None:
+    """The last heartbeat as a pulse changes it, ``age_ms`` after the last word; None: it changes nothing.
+
+    While full heartbeats come, and nothing says that they will cease, a pulse says no more than that the node is there. Where they have ceased, the node is heard by
+    the pulse's own interval from now on, until a full one comes again.
+    """
+    if said is None:
+        said = Heartbeat(release="", uptime_s=0, interval_s=0, backlog=(0,) * 5, oldest_waiting_s=0, spool_bytes=0,
+                         disk_free_bytes=0, refused=0, forgone=())  # fmt: skip
+    elif (
+        not pulse.is_narrow
+        and said.interval_s < pulse.interval_s
+        and hearing_at(age_ms, said.interval_s or DEFAULT_INTERVAL_S) is Hearing.LIVE
+    ):
+        return None
+    cameras = said.cameras
+    if len(cameras) == len(pulse.cameras) and all(state in _CAMERA_STATES for state in pulse.cameras):
+        cameras = tuple(
+            msgspec.structs.replace(camera, state=CameraState(state), frames_per_s=0.0)
+            for camera, state in zip(cameras, pulse.cameras, strict=True)
+        )
+    paths = tuple(
+        msgspec.structs.replace(path, is_up=bool(pulse.paths_up >> place & 1), rtt_ms=0.0)
+        for place, path in enumerate(said.paths)
+    )
+    return msgspec.structs.replace(
+        said, interval_s=pulse.interval_s, backlog=(pulse.alerts_waiting, 0, *said.backlog[2:]),
+        oldest_waiting_s=pulse.oldest_waiting_s, room=pulse.room, cameras=cameras, paths=paths,
+    )  # fmt: skip
+
+
 def admit(connection: sqlite3.Connection, signed: SignedPassport) -> None:
     """Note an approved node, or a newer passport of one that is known."""
     passport = signed.passport
@@ -117,9 +150,14 @@ def standing_of(connection: sqlite3.Connection, node_id: bytes) -> Standing | No
 
 
 def hear(connection: sqlite3.Connection, node_id: bytes, clock: Clock, *, received_wall_ms: int,
-         received_monotonic_ms: int, heartbeat: Heartbeat | None) -> bool:  # fmt: skip
+         received_monotonic_ms: int, heartbeat: Heartbeat | Pulse | None) -> bool:  # fmt: skip
     """Note a word from a node; returns whether its heartbeat says something new (and must be journalled)."""
-    row = connection.execute("SELECT notable FROM last_word WHERE node = ?", (node_id,)).fetchone()
+    row = connection.execute(
+        "SELECT notable, heartbeat, at_wall_ms, at_monotonic_ms, boot_id FROM last_word WHERE node = ?", (node_id,)
+    ).fetchone()
+    if isinstance(heartbeat, Pulse):
+        before = msgspec.msgpack.decode(row[1], type=Heartbeat) if row and row[1] else None
+        heartbeat = with_pulse(before, heartbeat, None if row is None else _age_ms(clock, *row[2:]))
     digest = notable(heartbeat) if heartbeat else (row[0] if row else b"")
     body = None if heartbeat is None else msgspec.msgpack.encode(heartbeat)
     connection.execute(

@@ -49,6 +49,7 @@ from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.ledger import Ledger
@@ -125,7 +126,7 @@ class Ingest:
         says_something_new = fleet.hear(
             connection, envelope.header.origin, self._clock, received_wall_ms=arrival.received_wall_ms,
             received_monotonic_ms=arrival.received_monotonic_ms,
-            heartbeat=body if isinstance(body, Heartbeat) else None,
+            heartbeat=body if isinstance(body, Heartbeat | Pulse) else None,
         )  # fmt: skip
         stored = _stored(arrival, is_quarantined=is_quarantined, reason=reason)
         if reason:
@@ -133,6 +134,9 @@ class Ingest:
             self._journal(connection, arrival, "unreadable", stored)
         elif isinstance(body, Heartbeat):
             self._take_heartbeat(connection, arrival, body, stored if says_something_new else None)
+        elif isinstance(body, Pulse):
+            if says_something_new:
+                self._journal(connection, arrival, "pulse", stored)
         else:
             self._take_body(connection, arrival, body, stored)
 

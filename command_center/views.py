@@ -47,10 +47,11 @@ from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 from relay.kinds.heartbeat import Heartbeat
+from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 
-Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Trace | Answer | SubmittedCheckpoint | None
+Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Pulse | Trace | Answer | SubmittedCheckpoint | None
 """None: a kind that the centre only keeps."""
 
 
@@ -75,7 +76,14 @@ class BodyOpener:
 
 _STRUCTS: Final[
     dict[
-        Kind, type[Retraction] | type[Chunk] | type[Heartbeat] | type[Trace] | type[Answer] | type[SubmittedCheckpoint]
+        Kind,
+        type[Retraction]
+        | type[Chunk]
+        | type[Heartbeat]
+        | type[Pulse]
+        | type[Trace]
+        | type[Answer]
+        | type[SubmittedCheckpoint],
     ]
 ] = {
     Kind.ANSWER: Answer,
@@ -83,6 +91,7 @@ _STRUCTS: Final[
     Kind.RETRACTION: Retraction,
     Kind.CHUNK: Chunk,
     Kind.HEARTBEAT: Heartbeat,
+    Kind.PULSE: Pulse,
     Kind.TRACE: Trace,
 }
 
@@ -252,7 +261,9 @@ def _name(row: tuple[object, ...] | None) -> str:
     return row[0].hex() if isinstance(row[0], bytes) else str(row[0])
 
 
-_ENVELOPE_KINDS: Final = frozenset({"alert", "exhibit", "retraction", "answer", "heartbeat", "trace", "checkpoint"})
+_ENVELOPE_KINDS: Final = frozenset(
+    {"alert", "exhibit", "retraction", "answer", "heartbeat", "pulse", "trace", "checkpoint"}
+)
 
 
 def _incident_applier(kind: str) -> Callable[[sqlite3.Connection, Entry], None]:

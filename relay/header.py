@@ -49,6 +49,7 @@ class Kind(enum.IntEnum):
     ANSWER = 0x06
     TRACE = 0x07
     CHECKPOINT = 0x08
+    PULSE = 0x09
     ACKNOWLEDGEMENT = 0x41
     INSTRUCTION = 0x42
     ROSTER = 0x43

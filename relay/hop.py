@@ -159,6 +159,13 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Note]] = msgspec.msgpack.Decoder(Note)
 
 
+REASONS: Final = frozenset({
+    "malformed", "oversized", "unsupported_version", "bad_signature", "unknown_sender", "revoked", "not_for_us", "cannot_open",
+    "flooding", "over_quota", "spool_full", "disk_full", "not_stored",
+})  # fmt: skip
+"""Why an envelope is not taken. What a neighbor says beside these is counted as ``other``: it must not name our counters."""
+
+
 def is_note(parcel: bytes) -> bool:
     """Whether a parcel is a note: an array whose first element is a string."""
     return len(parcel) > 1 and 0x90 <= parcel[0] <= 0x9F and 0xA0 <= parcel[1] <= 0xBF

@@ -35,7 +35,7 @@ ROUTES_KEPT: Final = 4
 ROUTE_KEPT_MS: Final = 900_000
 """A neighbor that brought nothing of an origin for so long, while others did, is no way to it any more."""
 TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
-"""What a tiny path carries beside receipts, small notes and a rare heartbeat."""
+"""What a tiny path carries beside receipts, small notes and a rare pulse."""
 _STORED_BYTES: Final = 34
 """One id in a note."""
 
@@ -74,26 +74,28 @@ class Link:
     pace: BulkPace = field(default_factory=BulkPace)
     spread_bytes_s: int = 0
     """What the carrier was told last."""
-    last_heartbeat_ms: int = -(1 << 60)
+    pulses: dict[tuple[str, NodeId], int] = field(default_factory=dict)
+    """When a node's last pulse went over a path, ms; shared by all links, for a modem that comes again is the same modem."""
 
     @property
     def known(self) -> KnownSession | None:
         """The session, where its other end is known without a hello."""
         return self.session if isinstance(self.session, KnownSession) else None
 
-    def takes(self, kind: int, size_bytes: int, now_ms: int) -> bool:
+    def takes(self, kind: int, size_bytes: int, now_ms: int, origin: NodeId) -> bool:
         """Whether an envelope may go on it: small enough, and on a tiny path only what is worth it."""
         facts = self.session.facts
         if size_bytes > facts.mtu_bytes:
             return False
-        if facts.is_tiny and kind == Kind.HEARTBEAT:
-            return now_ms - self.last_heartbeat_ms >= facts.heartbeat_every_s * 1000
+        if facts.is_tiny and kind == Kind.PULSE:
+            last_ms = self.pulses.get((facts.name, origin))
+            return last_ms is None or now_ms - last_ms >= facts.heartbeat_every_s * 1000
         return not facts.is_tiny or kind in TINY_KINDS
 
-    def note_sent(self, kind: int, now_ms: int) -> None:
-        """Remember when the last heartbeat went."""
-        if kind == Kind.HEARTBEAT:
-            self.last_heartbeat_ms = now_ms
+    def note_sent(self, kind: int, now_ms: int, origin: NodeId) -> None:
+        """Remember when a node's last pulse went."""
+        if kind == Kind.PULSE and self.session.facts.is_tiny:
+            self.pulses[self.session.facts.name, origin] = now_ms
 
     @property
     def path(self) -> str:
@@ -184,6 +186,7 @@ class Links:
         self._meters: dict[str, PathMeter] = {}
         """Of dialed paths, by name."""
         self._links: dict[Session, Link] = {}
+        self._pulses: dict[tuple[str, NodeId], int] = {}
         self._next_id = 1
         self._routes: dict[NodeId, dict[NodeId, int]] = {}
         """By which neighbors an origin's envelopes came, and when last (ms), the newest at the end."""
@@ -196,7 +199,7 @@ class Links:
     def opened(self, session: Session, now_ms: int) -> Link:
         """A new session, not yet introduced."""
         link = self._links[session] = Link(
-            id=LinkId(self._next_id), session=session, last_heard_ms=now_ms, counters=self._counters
+            id=LinkId(self._next_id), session=session, last_heard_ms=now_ms, counters=self._counters, pulses=self._pulses
         )  # fmt: skip
         self._next_id += 1
         if session.is_outgoing:
@@ -263,6 +266,11 @@ class Links:
         """Whether none of our own paths leads anywhere now, as far as we can tell."""
         return not any(link.session.is_outgoing and link.peer is not None and not link.silence.is_suspect
                        for link in self._links.values())  # fmt: skip
+
+    def is_narrow(self) -> bool:
+        """Whether our own paths lead somewhere, and only by tiny ones."""
+        up = [link.session.facts for link in self._links.values() if link.session.is_outgoing and link.peer is not None]
+        return bool(up) and all(facts.is_tiny for facts in up)
 
     def origins_by(self, neighbour: NodeId) -> list[NodeId]:
         """A neighbour, and whose envelopes came through it."""

@@ -37,14 +37,14 @@ class PathFacts:
     interface: str = ""
     """The network interface that it is pinned to; empty: whatever the routing table says."""
     is_tiny: bool = False
-    """A parcel costs seconds or cents: no hello and no pings, and only alerts, what answers them, and a rare heartbeat."""
+    """A parcel costs seconds or cents: no hello and no pings, and only alerts, what answers them, and a rare pulse."""
     is_detour: bool = False
     """Leads through a machine that is no better placed than we are: for alerts that the straight ways leave unanswered, and for
     everything where there is no straight way."""
     expected_rtt_ms: float = 0.0
     """Until one is measured; 0: unknown."""
     heartbeat_every_s: int = 0
-    """On a tiny path."""
+    """Of one node, on a tiny path: how often it takes a pulse."""
 
 
 class Session(Protocol):

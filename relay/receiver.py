@@ -281,7 +281,7 @@ def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) 
     kept: list[tuple[Arrival, Link]] = []
     for arrival, link in ours:
         header = arrival.envelope.header
-        if header.precedence.is_alert or header.kind is Kind.HEARTBEAT:
+        if header.precedence.is_alert or header.kind in {Kind.HEARTBEAT, Kind.PULSE}:
             kept.append((arrival, link))
         else:
             outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))

@@ -208,8 +208,10 @@ class Sender:
         for number, link_id in decided.sends:
             item = self._window[number]
             (link, view), lane = by_id[link_id], lane_of(item.entry.precedence)
-            if (link_id, lane) in is_busy or not link.takes(item.waiting.kind, item.entry.size_bytes, now_ms):
-                continue  # a rare heartbeat went on it in this very round
+            if (link_id, lane) in is_busy or not link.takes(
+                item.waiting.kind, item.entry.size_bytes, now_ms, item.waiting.origin
+            ):
+                continue  # a rare pulse went on it in this very round
             if link.known is None:  # on a tiny path only when it is asked for
                 self._show_passport(link, item.waiting.origin)
             if not link.send(item.waiting.wire, lane):
@@ -217,7 +219,7 @@ class Sender:
                 continue
             item.entry.note_sent(view.way, now_ms)
             self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
-            link.note_sent(item.waiting.kind, now_ms)
+            link.note_sent(item.waiting.kind, now_ms, item.waiting.origin)
             if lane == Lane.URGENT:
                 self._links.note_asked(link, now_ms)
             self._counters.count("envelopes_sent")
@@ -250,7 +252,7 @@ class Sender:
                 ]  # fmt: skip
                 every.update({link.id: (link, view) for link, view in found})
             item.entry.links = [
-                view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms)
+                view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms, waiting.origin)
             ]  # fmt: skip
         return every
 

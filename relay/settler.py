@@ -121,7 +121,7 @@ class Settler:
     async def _settle(self, receipt: Receipt, destination: NodeId) -> None:
         def work(connection: sqlite3.Connection) -> list[Freed] | None:
             freed = self._spool.settle(connection, receipt, destination)
-            if freed is not None and receipt.origin != self._own_id:
+            if freed is not None:
                 forget_least(connection, receipt.origin, destination, receipt.series)
             return freed
 
@@ -175,13 +175,15 @@ class Settler:
 
 
 def forget_least(connection: sqlite3.Connection, origin: NodeId, destination: NodeId, newest: int) -> None:
-    """Keep the receipts of a neighbour's few longest numberings and of the newest; forget the others.
+    """Keep the receipts of a node's few longest numberings, of the newest, and of our own current one; forget the others.
 
     A node begins a new numbering when its disk is replaced; one that begins thousands would fill our disk. What is forgotten
-    costs a delivery that the destination answers with its receipt again: nothing is lost, nothing is shown twice.
+    costs a delivery that the destination answers with its receipt again: nothing is lost, nothing is shown twice. A receipt that a node
+    signs for numberings which we never had towards it is one of these, too.
     """
     connection.execute(
-        "DELETE FROM receipt WHERE origin = ?1 AND destination = ?2 AND series NOT IN "
+        "DELETE FROM receipt WHERE origin = ?1 AND destination = ?2 "
+        "AND series NOT IN (SELECT series FROM stream WHERE destination = ?2) AND series NOT IN "
         "(SELECT series FROM receipt WHERE origin = ?1 AND destination = ?2 ORDER BY series = ?3 DESC, stored DESC LIMIT ?4)",
         (origin, destination, newest, SERIES_KEPT),
     )

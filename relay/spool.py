@@ -29,7 +29,7 @@ from importlib.resources import files
 from typing import Final
 
 from relay import envelope as envelopes
-from relay import spool_room
+from relay import forgone, spool_room
 from relay.clock import Clock
 from relay.envelope import Envelope
 from relay.header import Header, Kind
@@ -227,8 +227,11 @@ class Spool:
             freed += [Freed(number=r[0], id=r[1], origin=r[2], sequence=r[3], kind=r[4]) for r in rows]
         if receipt.origin == self._identity.node_id:
             # A centre that was restored from a backup, or another one, may not have what an earlier receipt let us free.
-            self._forgo(connection, destination, receipt.series, before.minus(stored), "receipted")
-            forgive(connection, destination, receipt.series, stored)
+            # Only what we did send: a receiver that says otherwise must not fill our disk.
+            gone = before.minus(stored)
+            above = gone.minus(forgone.given(connection, destination, receipt.series))
+            forgone.forgo(connection, destination, receipt.series, gone.minus(above), "receipted")
+            forgone.forgive(connection, destination, receipt.series, stored)
         return freed
 
     def expire(self, connection: sqlite3.Connection) -> list[int]:
@@ -371,28 +374,4 @@ class Spool:
             connection.execute(
                 "INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)",
                 (destination, series, sequence, sequence, reason),
-            )
-
-    @staticmethod
-    def _forgo(connection: sqlite3.Connection, destination: NodeId, series: int, ranges: RangeSet, reason: str) -> None:
-        rows = [(destination, series, first, last, reason) for first, last in ranges]
-        connection.executemany("INSERT OR IGNORE INTO forgone VALUES (?, ?, ?, ?, ?)", rows)
-
-
-def forgive(connection: sqlite3.Connection, destination: NodeId, series: int, known: RangeSet) -> None:
-    """Take numbers out of ``forgone`` again: they were receipted after all."""
-    rows = connection.execute(
-        "SELECT first, last, reason FROM forgone WHERE destination = ? AND series = ?", (destination, series)
-    ).fetchall()
-    for first, last, reason in rows:
-        whole = RangeSet([(first, last)])
-        rest = whole.minus(known)
-        if rest == whole:
-            continue
-        connection.execute(
-            "DELETE FROM forgone WHERE destination = ? AND series = ? AND first = ?", (destination, series, first)
-        )
-        for left_first, left_last in rest:
-            connection.execute(
-                "INSERT INTO forgone VALUES (?, ?, ?, ?, ?)", (destination, series, left_first, left_last, reason)
             )

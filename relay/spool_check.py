@@ -22,11 +22,11 @@ from relay.clock import SystemClock
 from relay.database import explain, lock
 from relay.envelope import Envelope
 from relay.errors import OperatorError, SenderError
+from relay.forgone import forgive
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY, NodeId
 from relay.ranges import RangeSet
 from relay.receipt import parse as parse_receipt
-from relay.spool import forgive
 
 _ROUNDS: Final = 4
 """Taking a damaged row out makes its number missing, which the next round mends: two rounds do, more are for safety."""

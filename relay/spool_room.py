@@ -17,6 +17,7 @@ from relay.ids import NodeId
 from relay.kinds.heartbeat import Room
 from relay.precedence import Precedence
 
+_SIGNS_OF_LIFE: Final = frozenset({Kind.HEARTBEAT, Kind.PULSE})
 _EVICTABLE: Final = (Precedence.BULK, Precedence.ROUTINE, Precedence.PRIORITY)
 
 
@@ -36,7 +37,7 @@ class SpoolLimits:
         """The room that this precedence may fill, with everything else that is there."""
         if precedence.is_alert:
             return self.capacity_bytes
-        extra_bytes = min(bounds.HEARTBEAT_ROOM_BYTES, self.reserve_bytes // 4) if kind == Kind.HEARTBEAT else 0
+        extra_bytes = min(bounds.HEARTBEAT_ROOM_BYTES, self.reserve_bytes // 4) if kind in _SIGNS_OF_LIFE else 0
         return self.capacity_bytes - self.reserve_bytes + extra_bytes
 
 
@@ -69,7 +70,7 @@ def make(
         DiskFull: the disk was found full, and this is no alert.
         SpoolFull: nothing is left to evict; nothing was.
     """
-    if is_disk_short and not precedence.is_alert and kind != Kind.HEARTBEAT:
+    if is_disk_short and not precedence.is_alert and kind not in _SIGNS_OF_LIFE:
         raise DiskFull("the disk is full: what is left of it takes alerts only; free space there")
     allowed = limits.allowed_bytes(precedence, kind)
     used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]

@@ -32,7 +32,7 @@ from relay.kinds.roster import Roster, RosterStatement
 from relay.latency import Latencies
 from relay.links import Links
 from relay.passport import Role, SignedPassport
-from relay.path import Path, Session
+from relay.path import Path, PathFacts, Session
 from relay.path_health import PathReport
 from relay.paths import catalog
 from relay.precedence import Precedence
@@ -287,11 +287,21 @@ class Station:
         Raises:
             OperatorError: another survey runs, or there is no such path.
         """
-        return await self._surveyor.survey(self.passport.name, [dial.facts for dial in self._dials], order)
+        return await self._surveyor.survey(self.passport.name, self.path_facts, order)
+
+    @property
+    def path_facts(self) -> tuple[PathFacts, ...]:
+        """What is known of each dialed path."""
+        return tuple(dial.facts for dial in self._dials)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether only tiny paths are up."""
+        return self._links.is_narrow()
 
     def path_health(self) -> tuple[PathReport, ...]:
         """Each dialed path, up or down."""
-        return self._links.health_of([dial.facts for dial in self._dials], self.clock.monotonic_ms())
+        return self._links.health_of(self.path_facts, self.clock.monotonic_ms())
 
     # ------------------------------------------------------------------ trust
 

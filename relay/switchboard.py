@@ -166,7 +166,7 @@ class Switchboard:
             case hop.Holds():
                 self._attend(lambda: self._told_what_is_held(link, peer, note), "holds_not_taken")
             case hop.Refused():
-                self._counters.count(f"sent_but_refused_{note.reason[:40]}")
+                self._counters.count(f"sent_but_refused_{note.reason if note.reason in hop.REASONS else 'other'}")
                 _log.warning(
                     "refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail
                 )

@@ -18,7 +18,7 @@ from relay.ledger import Ledger
 from relay.ranges import RangeSet
 
 NOT_RECEIVED: Final = "not received"
-_ENVELOPES: Final = frozenset({"exhibit", "heartbeat", "unreadable", "answer", "retraction"})
+_ENVELOPES: Final = frozenset({"exhibit", "heartbeat", "pulse", "unreadable", "answer", "retraction"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ def _detail(entry: Entry) -> str:
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()
-        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "unreadable", "answer"}:
+        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "pulse", "unreadable", "answer"}:
             arrived = facts.decode(entry.payload, EnvelopeStored)
             header = envelopes.parse(arrived.wire).header
             return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"

@@ -24,6 +24,7 @@ from relay.kinds.chunk import Chunk
 from relay.kinds.cosignature import Cosignature
 from relay.kinds.heartbeat import Heartbeat
 from relay.kinds.instruction import Instruction
+from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.passport import Role
@@ -173,6 +174,7 @@ DECODERS: Final[dict[str, Decoder]] = {
     "exhibit": Decoder(read=exhibit.decode, valid=_bodies("exhibit")),
     "chunk": Decoder(read=lambda data: body.decode(data, Chunk), valid=_bodies("chunk")),
     "heartbeat": Decoder(read=lambda data: body.decode(data, Heartbeat), valid=_bodies("heartbeat")),
+    "pulse": Decoder(read=lambda data: body.decode(data, Pulse), valid=_bodies("pulse")),
     "roster": Decoder(read=lambda data: body.decode(data, roster.Roster), valid=_bodies("roster")),
     "instruction": Decoder(read=lambda data: body.decode(data, Instruction), valid=_bodies("instruction")),
     "answer": Decoder(read=lambda data: body.decode(data, Answer), valid=_bodies("answer")),

@@ -102,8 +102,8 @@ def test_nothing_goes_where_it_does_not_fit_and_what_fits_goes(
     for session in wires:
         assert all(len(parcel) <= session.facts.mtu_bytes for parcel in session.sent)
         if session.facts.is_tiny:
-            assert all(parcel[2] in {*TINY_KINDS, Kind.HEARTBEAT} for parcel in session.sent)
-            beats = [parcel for parcel in session.sent if parcel[2] == Kind.HEARTBEAT]
+            assert all(parcel[2] in {*TINY_KINDS, Kind.PULSE} for parcel in session.sent)
+            beats = [parcel for parcel in session.sent if parcel[2] == Kind.PULSE]
             assert len(beats) <= 600 // session.facts.heartbeat_every_s + 1
     straight = any(not session.facts.is_detour for session in wires)
     for item in sender._window.values():

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from relay import envelope as envelopes
+from relay.budget import SCHEMA as BUDGET
+from relay.budget import Purse, Tariff
 from relay.clock import SimulatedClock
 from relay.database import Database
 from relay.errors import OperatorError, SpoolBusy
@@ -313,3 +315,26 @@ def test_rows_in_the_write_ahead_log_survive_a_repair(tmp_path: Path) -> None:
     found = {row[0] for row in rows(file, "SELECT id FROM envelope")}
     assert {item.envelope.id for item in late} <= found
     assert len(set(alive) - found) < 40
+
+
+@pytest.mark.parametrize("spending_is_hit", [False, True])
+def test_what_metered_paths_have_cost_is_salvaged_with_the_rest(tmp_path: Path, *, spending_is_hit: bool) -> None:
+    """A repair must not make a budget larger: what is readable of the account counts on."""
+    file = tmp_path / "spool.sqlite"
+    purse = Purse({"sat": Tariff(month_bytes=100_000)})
+    parts = {**PARTS, "budget": BUDGET}
+    many(file)
+    with closing(Database.open(file, parts=parts)) as database:
+        purse.spend("sat", 40_000, 0)
+        database.run_blocking(lambda connection: purse.snapshot(0, is_final=True).write(connection, "boot"))
+    with closing(sqlite3.connect(file)) as connection:
+        root = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0").fetchall())
+    scribble(file, [root["spending"] if spending_is_hit else root["stream"]])
+    report = repair(file, identity=ME, authority=AUTHORITY_KEYS)
+    assert report.is_clean, report.left
+    assert report.kept_file is not None, "it was salvaged"
+    again = Purse({"sat": Tariff(month_bytes=100_000)})
+    with closing(Database.open(file, parts=parts)) as database:
+        database.run_blocking(lambda connection: again.load(connection, "boot", 0))
+    left = again.left_bytes("sat", 0)
+    assert left == (100_000 if spending_is_hit else purse.left_bytes("sat", 0)), "only what was written over is gone"

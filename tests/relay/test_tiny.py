@@ -36,7 +36,9 @@ def session(seal: TinySeal, counters: Counters) -> TinySession:
     )
 
 
-@pytest.mark.parametrize("name", ["alert", "alert_largest", "retraction", "receipt", "receipt_gaps", "note_stored"])
+@pytest.mark.parametrize(
+    "name", ["alert", "alert_largest", "pulse", "pulse_largest", "retraction", "receipt", "receipt_gaps", "note_stored"]
+)
 def test_what_matters_fits_one_radio_frame_with_its_proof(
     seals: tuple[TinySeal, TinySeal, TinySeal], name: str
 ) -> None:

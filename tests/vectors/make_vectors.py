@@ -28,7 +28,8 @@ from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.chunk import Chunk
 from relay.kinds.cosignature import Cosignature
 from relay.kinds.exhibit import ClipExhibit, Exhibit, ExhibitItem
-from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth
+from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat, PathHealth, Room
+from relay.kinds.pulse import MOST_CAMERAS, MOST_PATHS, Pulse
 from relay.kinds.retraction import Ground, Retraction
 from relay.kinds.trace import Leg, Passage, Trace, Way
 from relay.passport import Role
@@ -90,6 +91,12 @@ def _envelopes() -> dict[str, tuple[Envelope, bytes]]:
                                   reconnects=1),),
             paths=(PathHealth(path="lte", is_up=True, rtt_ms=48.5, bytes_sent=99, last_heard_age_ms=1200),),
             model="demonstration 1", model_sha256=bytes(32)))),
+        "pulse": (Kind.PULSE, Precedence.ROUTINE, body.encode(Pulse(
+            salt=SALT, interval_s=1800, is_narrow=True, alerts_waiting=3, oldest_waiting_s=7, room=Room.DISK_FULL,
+            cameras=bytes((CameraState.SEEING, CameraState.LOST)), paths_up=0b10))),
+        "pulse_largest": (Kind.PULSE, Precedence.ROUTINE, body.encode(Pulse(
+            salt=b"\xff" * 8, interval_s=(1 << 32) - 1, is_narrow=True, alerts_waiting=(1 << 32) - 1, oldest_waiting_s=(1 << 32) - 1,
+            room=Room.NONE, cameras=b"\x03" * MOST_CAMERAS, paths_up=(1 << MOST_PATHS) - 1))),
         "acknowledgement": (Kind.ACKNOWLEDGEMENT, Precedence.FLASH, body.encode(Acknowledgement(
             salt=SALT, alert_ids=(b"a" * 32,), state=AnswerState.SEEN, role="dispatcher", acted_at_wall_ms=WALL_MS))),
         "trace": (Kind.TRACE, Precedence.ROUTINE, body.encode(Trace(

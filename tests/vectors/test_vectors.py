@@ -22,6 +22,7 @@ from relay.kinds.cosignature import Cosignature
 from relay.kinds.exhibit import ClipExhibit, Exhibit
 from relay.kinds.heartbeat import Heartbeat, Room
 from relay.kinds.instruction import MAX_SDP_CHARACTERS, CloseStream, Instruction, OpenStream
+from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.ranges import RangeSet
@@ -34,6 +35,8 @@ ENVELOPES = [
     "exhibit_clip",
     "chunk",
     "heartbeat",
+    "pulse",
+    "pulse_largest",
     "acknowledgement",
     "retraction",
     "trace",
@@ -62,6 +65,8 @@ BODIES: dict[str, Callable[[bytes], object]] = {
     "exhibit_clip": lambda data: (body.decode(data, ClipExhibit), exhibit.decode(data)),
     "chunk": lambda data: body.decode(data, Chunk),
     "heartbeat": lambda data: body.decode(data, Heartbeat),
+    "pulse": lambda data: body.decode(data, Pulse),
+    "pulse_largest": lambda data: body.decode(data, Pulse),
     "acknowledgement": lambda data: body.decode(data, Acknowledgement),
     "retraction": lambda data: body.decode(data, Retraction),
     "trace": lambda data: body.decode(data, Trace),
