@@ -1,9 +1,11 @@
 """YOLO weights in ONNX, run by ONNX Runtime: no torch, no Ultralytics, 140-220 MB of memory.
 
 Reads names, size and stride from the weights' own metadata; weights without names must be given them, except that 80
-classes are taken to be COCO's. The bytes are hashed and loaded from memory, so that what runs is what was verified.
+classes are taken to be COCO's. Weights with free height and width (exported with ``dynamic=True``) get an input of the camera's own
+shape and no more: a 16:9 picture in a square is nearly half gray. The bytes are hashed and loaded from memory, so that what runs is what was verified.
 """
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -46,6 +48,8 @@ class OnnxDetector:
         self._height_px, self._width_px = onnx_session.input_size(
             inputs[0].shape, metadata, default_px=_DEFAULT_SIZE_PX
         )
+        self._is_free = not any(isinstance(edge, int) for edge in inputs[0].shape[2:])
+        self._stride_px = onnx_session.stride(metadata)
         task = metadata.get("task", "detect")
         if task != "detect":
             raise ModelRefused(f"{name}: expected weights for the task detect, found {task}: export a detector")
@@ -86,9 +90,9 @@ class OnnxDetector:
         """What is on this frame."""
         return self.detect_many([frame])[0]
 
-    def _detections(self, output: NDArray[np.float32], fit: Fit) -> list[Detection]:
-        boxes = yolo_head.decode(self._head, output, least_score=self._least_confidence, width_px=self._width_px,
-                                 height_px=self._height_px)  # fmt: skip
+    def _detections(self, output: NDArray[np.float32], fit: Fit, height_px: int, width_px: int) -> list[Detection]:
+        boxes = yolo_head.decode(self._head, output, least_score=self._least_confidence, width_px=width_px,
+                                 height_px=height_px)  # fmt: skip
         if self._head is not Head.END_TO_END:
             boxes = yolo_head.suppress(boxes, overlap=self._overlap)
         return [
@@ -104,10 +108,24 @@ class OnnxDetector:
 
     def detect_many(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """What is on each frame, in one run; for weights whose batch axis is free."""
+        sizes = {self._input_size(frame) for frame in frames}
+        if len(sizes) > 1:  # cameras of different shapes can't share a run
+            return [self.detect(frame) for frame in frames]
+        height_px, width_px = sizes.pop()
         is_grid = self._head is Head.GRID
-        fitted = [letterbox(f.pixels, self._width_px, self._height_px, is_centered=not is_grid) for f in frames]
+        fitted = [letterbox(f.pixels, width_px, height_px, is_centered=not is_grid) for f in frames]
         outputs = self._infer([image for image, _ in fitted], is_grid=is_grid)
-        return [self._detections(output, fit) for output, (_, fit) in zip(outputs, fitted, strict=True)]
+        return [self._detections(output, fit, height_px, width_px)
+                for output, (_, fit) in zip(outputs, fitted, strict=True)]  # fmt: skip
+
+    def _input_size(self, frame: Frame) -> tuple[int, int]:
+        """(height, width) of the input for this frame: the weights' own, or as much of it as a picture of this shape fills."""
+        if not self._is_free:
+            return self._height_px, self._width_px
+        scale = min(self._width_px / frame.width_px, self._height_px / frame.height_px)
+        stride = self._stride_px
+        return (min(self._height_px, stride * math.ceil(round(frame.height_px * scale) / stride)),
+                min(self._width_px, stride * math.ceil(round(frame.width_px * scale) / stride)))  # fmt: skip
 
     def close(self) -> None:
         """Give its memory back."""
@@ -117,9 +135,9 @@ class OnnxDetector:
         return self._labels[index] if 0 <= index < len(self._labels) else f"class {index}"
 
     def _infer(self, images: Sequence[Pixels], *, is_grid: bool) -> NDArray[np.float32]:
-        """Pictures of the net's size, (H, W, 3) BGR, to as many outputs."""
+        """Pictures of the input's size, (H, W, 3) BGR, to as many outputs."""
         # Plane by plane: half the time of a transposed copy. cv2.dnn's blobFromImages takes eight times as long, in threads of its own.
-        tensor = np.empty((len(images), 3, self._height_px, self._width_px), self._input_type)
+        tensor = np.empty((len(images), 3, *images[0].shape[:2]), self._input_type)
         for place, image in zip(tensor, images, strict=True):
             # YOLOX (since 0.1.1) is trained on BGR 0 … 255, all others on RGB 0 … 1.
             planes = cv2.split(image) if is_grid else cv2.split(image)[::-1]

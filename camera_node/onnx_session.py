@@ -85,6 +85,12 @@ def input_size(shape: Sequence[object], metadata: dict[str, str], *, default_px:
     return default_px, default_px
 
 
+def stride(metadata: dict[str, str]) -> int:
+    """Which numbers of pixels an input may have, in multiples; from the metadata, else that of nearly every YOLO."""
+    said = _literal(metadata.get("stride", ""))
+    return said if isinstance(said, int) and 1 <= said <= 256 else 32
+
+
 def names(metadata: dict[str, str], name: str) -> tuple[str, ...]:
     """The class names that the weights carry; none if they carry none.
 

@@ -74,3 +74,20 @@ def test_colors_reach_the_net_in_its_own_order() -> None:
     red[:, :, 2], blue[:, :, 0] = 255, 255
     assert detector.detect(picture(red))[0].confidence == pytest.approx(1.0, abs=1e-3)
     assert all(found.confidence < 1e-3 for found in detector.detect(picture(blue)))
+
+
+def test_weights_with_free_edges_get_an_input_of_the_camera_s_own_shape() -> None:
+    """Light is the mean of the whole input: padding would show in it."""
+    square, free = (open_net(sees_light("lamp", is_free=is_free), least_confidence=0.0) for is_free in (False, True))
+    wide, tall = np.zeros((90, 180, 3), np.uint8), np.zeros((200, 100, 3), np.uint8)
+    for pixels in (wide, tall):
+        padded = [found.confidence for found in square.detect(picture(pixels))]
+        assert padded == [pytest.approx(114 / 255 / 2, abs=1e-3)], "half of a square is gray"
+        assert free.detect(picture(pixels))[0].confidence < 1e-6
+    (odd,) = free.detect(picture(np.zeros((100, 180, 3), np.uint8)))
+    assert 0 < odd.confidence < 0.25, "up to the next multiple of the stride"
+    shapes = [wide, tall, np.full((64, 64, 3), 255, np.uint8)]
+    together = [found[0].confidence for found in free.detect_many([picture(pixels) for pixels in shapes])]
+    assert together == [pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6), pytest.approx(1, abs=1e-6)]
+    (found,) = free.detect(picture(np.full((100, 200, 3), 200, np.uint8)))
+    np.testing.assert_allclose(found.bbox_xyxy_px, [75, 62.5, 125, 100], atol=1)

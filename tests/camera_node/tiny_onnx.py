@@ -68,10 +68,10 @@ def always_sees(label: str, *, confidence: float = 0.9, box_xywh: tuple[float, f
     return constant_detector(output, height_px=size_px, width_px=size_px, metadata=names)
 
 
-def sees_light(label: str, *, size_px: int = 64, plane: int | None = None) -> bytes:
+def sees_light(label: str, *, size_px: int = 64, plane: int | None = None, is_free: bool = False) -> bytes:
     """A YOLO11-like detector with a free batch axis: one thing in the same place, as sure as the picture is light.
 
-    ``plane``: of this one of the net's three color planes alone.
+    ``plane``: of this one of the net's three color planes alone. ``is_free``: height and width are free, too.
     """
     count = sum((size_px // stride) ** 2 for stride in (8, 16, 32))
     answer, gain = np.zeros((1, 5, count), np.float32), np.zeros((1, 5, count), np.float32)
@@ -96,7 +96,8 @@ def sees_light(label: str, *, size_px: int = 64, plane: int | None = None) -> by
     tensors = {"weights": weights, "gain": gain, "answer": answer}
     graph += _field(2, "light") + b"".join(_field(5, _tensor(name, array)) for name, array in tensors.items())
     graph += _field(5, column)
-    graph += _field(11, _value("images", ("batch", 3, size_px, size_px)))
+    edges: tuple[int | str, ...] = ("height", "width") if is_free else (size_px, size_px)
+    graph += _field(11, _value("images", ("batch", 3, *edges)))
     graph += _field(12, _value("output0", ("batch", 5, count)))
     model = _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13))
     names = {"names": repr({0: label}), "stride": "32", "imgsz": f"[{size_px}, {size_px}]", "task": "detect"}
