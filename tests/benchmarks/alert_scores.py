@@ -46,7 +46,7 @@ RULES: dict[str, RuleSettings] = {
     WEAPON: ClassOfInterestSettings(),
     PERSON: ClassOfInterestSettings(labels={"person": "IMMEDIATE"}),
     ZONE: ZoneIntrusionSettings(zones=("left",)),
-    LOITERING: LoiteringSettings(zones=("left",), dwell_s=1.5),
+    LOITERING: LoiteringSettings(zones=("left",), dwell_s=1.2),
     LINE: LineCrossingSettings(line=((MIDDLE, 0.0), (MIDDLE, 1.0))),
     CROWD: CrowdSettings(least_count=LEAST_CROWD, for_s=1.5),
     BAG: AbandonedObjectSettings(alone_s=1.4, near=NEAR),
@@ -82,8 +82,8 @@ class Score:
 
     @property
     def recall(self) -> float:
-        """Share of what should be told that was."""
-        return self.right / max(1, self.there)
+        """Share of what should be told that was; 1 where there was nothing to tell."""
+        return self.right / self.there if self.there else 1.0
 
 
 @dataclass(slots=True)
