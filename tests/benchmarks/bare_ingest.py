@@ -2,6 +2,7 @@
 
 Receives over CURVE, checks the signature with PyNaCl,
 group-commits to SQLite with synchronous=FULL, acknowledges after the commit. No journal, no incidents, no decryption.
+It commits as the station does, at once what comes alone and gathered what comes in a flow, so that it is the best that this work allows.
 
 Run as a process: ``python -m tests.benchmarks.bare_ingest KEYFILE PORTFILE DBFILE``; speaks enough of the hop protocol for
 ``ingest_load``.
@@ -11,13 +12,14 @@ import queue
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 
 import zmq
 from zmq.utils import z85
 
 from relay import envelope as envelopes
-from relay import hop, passport, receipt
+from relay import hop, intake, passport, receipt
 from relay.identity import Identity
 from relay.ranges import RangeSet
 
@@ -76,8 +78,12 @@ def _write(context: "zmq.Context[zmq.Socket[bytes]]", db_file: str, inbox: "queu
     connection.execute("CREATE TABLE alert (origin BLOB, series INTEGER, sequence INTEGER, wire BLOB, "
                        "PRIMARY KEY (origin, series, sequence)) WITHOUT ROWID")  # fmt: skip
     stored: dict[tuple[bytes, int], RangeSet] = {}
+    group: list[tuple[bytes, bytes, int, int, bytes]] = []
     while True:
+        is_flow = len(group) >= intake.FLOW
         group = [inbox.get()]
+        if is_flow and inbox.qsize() < intake.GATHERED:
+            time.sleep(intake.GATHER_S)
         while not inbox.empty() and len(group) < 500:
             group.append(inbox.get())
         connection.execute("BEGIN IMMEDIATE")

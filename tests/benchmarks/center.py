@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,21 @@ BURST = 400
 """Alerts of each of the 20 connections in the full-speed run."""
 ROUNDS = 5
 RATE = 100
-STEADY = 100
-"""Alerts of each connection in the run at a steady rate."""
+SLICE_S = 5
+SLICES = 4
+"""The run at a steady rate, in slices; PostgreSQL has its own between them, so that both meet the same moods of the disk."""
 
 
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        figures = {what: asyncio.run(_measure(folder, what)) for what in ("bare", "center")}
-    ours, bare = figures["center"], figures["bare"]
-    rows_ms = postgres_rows.took_ms(rate_per_s=RATE, seconds=max(2, STEADY * CONNECTIONS // RATE))
+        rows_ms: list[float] = []
+        with postgres_rows.cluster() as commit_rows:
+
+            def pause() -> None:
+                rows_ms.extend(commit_rows(RATE, SLICE_S) if commit_rows else ())
+
+            bare, ours = (asyncio.run(_measure(folder, what, pause)) for what in ("bare", "center"))
     made = [
         Figure(name="ingest at full speed, 1,000 in flight", value=ours.per_s, unit="/s",
                peer="bare verify + SQLite group commit", peer_value=bare.per_s, target_ratio=0.8),
@@ -76,7 +81,7 @@ def _nodes(authority: Identity) -> list[LoadNode]:
     return made
 
 
-async def _measure(folder: Path, what: str) -> Run:
+async def _measure(folder: Path, what: str, pause: Callable[[], None]) -> Run:
     with _center(folder) if what == "center" else _bare(folder) as (endpoint, server, authority, process):
         used = psutil.Process(process.pid)
         nodes = _nodes(authority)
@@ -88,12 +93,14 @@ async def _measure(folder: Path, what: str) -> Run:
             for node in nodes:
                 node.sign(BURST, authority.sealing_key)
             before = sum(used.cpu_times()[:2])
-            speed, _ = await load.run(window=50)
-            speeds.append(speed)
+            speeds.append(await load.run(window=50))
             costs.append((sum(used.cpu_times()[:2]) - before) * 1e6 / (BURST * CONNECTIONS))
         for node in nodes:
-            node.sign(STEADY, authority.sealing_key)
-        _, took_ms = await load.run(window=50, rate_per_s=RATE)
+            node.sign(SLICES * SLICE_S * RATE // CONNECTIONS, authority.sealing_key)
+        took_ms: list[float] = []
+        for number in range(SLICES):
+            took_ms += load.run_steady(rate_per_s=RATE, count=SLICE_S * RATE, seed=number)
+            pause()
         load.close()
         return Run(per_s=statistics.median(speeds), cpu_us=statistics.median(costs), took_ms=took_ms)
 

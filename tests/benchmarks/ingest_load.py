@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from random import Random
 from typing import Final
 
 import zmq
@@ -79,34 +81,65 @@ class Load:
                 while not (hop.is_note(parcel := await socket.recv()) and isinstance(hop.decode(parcel), hop.Welcome)):
                     pass
 
-    async def run(self, *, window: int, rate_per_s: float = 0.0) -> tuple[float, list[float]]:
-        """Send everything that is signed and not sent yet; returns acknowledged alerts a second and ms to each receipt."""
+    async def run(self, *, window: int) -> float:
+        """Send everything that is signed and not sent yet, as fast as receipts come; returns acknowledged alerts a second."""
         begin = sum(node.acked for node in self._nodes)
         started = time.perf_counter()
         await asyncio.gather(
-            *(self._drive(socket, node, window, rate_per_s / len(self._nodes) if rate_per_s else 0.0)
-              for socket, node in zip(self._sockets, self._nodes, strict=True))
-        )  # fmt: skip
+            *(self._drive(socket, node, window) for socket, node in zip(self._sockets, self._nodes, strict=True))
+        )
         elapsed = time.perf_counter() - started
-        took = [ms for node in self._nodes for ms in node.took_ms]
         for node in self._nodes:
             node.took_ms = []
-        return (sum(node.acked for node in self._nodes) - begin) / elapsed, took
+        return (sum(node.acked for node in self._nodes) - begin) / elapsed
 
-    async def _drive(self, socket: zmq.asyncio.Socket, node: LoadNode, window: int, rate_per_s: float) -> None:
-        started = time.perf_counter()
-        first = len(node.sent_s)
-        deadline = started + 120
+    async def _drive(self, socket: zmq.asyncio.Socket, node: LoadNode, window: int) -> None:
+        deadline = time.perf_counter() + 120
         while node.acked < len(node.wires):
             while len(node.sent_s) < len(node.wires) and len(node.sent_s) - node.acked < window:
-                if rate_per_s and (len(node.sent_s) - first) / rate_per_s > time.perf_counter() - started:
-                    break
                 node.sent_s.append(time.perf_counter())
                 await socket.send(node.wires[len(node.sent_s) - 1])
-            if await socket.poll(timeout=2 if rate_per_s else 200):
+            if await socket.poll(timeout=200):
                 self._take(node, await socket.recv())
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{node.acked} of {len(node.wires)} acknowledged after 120 s")
+
+    def run_steady(self, *, rate_per_s: float, count: int, seed: int) -> list[float]:
+        """Send so many signed alerts of nodes by turns, at moments of their own as a Poisson process has them; ms to each receipt.
+
+        One thread that blocks in ``poll``: an event loop with a task for each node took longer over a receipt than a centre does.
+        After this the sockets are not for ``run`` any more.
+        """
+        random = Random(seed)
+        sockets: list[zmq.Socket[bytes]] = [zmq.Socket.shadow(socket) for socket in self._sockets]
+        poller = zmq.Poller()
+        for socket in sockets:
+            poller.register(socket, zmq.POLLIN)
+        turns = [number % len(self._nodes) for number in range(count)]
+        random.shuffle(turns)
+        due_s = time.perf_counter()
+        deadline_s = due_s + 2 * count / rate_per_s + 30
+        while turns or any(node.acked < len(node.sent_s) for node in self._nodes):
+            now_s = time.perf_counter()
+            if now_s > deadline_s:
+                raise TimeoutError("not everything was acknowledged")
+            if turns and now_s >= due_s:
+                node, socket = self._nodes[turns[-1]], sockets[turns.pop()]
+                due_s += random.expovariate(rate_per_s)
+                node.sent_s.append(time.perf_counter())
+                socket.send(node.wires[len(node.sent_s) - 1])
+                continue
+            ready = dict(poller.poll(max(1, ceil((due_s - now_s) * 1000)) if turns else 100))
+            for node, socket in zip(self._nodes, sockets, strict=True):
+                while socket in ready:
+                    try:
+                        self._take(node, socket.recv(zmq.NOBLOCK))
+                    except zmq.Again:
+                        break
+        took_ms = [ms for node in self._nodes for ms in node.took_ms]
+        for node in self._nodes:
+            node.took_ms = []
+        return took_ms
 
     @staticmethod
     def _take(node: LoadNode, parcel: bytes) -> None:

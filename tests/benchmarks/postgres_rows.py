@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,21 +28,34 @@ def binaries() -> Path | None:
     return None
 
 
-def took_ms(*, rate_per_s: int, seconds: int, connections: int = 4) -> list[float] | None:
-    """Milliseconds of each commit at this rate; None where PostgreSQL can't be run here."""
+TookMs = Callable[[int, int], list[float]]
+"""Commits at so many a second, for so many seconds: milliseconds of each."""
+
+
+@contextlib.contextmanager
+def cluster(connections: int = 4) -> Iterator[TookMs | None]:
+    """A cluster that commits when it is asked; None where PostgreSQL can't be run here."""
     bin_dir = binaries()
     if bin_dir is None:
         print(
             "PostgreSQL is not installed (or this is not root): its commits are not measured; scripts/install_test_tools.sh --bench"
         )
-        return None
+        yield None
+        return
     with _cluster(bin_dir) as folder_dir:
         (folder_dir / "insert.sql").write_text(_SCRIPT)
-        _run([bin_dir / "pgbench", "-h", folder_dir, "-n", "-c", str(connections), "-j", "1", "-R", str(rate_per_s), "-T",
-              str(seconds), "-l", "--log-prefix", folder_dir / "took", "-f", folder_dir / "insert.sql", "postgres"], folder_dir)  # fmt: skip
-        lines = [line.split() for file in folder_dir.glob("took.*") for line in file.read_text().splitlines()]
-    # client, transaction, µs, script, seconds, µs, schedule lag: the lag is pgbench's own, not the commit's
-    return [(int(line[2]) - int(line[6])) / 1000 for line in lines]
+
+        def took_ms(rate_per_s: int, seconds: int) -> list[float]:
+            _run([bin_dir / "pgbench", "-h", folder_dir, "-n", "-c", str(connections), "-j", "1", "-R", str(rate_per_s), "-T",
+                  str(seconds), "-l", "--log-prefix", folder_dir / "took", "-f", folder_dir / "insert.sql", "postgres"], folder_dir)  # fmt: skip
+            files = list(folder_dir.glob("took.*"))
+            lines = [line.split() for file in files for line in file.read_text().splitlines()]
+            for file in files:
+                file.unlink()
+            # client, transaction, µs, script, seconds, µs, schedule lag: the lag is pgbench's own, not the commit's
+            return [(int(line[2]) - int(line[6])) / 1000 for line in lines]
+
+        yield took_ms
 
 
 @contextlib.contextmanager
