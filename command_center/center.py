@@ -54,7 +54,7 @@ from command_center.responses.mutual_aid import MutualAid
 from command_center.responses.planner import Planner
 from command_center.services import Services
 from command_center.shelving import Shelves
-from command_center.state_dir import DATABASE_NAME, PARTS, StateDir
+from command_center.state_dir import DATABASE_NAME, LOG_PAGES, PARTS, StateDir
 from command_center.suppressing import Suppressing
 from command_center.timings import Timings
 from command_center.units.board import Board
@@ -123,7 +123,7 @@ async def open_center(
         tls = _encryption(config, state, socket.getsockname()[0], clock)
         station = bell.station = await stack.enter_async_context(
             Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
-                         clock=clock, database_name=DATABASE_NAME)
+                         clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES)
         )  # fmt: skip
         await station.database.run(lambda connection: _note_start(connection, clock, config))
         roster = await station.database.run(administration.newest_roster)

@@ -35,6 +35,8 @@ from relay.identity import Identity
 from relay.passport import Role
 
 DATABASE_NAME: Final = "center.sqlite"
+LOG_PAGES: Final = 8_000
+"""32 MiB of write-ahead log: folding it into the file costs what its different pages cost, and most are written again and again."""
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "journal": journal.SCHEMA,
     "views": view_schema.SCHEMA,

@@ -31,8 +31,8 @@ T = TypeVar("T")
 _LOCK_WAIT_S: Final = 3.0
 _MAX_GROUP: Final = 512
 """Jobs in one commit: past 100 the cost per row hardly falls, and a later job waits longer."""
-_LOG_PAGES: Final = 2_000
-"""Of 4 KiB, before they are folded into the file."""
+LOG_PAGES: Final = 2_000
+"""Of 4 KiB, before they are folded into the file: 8 MiB, as much as a small node may spare."""
 _LOG_PAGES_ON_A_FULL_DISK: Final = 50
 """One alert is some ten pages of log and less than one of the file: a short log makes the ballast last fifty times as long."""
 
@@ -65,7 +65,8 @@ def explain(error: sqlite3.Error, file: Path) -> OperatorError:
 class Database:
     """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
 
-    def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int, ballast: Ballast) -> None:
+    def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int, ballast: Ballast,
+                 log_pages: int) -> None:  # fmt: skip
         self.file = file
         self._ballast = ballast
         self._connection = connection
@@ -73,15 +74,21 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"database {file.name}", daemon=True)
         self._closed = False
+        self._log_pages = log_pages
+        self._checkpointed_at = 0
+        self.checkpoints_postponed = 0
         self.commits = 0
         """Commits since opening: what group commit saves is jobs / commits."""
 
     @classmethod
-    def open(cls, file: Path, *, parts: Mapping[str, Sequence[str]], ballast_bytes: int = 0) -> "Database":
+    def open(
+        cls, file: Path, *, parts: Mapping[str, Sequence[str]], ballast_bytes: int = 0, log_pages: int = LOG_PAGES
+    ) -> "Database":
         """Open or create the file, bring each part's schema up to date, and start the owning thread.
 
         ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1. ``ballast_bytes`` of the disk are
-        kept for alerts (``ballast``).
+        kept for alerts (``ballast``). With ``log_pages`` in the write-ahead log a commit is held up to fold it into the file; an
+        idle moment is used for that from half of them on.
 
         Raises:
             SpoolBusy: another process has it open.
@@ -105,7 +112,8 @@ class Database:
         except BaseException:  # the same, and others get the lock
             os.close(lock_descriptor)
             raise
-        database = cls(file, connection, lock_descriptor, ballast)
+        database = cls(file, connection, lock_descriptor, ballast, log_pages)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages:d}").fetchall()
         if ballast.is_short:
             database._fold_log(_LOG_PAGES_ON_A_FULL_DISK)
         database._thread.start()
@@ -140,7 +148,7 @@ class Database:
 
         def work(connection: sqlite3.Connection) -> bool:
             if self._ballast.take():
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
+                connection.execute(f"PRAGMA wal_autocheckpoint = {self._log_pages:d}").fetchall()
             return self._ballast.is_held
 
         return await self.run(work)
@@ -191,6 +199,8 @@ class Database:
                         job.error = job.result = None
                     self._commit(group)
                 _deliver(group)
+                if self._jobs.empty():
+                    self._checkpoint_if_due()
 
     def _fold_log(self, pages: int) -> None:
         """Give the room of the write-ahead log back, and from now on let it grow to so many pages only."""
@@ -214,6 +224,17 @@ class Database:
             for job in group:  # nothing of this group is stored, so nobody may hear that it was
                 job.error = job.error or explained
                 job.result = None
+
+    def _checkpoint_if_due(self) -> None:
+        """Move what is in the WAL to its place while nobody waits: SQLite by itself does that within somebody's commit."""
+        changes = self._connection.total_changes
+        if changes - self._checkpointed_at < self._log_pages // 2:
+            return
+        self._checkpointed_at = changes
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error:  # a full disk: the WAL keeps what it has, and the next one tries again
+            self.checkpoints_postponed += 1
 
     def _run_one(self, job: _Job[Any]) -> None:
         connection = self._connection
@@ -301,7 +322,6 @@ def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequ
         )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_part (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT"

@@ -18,6 +18,12 @@ TURN: Final = 64
 MOST_OF_ONE: Final = 1_024
 """Twice what an honest neighbour has on the way (``SendPolicy.urgent_window``)."""
 MOST: Final = 20_000
+FLOW: Final = 32
+"""So many in the last group are a flow."""
+GATHERED: Final = 256
+"""A group that is worth its commit."""
+GATHER_S: Final = 0.008
+"""In a flow nobody notices: what came during the last commit waited as long."""
 
 
 class Intake(Generic[T]):
@@ -26,6 +32,7 @@ class Intake(Generic[T]):
     def __init__(self) -> None:
         self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
         self._count = 0
+        self._last_group = 0
 
     def __len__(self) -> int:
         return self._count
@@ -33,6 +40,10 @@ class Intake(Generic[T]):
     def has_room(self, key: Hashable) -> bool:
         """Whether one more of this origin by this neighbour is taken."""
         return self._count < MOST and len(self._queues.get(key, ())) < MOST_OF_ONE
+
+    def is_worth_a_wait(self) -> bool:
+        """Whether the next group had better wait ``GATHER_S`` for more: in a flow, and never what comes alone."""
+        return self._last_group >= FLOW and self._count < GATHERED
 
     def put(self, key: Hashable, item: T) -> None:
         """At the end of its own queue."""
@@ -50,4 +61,5 @@ class Intake(Generic[T]):
             if queue:
                 self._queues[key] = queue
         self._count -= len(group)
+        self._last_group = len(group)
         return group

@@ -102,8 +102,11 @@ class Ledger:
     def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[NodeId, int, int, bytes]]) -> None:
         connection.executemany("INSERT INTO inbound VALUES (?, ?, ?, ?)", rows)
 
-    def extend(self, connection: sqlite3.Connection, envelopes: Iterable[Envelope]) -> None:
-        """Add envelopes to the ranges of their series."""
+    def extend(
+        self, connection: sqlite3.Connection, envelopes: Iterable[Envelope]
+    ) -> dict[tuple[NodeId, int], StreamState]:
+        """Add envelopes to the ranges of their series; returns those series as they are now."""
+        extended: dict[tuple[NodeId, int], StreamState] = {}
         by_stream: dict[tuple[NodeId, int], list[int]] = {}
         for envelope in envelopes:
             header = envelope.header
@@ -113,6 +116,8 @@ class Ledger:
             for sequence in sequences:
                 state.stored.add(sequence)
             self._write(connection, state)
+            extended[origin, series] = state
+        return extended
 
     def forgo(
         self, connection: sqlite3.Connection, origin: NodeId, series: int, ranges: Iterable[tuple[int, int]]

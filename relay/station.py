@@ -20,7 +20,7 @@ from relay.conduct import Conduct
 from relay.config import PathConfig, StationConfig
 from relay.counters import Counters
 from relay.crew import Crew, crew
-from relay.database import Database
+from relay.database import LOG_PAGES, Database
 from relay.enrollment import Enrollment
 from relay.errors import ConfigError, SpoolFull
 from relay.header import Kind
@@ -143,7 +143,7 @@ class Station:
     @contextlib.asynccontextmanager
     async def open(
         cls, config: StationConfig, *, inbox: Inbox | None = None, extra_parts: Mapping[str, Sequence[str]] | None = None,
-        clock: Clock | None = None, database_name: str = "spool.sqlite",
+        clock: Clock | None = None, database_name: str = "spool.sqlite", log_pages: int = LOG_PAGES,
     ) -> "AsyncIterator[Station]":  # fmt: skip
         """Open the keys and the spool, start listening, dialing, sending and receiving; stop all on leaving.
 
@@ -166,7 +166,7 @@ class Station:
             **(extra_parts or {}),
         }
         database = Database.open(
-            config.state_dir / database_name, parts=parts, ballast_bytes=config.spool.ballast_bytes
+            config.state_dir / database_name, parts=parts, ballast_bytes=config.spool.ballast_bytes, log_pages=log_pages
         )
         with contextlib.closing(database):
             async with crew() as members:
@@ -341,7 +341,7 @@ class Station:
         self._switchboard.session_opened(session)
         link = self._links.of(session)
         assert link is not None
-        link.peer = self.passport
+        self._links.trust_local(link, self.passport)
         try:
             yield
         finally:

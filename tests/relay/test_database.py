@@ -16,6 +16,7 @@ import pytest
 from relay.database import Database
 from relay.errors import OperatorError, SpoolBusy, SpoolDamaged, SpoolFull
 from relay.spool_check import check
+from tests.relay.house import until
 from tests.relay.spooling import ME, draft, opened, put
 
 NUMBERS = {"numbers": ("CREATE TABLE number (n INTEGER PRIMARY KEY) STRICT;",)}
@@ -242,3 +243,25 @@ def test_what_was_told_durable_survives_many_kills(tmp_path: Path) -> None:
     file = tmp_path / "spool.sqlite"
     for puts in range(150):
         kill_while_putting(file, puts * 7 % 61)
+
+
+async def test_an_idle_moment_moves_the_wal_to_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.sqlite"
+    with contextlib.closing(Database.open(file, parts=NUMBERS, log_pages=100)) as database:
+        await database.run(insert(1))
+        assert numbers_in_place(file) == set(), "one row is not worth it"
+        many = set(range(1, 100))
+        await database.run(lambda connection: [insert(number)(connection) for number in many - {1}])
+        await until(lambda: numbers_in_place(file) == many, "the checkpoint", 20)
+        assert database.checkpoints_postponed == 0
+
+
+def numbers_in_place(file: Path) -> set[int]:
+    """Read without the WAL."""
+    connection = sqlite3.connect(f"file:{file}?immutable=1", uri=True)
+    with (
+        contextlib.closing(connection),
+        contextlib.suppress(sqlite3.OperationalError),
+    ):  # the table itself is in the WAL
+        return {row[0] for row in connection.execute("SELECT n FROM number")}
+    return set()

@@ -8,7 +8,7 @@ import pytest
 
 from relay.config import SpoolConfig
 from relay.header import Kind
-from relay.intake import GROUP, MOST, MOST_OF_ONE, TURN, Intake
+from relay.intake import FLOW, GATHERED, GROUP, MOST, MOST_OF_ONE, TURN, Intake
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.station import Station
@@ -57,6 +57,28 @@ def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:
     first = intake.take()
     assert len(first) == GROUP
     assert set(range(nodes)) - set(first) <= set(intake.take())
+
+
+def test_what_comes_alone_waits_for_nobody_and_a_flow_gathers() -> None:
+    intake: Intake[int] = Intake()
+    for number in range(FLOW - 1):
+        intake.put(number, number)
+    assert not intake.is_worth_a_wait(), "the first group never waits, however many there are"
+    intake.take()
+    intake.put(1, 1)
+    assert not intake.is_worth_a_wait(), "the last group was no flow"
+    for number in range(FLOW):
+        intake.put(number, number)
+    assert len(intake.take()) > FLOW
+    intake.put(1, 1)
+    assert intake.is_worth_a_wait()
+    for number in range(GATHERED):
+        intake.put(number, number)
+    assert not intake.is_worth_a_wait(), "that is a group worth its commit"
+    while intake.take():
+        pass
+    intake.put(1, 1)
+    assert not intake.is_worth_a_wait(), "the flow is over"
 
 
 def test_in_all_no_more_than_the_bound_waits() -> None:
