@@ -8,7 +8,7 @@ resumes like any other.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -50,6 +50,13 @@ Render = Callable[[sqlite3.Connection, Event], str | None]
 def note(connection: sqlite3.Connection, kind: str, subject: str | int) -> None:
     """Write an event; consoles hear of it after the commit, when somebody calls ``EventFeed.wake``."""
     connection.execute("INSERT INTO event (kind, subject) VALUES (?, ?)", (kind, str(subject)))
+
+
+def note_all(connection: sqlite3.Connection, kind: str, subjects: Iterable[str | int]) -> None:
+    """``note`` for several subjects of one kind."""
+    connection.executemany(
+        "INSERT INTO event (kind, subject) VALUES (?, ?)", [(kind, str(subject)) for subject in subjects]
+    )
 
 
 def watermark(connection: sqlite3.Connection) -> int:

@@ -36,7 +36,7 @@ from command_center.facts import EnvelopeStored, NodeChange
 from command_center.fleet import Standing
 from command_center.incidents import Incident, Quiet, State
 from command_center.metrics import Metrics
-from command_center.timings import Timings
+from command_center.timings import Placed, Timings
 from command_center.views import Body, BodyOpener
 from command_center.witness import correspondence
 from relay.clock import Clock
@@ -58,6 +58,7 @@ from relay.precedence import Precedence
 from relay.station import Arrival
 
 _log = structlog.get_logger("command_center.ingest")
+_MOST_PLACED = 4_000
 
 
 class Ingest:
@@ -70,6 +71,7 @@ class Ingest:
         """``passport_wire`` gives a node's passport as signed; the last two are called on the event loop, after the commit."""
         self._on_word = on_word
         self._words: dict[EnvelopeId, Word] = {}
+        self._placed: dict[EnvelopeId, Placed] = {}
         self._opener = opener
         self._clock = clock
         self._metrics = metrics
@@ -84,6 +86,8 @@ class Ingest:
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
         """Store new arrivals: on the database thread, inside the transaction. Runs of ordinary alerts go together."""
+        if len(self._placed) > _MOST_PLACED:  # of transactions that failed: a lost measurement is only that
+            self._placed.clear()
         group = _AlertGroup(connection, self._limits.window_s * 1000)
         heard: dict[bytes, tuple[int, int]] = {}
         for arrival in arrivals:
@@ -97,8 +101,7 @@ class Ingest:
                 group.renew()
         self._write(group)
         fleet.hear_alerts(connection, self._clock.boot_id, heard)
-        for node_id in heard:
-            event_feed.note(connection, "node", node_id.hex())
+        event_feed.note_all(connection, "node", [node_id.hex() for node_id in heard])
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """They are durable: measure, and tell consoles and workers."""
@@ -109,7 +112,8 @@ class Ingest:
             if word is not None:
                 self._on_word(arrival.envelope.header.origin, word)
         self.stored_at_ms = self._clock.monotonic_ms()
-        self._timings.committed(arrivals)
+        placed = [self._placed.pop(arrival.envelope.id, None) for arrival in arrivals] if self._placed else []
+        self._timings.committed([one for one in placed if one is not None])
         self._after_commit()
 
     # ------------------------------------------------------------------ one arrival
@@ -234,7 +238,7 @@ class Ingest:
 
     def _add_alert(self, group: "_AlertGroup", arrival: Arrival, alert: Alert, stored: EnvelopeStored) -> None:
         envelope = arrival.envelope
-        self._metrics.observe_ms("sighting_to_spooled", alert.age_ms)
+        group.ages_ms.append(alert.age_ms)
         placed = group.alerts.place(envelope, alert, stored)
         if placed.is_new and not stored.is_quarantined:
             quiet = self._quiet(group.connection, placed.incident)
@@ -251,22 +255,23 @@ class Ingest:
             )
         entry = self._journal(group.journal, arrival, "alert", stored, subject=f"incident:{incident.id}")
         group.alerts.add(envelope, alert, stored, placed, entry)
+        self._placed[envelope.id] = Placed(envelope.header, entry, incident.id)
         group.touched[incident.merged_into or incident.id] = None
         if incident.state is State.ACKNOWLEDGED:
             # A person has this incident in hand already: the node must know that its new alert is seen, too.
             group.owed.append((incident.id, envelope.id))
 
-    @staticmethod
-    def _write(group: "_AlertGroup") -> None:
+    def _write(self, group: "_AlertGroup") -> None:
         """Write a run of alerts: what comes next may read and append."""
         group.journal.write()
         group.alerts.write()
+        if group.ages_ms:
+            self._metrics.observe_all_ms("sighting_to_spooled", group.ages_ms)
         if group.owed:
             group.connection.executemany(
                 "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)", group.owed
             )
-        for incident in group.touched:
-            event_feed.note(group.connection, "incident", incident)
+        event_feed.note_all(group.connection, "incident", group.touched)
         group.renew()
 
     def _note_unreadable(self, arrival: Arrival, reason: str) -> None:
@@ -314,6 +319,7 @@ class _AlertGroup:
         """Begin anew: what was read before may have changed."""
         self.journal = journal.Batch(self.connection)
         self.alerts = AlertBatch(self.connection, self._window_ms)
+        self.ages_ms: list[int] = []
         self.touched: dict[int, None] = {}
         self.owed: list[tuple[int, bytes]] = []
         self._standings: dict[bytes, Standing | None] = {}

@@ -3,6 +3,7 @@
 import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 _BUCKETS_MS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 15000.0, 60000.0)
@@ -29,6 +30,15 @@ class Metrics:
         with self._lock:
             self._buckets[hop][bound] += times
             self._sums[hop] += value_ms * times
+
+    def observe_all_ms(self, hop: str, values_ms: Sequence[float]) -> None:
+        """Note many latencies of a hop."""
+        with self._lock:
+            buckets = self._buckets[hop]
+            for value_ms in values_ms:
+                at = bisect_left(_BUCKETS_MS, value_ms)
+                buckets[_BUCKETS_MS[at] if at < len(_BUCKETS_MS) else float("inf")] += 1
+            self._sums[hop] += sum(values_ms)
 
     def __getitem__(self, name: str) -> int:
         with self._lock:

@@ -9,7 +9,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -18,9 +19,9 @@ from command_center.metrics import Metrics
 from relay.clock import Clock, ClockQuality
 from relay.database import Database
 from relay.errors import OperatorError
-from relay.header import Header, Kind
+from relay.header import Header
 from relay.spool import Spooled
-from relay.station import Answer, Arrival
+from relay.station import Answer
 
 _log = structlog.get_logger("command_center.timings")
 _SAME_BOOT_MS: Final = 20
@@ -30,13 +31,47 @@ _TOGETHER_S: Final = 0.25
 
 def spooled_to_stored_ms(header: Header, clock: Clock) -> int | None:
     """From the node's signature to now, or None where the clocks can't be compared."""
-    wall_ms, monotonic_ms = clock.wall_ms(), clock.monotonic_ms()
-    boot_instants_apart_ms = (wall_ms - monotonic_ms) - (header.wall_ms - header.monotonic_ms)
-    if abs(boot_instants_apart_ms) <= _SAME_BOOT_MS and monotonic_ms >= header.monotonic_ms:
-        return monotonic_ms - header.monotonic_ms
-    if min(header.quality, clock.quality()) >= ClockQuality.SYNCHRONIZED and wall_ms >= header.wall_ms:
-        return wall_ms - header.wall_ms
-    return None
+    return _Moment.of(clock).since_spooled_ms(header)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """This machine's clocks, read once for all that became durable together."""
+
+    wall_ms: int
+    monotonic_ms: int
+    quality: ClockQuality
+
+    @classmethod
+    def of(cls, clock: Clock) -> "_Moment":
+        return cls(wall_ms=clock.wall_ms(), monotonic_ms=clock.monotonic_ms(), quality=clock.quality())
+
+    def since_spooled_ms(self, header: Header) -> int | None:
+        wall_ms, monotonic_ms = self.wall_ms, self.monotonic_ms
+        boot_instants_apart_ms = (wall_ms - monotonic_ms) - (header.wall_ms - header.monotonic_ms)
+        if abs(boot_instants_apart_ms) <= _SAME_BOOT_MS and monotonic_ms >= header.monotonic_ms:
+            return monotonic_ms - header.monotonic_ms
+        if min(header.quality, self.quality) >= ClockQuality.SYNCHRONIZED and wall_ms >= header.wall_ms:
+            return wall_ms - header.wall_ms
+        return None
+
+
+class Placed(NamedTuple):
+    """A stored alert, as far as its measurements go."""
+
+    header: Header
+    entry: int
+    """In the journal."""
+    incident: int
+
+
+class _Hop(NamedTuple):
+    """A row of ``hop``."""
+
+    entry: int
+    committed_monotonic_ms: int
+    spooled_to_stored_ms: int | None
+    stored_to_receipt_ms: float
 
 
 class Timings:
@@ -45,21 +80,20 @@ class Timings:
     def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._hops: list[tuple[bytes, int, int | None, float]] = []
+        self._hops: list[_Hop] = []
+        self._touched: set[int] = set()
         self._answers: list[Answer] = []
         self._wake = asyncio.Event()
 
-    def committed(self, arrivals: Sequence[Arrival]) -> None:
+    def committed(self, alerts: Sequence[Placed]) -> None:
         """Alerts are durable.
 
         The station signs and hands over their receipts right after this call, in the same turn of the event loop; so the
         next turn is when they are out.
         """
-        alerts: list[tuple[bytes, int | None]] = [(a.envelope.id, spooled_to_stored_ms(a.envelope.header, self._clock)) for a in arrivals
-                  if a.envelope.header.kind is Kind.ALERT]  # fmt: skip
         if alerts:
             asyncio.get_running_loop().call_soon(
-                self._receipts_out, alerts, self._clock.monotonic_ms(), time.perf_counter()
+                self._receipts_out, alerts, _Moment.of(self._clock), time.perf_counter()
             )
 
     def answered(self, answer: Answer) -> None:
@@ -73,31 +107,32 @@ class Timings:
             await self._wake.wait()
             self._wake.clear()
             hops, self._hops = self._hops, []
+            touched, self._touched = self._touched, set()
             answers, self._answers = self._answers, []
             try:
-                await database.run(lambda connection, h=hops, a=answers: self._write(connection, h, a))  # type: ignore[misc]
+                await database.run(lambda connection, h=hops, t=touched, a=answers: self._write(connection, h, t, a))  # type: ignore[misc]
             except OperatorError as error:  # a full disk: alerts come first, and a lost measurement is only that
                 self._metrics.count("measurements_lost", len(hops) + len(answers))
                 _log.error("measurements lost", error=str(error))
             after_commit()
             await asyncio.sleep(_TOGETHER_S)  # measurements must not cost alerts their commits
 
-    def _receipts_out(
-        self, alerts: list[tuple[bytes, int | None]], committed_monotonic_ms: int, committed_s: float
-    ) -> None:
+    def _receipts_out(self, alerts: Sequence[Placed], committed: _Moment, committed_s: float) -> None:
         to_receipt_ms = (time.perf_counter() - committed_s) * 1000
         self._metrics.observe_ms("stored_to_receipt", to_receipt_ms, times=len(alerts))
-        for alert_id, to_stored_ms in alerts:
-            self._hops.append((alert_id, committed_monotonic_ms, to_stored_ms, to_receipt_ms))
-            if to_stored_ms is not None:
-                self._metrics.observe_ms("spooled_to_stored", to_stored_ms)
+        hops = [
+            _Hop(entry, committed.monotonic_ms, committed.since_spooled_ms(header), to_receipt_ms)
+            for header, entry, _ in alerts
+        ]
+        self._hops += hops
+        self._touched.update(incident for _, _, incident in alerts)
+        self._metrics.observe_all_ms("spooled_to_stored", [hop[2] for hop in hops if hop[2] is not None])
         self._wake.set()
 
     def _write(
-        self, connection: sqlite3.Connection, hops: list[tuple[bytes, int, int | None, float]], answers: list[Answer]
+        self, connection: sqlite3.Connection, hops: Sequence[_Hop], touched: set[int], answers: Sequence[Answer]
     ) -> None:
-        connection.executemany("INSERT OR IGNORE INTO hop SELECT entry, ?2, ?3, ?4 FROM alert WHERE id = ?1", hops)
-        touched = _incidents_of(connection, [hop[0] for hop in hops])
+        connection.executemany("INSERT INTO hop VALUES (?, ?, ?, ?)", hops)
         for answer in answers:
             row = connection.execute(
                 "UPDATE sent_acknowledgement SET to_node_ms = MAX(0, ? - put_monotonic_ms) "
@@ -107,17 +142,7 @@ class Timings:
             if row is not None:
                 touched.add(row[0])
                 self._metrics.observe_ms("acknowledged_to_node", row[1])
-        for incident in touched:
-            event_feed.note(connection, "incident", incident)
-
-
-def _incidents_of(connection: sqlite3.Connection, alert_ids: Sequence[bytes]) -> set[int]:
-    found: set[int] = set()
-    for at in range(0, len(alert_ids), 500):
-        some = alert_ids[at : at + 500]
-        query = f"SELECT DISTINCT incident FROM alert WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608  question marks
-        found.update(row[0] for row in connection.execute(query, some))
-    return found
+        event_feed.note_all(connection, "incident", touched)
 
 
 def note_sent(connection: sqlite3.Connection, spooled: Spooled, incident: int, clock: Clock) -> None:

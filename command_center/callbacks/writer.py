@@ -95,10 +95,12 @@ def catch_up(connection: sqlite3.Connection, origin: Origin, *, now_ms: int) -> 
     upto: int = connection.execute("SELECT upto FROM callback_state").fetchone()[0]
     told = [receiver for receiver in store.receivers(connection) if not receiver.disabled_why]
     writer = _Writer(connection, origin, told, now_ms)
-    for entry in journal.entries(connection, first=upto + 1, at_most=_AT_ONCE):
-        upto = entry.id
-        if told:
+    if told:
+        for entry in journal.entries(connection, first=upto + 1, at_most=_AT_ONCE):
+            upto = entry.id
             writer.write(entry)
+    else:  # nobody to tell: nothing has to be read
+        upto = journal.size(connection)
     connection.execute("UPDATE callback_state SET upto = ?", (upto,))
     connection.execute("DELETE FROM capability WHERE expires_at_ms < ?", (now_ms,))
     return writer.made

@@ -47,6 +47,31 @@ async def assert_all_as_written(house: House) -> None:
     assert report.problems == ()
 
 
+async def test_every_stored_alert_is_measured_at_its_own_entry_and_its_incident_is_shown_again(house: House) -> None:
+    node = house.node()
+    await house.deliver(
+        node, node.alert(camera="gate"), node.heartbeat(), node.alert(camera="yard"), node.alert(camera="gate")
+    )
+    await house.deliver(node, node.alert(camera="yard"))
+
+    async def is_measured() -> bool:
+        return len(await house.query("SELECT entry FROM hop")) == 4
+
+    await until(is_measured)
+    assert await house.query("SELECT entry FROM hop ORDER BY entry") == await house.query(
+        "SELECT entry FROM alert ORDER BY entry"
+    )
+    rows = await house.query("SELECT spooled_to_stored_ms, stored_to_receipt_ms FROM hop")
+    assert all(spooled == 0 and isinstance(receipt, float) for spooled, receipt in rows), "on the house's own clock"
+    measured = await house.query(
+        "SELECT subject, COUNT(*) FROM event WHERE kind = 'incident' GROUP BY subject ORDER BY subject"
+    )
+    assert [subject for subject, _ in measured] == ["1", "2"]
+    assert all(isinstance(count, int) and count >= 2 for _, count in measured), (
+        "when it joined, and when it was measured"
+    )
+
+
 async def test_alert_is_journalled_with_its_exact_bytes_and_becomes_an_incident(house: House) -> None:
     node = house.node()
     alert = node.alert()
