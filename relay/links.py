@@ -187,6 +187,8 @@ class Links:
         """Of dialed paths, by name."""
         self._links: dict[Session, Link] = {}
         self._pulses: dict[tuple[str, NodeId], int] = {}
+        self._of_peer: dict[NodeId, dict[LinkId, Link]] = {}
+        """Introduced links; a receipt for one of a thousand nodes does not look at all of theirs."""
         self._next_id = 1
         self._routes: dict[NodeId, dict[NodeId, int]] = {}
         """By which neighbors an origin's envelopes came, and when last (ms), the newest at the end."""
@@ -217,7 +219,10 @@ class Links:
 
     def closed(self, session: Session) -> Link | None:
         """Forget a session."""
-        return self._links.pop(session, None)
+        link = self._links.pop(session, None)
+        if link is not None:
+            self._set_peer(link, None)
+        return link
 
     def of(self, session: Session) -> Link | None:
         """The link of a session."""
@@ -236,9 +241,23 @@ class Links:
         proved = link.session.transport_key
         if proved and proved != passport.transport_key:
             raise NotForUs(f"{passport.name} showed its passport over a connection that another key made: refused")
-        link.peer = passport
+        self._set_peer(link, passport)
         if not link.session.facts.is_tiny:
             link.introduced_ms = self._clock.monotonic_ms()
+
+    def trust_local(self, link: Link, passport: Passport) -> None:
+        """A link to something on this machine: it speaks in our own name."""
+        self._set_peer(link, passport)
+
+    def _set_peer(self, link: Link, passport: Passport | None) -> None:
+        if link.peer is not None:
+            known = self._of_peer.get(link.peer.node_id, {})
+            known.pop(link.id, None)
+            if not known:
+                self._of_peer.pop(link.peer.node_id, None)
+        if passport is not None:
+            link.peer = passport
+            self._of_peer.setdefault(passport.node_id, {})[link.id] = link
 
     def learn_route(self, origin: NodeId, via: NodeId) -> None:
         """Envelopes of ``origin`` came through ``via``: what goes down to it goes back that way, and by the others that brought some lately."""
@@ -289,13 +308,13 @@ class Links:
         Up to the authority: every session that we dialed, and any command centre that dialed us. Down to a node: its own
         session, and every neighbor's that brought its envelopes lately; and where none is known, up, for somebody there may know.
         """
-        ready = [link for link in self._links.values() if link.peer is not None]
-        upwards = [link for link in ready if link.session.is_outgoing or (link.peer and link.peer.role == Role.CENTER)]
-        if destination == AUTHORITY:
-            return upwards
-        near = {destination, *self.routes_to(destination)}
-        direct = [link for link in ready if link.peer and link.peer.node_id in near]
-        return direct or upwards
+        if destination != AUTHORITY:
+            near = dict.fromkeys((destination, *self.routes_to(destination)))
+            direct = [link for peer in near for link in self._of_peer.get(peer, {}).values()]
+            if direct:
+                return direct
+        return [link for link in self._links.values()
+                if link.peer is not None and (link.session.is_outgoing or link.peer.role == Role.CENTER)]  # fmt: skip
 
     def back_to(self, origin: NodeId, *, is_urgent: bool, came_by: Collection[LinkId] = ()) -> list[Link]:
         """The links on which an origin is told that its envelopes are stored: every one that leads there.

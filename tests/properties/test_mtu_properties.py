@@ -78,7 +78,7 @@ def built(found: list[PathFacts], clock: Hands | None = None) -> tuple[Links, li
     links, wires = Links(purse=Purse({}), clock=cast("Any", clock or Hands())), list[Wire]()
     for number, item in enumerate(found):
         wire = (TinyWire if item.is_tiny else Wire)(facts=item, peer=PEERS[number])
-        links.opened(cast("Session", wire), 0).peer = wire.peer
+        links.trust_local(links.opened(cast("Session", wire), 0), wire.peer)
         wires.append(wire)
     return links, wires
 
