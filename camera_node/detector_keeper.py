@@ -82,7 +82,7 @@ class DetectorKeeper:
             self._has_worked = True
             _log.info("shared detector up", models=[model.name for model in self._order.models])
             await reader.readexactly(1)
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             report = decode_report(said)
             if isinstance(report, Refusal) and not self._has_worked:
                 raise ModelRefused(report.message)

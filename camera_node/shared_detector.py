@@ -39,7 +39,7 @@ class DetectorLine:
         for is_last in (False, True):
             try:
                 return self._ask(frame, model)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._hang_up()
                 if is_last:
                     raise DetectorGone(
@@ -74,7 +74,7 @@ class DetectorLine:
                 connection.connect(self._path)
                 send_memory(connection, self._memory)
                 hello = msgspec.msgpack.decode(connection.recv(MAX_ANSWER_BYTES), type=Hello)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 connection.close()
                 if time.monotonic() > deadline_s:
                     raise DetectorGone(

@@ -319,7 +319,7 @@ def _any_certificate() -> ssl.SSLContext:
 def _reason(data: bytes) -> str:
     try:
         parsed = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data[:200].decode(errors="replace")
     if isinstance(parsed, dict):
         return str(parsed.get("message") or parsed.get("detail") or parsed)[:300]

@@ -121,8 +121,8 @@ class TraceQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alert: str
 
 
-async def answer(station: Station, raw: msgspec.Raw) -> list[AlertWay]:
-    """The door's ``trace``: every alert here whose id begins so, newest first.
+def wanted_in(raw: msgspec.Raw) -> str:
+    """The first digits of an alert's id that the door was asked for.
 
     Raises:
         Malformed: not the beginning of an id.
@@ -134,6 +134,16 @@ async def answer(station: Station, raw: msgspec.Raw) -> list[AlertWay]:
         raise Malformed(f"expected an alert's id or its first digits, hexadecimal: {error}") from error
     if not 8 <= len(wanted) <= 64:
         raise Malformed(f"expected 8 to 64 digits of an alert's id, found {len(wanted)}")
+    return wanted
+
+
+async def answer(station: Station, raw: msgspec.Raw) -> list[AlertWay]:
+    """The door's ``trace``: every alert here whose id begins so, newest first.
+
+    Raises:
+        Malformed: not the beginning of an id.
+    """
+    wanted = wanted_in(raw)
     live = {stay.alert.hex(): way_through(station, stay) for stay in station.timeline.of(bytes.fromhex(wanted[: len(wanted) & ~1]))
             if stay.alert.hex().startswith(wanted)}  # fmt: skip
 

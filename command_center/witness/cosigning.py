@@ -50,7 +50,7 @@ def parse_key(text: str) -> KnownLog:
     identifier, _, encoded = rest.partition("+")
     try:
         data = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error among them
         raise BadRequest(f"expected name+id+key in base64, found {text[:80]!r}") from error
     expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4].hex()
     if len(data) != 33 or data[:1] != _ED25519 or identifier != expected:

@@ -4,18 +4,19 @@ A decoder may accept or refuse; a refusal is one of the errors named beside it. 
 in ``tests/corpora`` is replayed by ``test_corpora``, and ``search`` runs atheris on from there.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import struct
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from relay import courier, envelope, header, hop, passport, receipt
+from relay import courier, enrollment, envelope, header, hop, passport, receipt, survey, tracing
 from relay.door import _Question
 from relay.emitter import EmitRequest, RetractRequest
 from relay.enrollment import accept_reply, check_request, make_code, parse_code
-from relay.errors import EnrollmentRefused, HeardError, Malformed, PathDown, SenderError
+from relay.errors import EnrollmentRefused, Malformed, PathDown, SenderError
 from relay.identity import AuthorityKeys, Identity
+from relay.interfaces import Interfaces
 from relay.kinds import alert, body, exhibit, offer, roster
 from relay.kinds.acknowledgement import Acknowledgement
 from relay.kinds.answer import Answer
@@ -36,6 +37,8 @@ from relay.paths.https import _session_name
 from relay.paths.short_burst_answers import burst_of, unframed
 from relay.paths.sms_modem import listed
 from relay.paths.tiny_seal import TinySeal
+from tests.fuzz.decoder import Decoder
+from tests.fuzz.decoders_upstairs import UPSTAIRS
 from tests.vectors.make_vectors import make_all
 
 IDENTITY: Final = Identity.from_seed(bytes(range(32)))
@@ -43,25 +46,6 @@ AUTHORITY_IDENTITY: Final = Identity.from_seed(bytes(32))
 AUTHORITY: Final = AuthorityKeys(signing_key=AUTHORITY_IDENTITY.signing_key, sealing_key=AUTHORITY_IDENTITY.sealing_key)
 CODE: Final = parse_code(make_code("http://center:8480", AUTHORITY, b"invite-1", b"0123456789abcdef"))
 IMEI: Final = "300234010753370"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoder:
-    """What reads, what it may raise, and what it is meant to read."""
-
-    read: Callable[[bytes], object]
-    valid: Mapping[str, bytes]
-    refuses_with: tuple[type[HeardError], ...] = (SenderError,)
-    accepts_valid: bool = field(default=True)
-    """Whether the examples decode; not so where a proof is missing that only the real partner could make."""
-
-    def take(self, data: bytes) -> bool:
-        """Decode; whether it was accepted. Any other error than a refusal comes out."""
-        try:
-            self.read(data)
-        except self.refuses_with:
-            return False
-        return True
 
 
 def _seal(own: Identity, peer: Identity) -> TinySeal:
@@ -144,6 +128,18 @@ def _emit(data: bytes) -> object:
     return request.alert_draft(AUTHORITY.sealing_key)
 
 
+def _read_netlink(data: bytes) -> object:
+    """What the kernel says of interfaces, which anybody who may add one can shape."""
+    known = Interfaces()
+    known.take(_LINK_UP)
+    return known.take(data)
+
+
+def _read_stick_file(data: bytes) -> object:
+    """A file of a stick: by its name an envelope or a receipt, and both are tried."""
+    return receipt.parse(data) if receipt.is_receipt(data) else envelope.parse(data)
+
+
 def _carry_order(data: bytes) -> object:
     return courier.order_of(msgspec.Raw(data))
 
@@ -160,6 +156,10 @@ _OFFER: Final = (
     b"a=rtpmap:102 H264/90000\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\n"
     b"a=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host\r\n"
 )
+_LINK_UP: Final = (
+    struct.pack("=IHHII", 52, 16, 0, 0, 0) + struct.pack("=BxHiII", 0, 1, 2, 0x10001, 0) + struct.pack("=HH", 10, 3) + b"wwan0\0\0\0"
+    + struct.pack("=HH", 8, 4) + bytes(4)
+)  # fmt: skip
 _EMIT: Final = b'{"label": "handgun", "camera": "gate", "confidence": 0.9}'
 
 DECODERS: Final[dict[str, Decoder]] = {
@@ -207,5 +207,11 @@ DECODERS: Final[dict[str, Decoder]] = {
     "door_question": Decoder(read=_typed(_Question), valid={"status": b'{"verb": "status"}', "emit": b'{"verb": "emit", "body": ' + _EMIT + b"}"}),
     "door_emit": Decoder(read=_emit, valid={"alert": _EMIT}),
     "door_retract": Decoder(read=_typed(RetractRequest), valid={}, accepts_valid=False),
+    "door_survey": Decoder(read=lambda data: survey.order_of(msgspec.Raw(data)), valid={"one": b'{"paths": ["lte"], "interrupts": false}'}),
+    "door_trace": Decoder(read=lambda data: tracing.wanted_in(msgspec.Raw(data)), valid={"beginning": b'{"alert": "a1b2c3d4"}'}),
+    "enrolment_refusal": Decoder(read=enrollment._reason, valid={"words": b'{"message": "the code is used up"}', "deep": b"[" * 3000}),
+    "netlink": Decoder(read=_read_netlink, valid={"link": _LINK_UP}),
+    "stick_file": Decoder(read=_read_stick_file, valid=_wires("alert", "receipt")),
     "door_carry": Decoder(read=_carry_order, valid={"stick": b'{"medium_dir": "/media/stick"}'}),
+    **UPSTAIRS,
 }  # fmt: skip

@@ -17,7 +17,7 @@ def main() -> None:
         import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
-    with atheris.instrument_imports(include=["relay"]):
+    with atheris.instrument_imports(include=["relay", "camera_node", "models", "command_center"]):
         from tests.fuzz.decoders import DECODERS
     if len(sys.argv) < 2 or sys.argv[1] not in DECODERS:
         sys.exit(f"expected one of {', '.join(DECODERS)}")

@@ -1,5 +1,9 @@
 """Each file of the corpus through its decoder: what is valid is accepted, the rest accepted or refused, and nothing else ever happens."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.fuzz.decoders import DECODERS
@@ -33,3 +37,36 @@ def test_every_decoder_takes_every_other_decoder_s_corpus(name: str) -> None:
 
 def test_no_corpus_is_left_of_a_decoder_that_is_gone() -> None:
     assert {folder.name for folder in CORPORA_DIR.iterdir()} <= set(DECODERS)
+
+
+ROOT_DIR = Path(__file__).parents[2]
+_READS_BYTES = re.compile(
+    r"unpackb|msgspec\.(json|msgpack)\.decode|msgpack\.Decoder|json\.loads|unpack_from|\.unpack\(|ElementTree"
+)
+NOT_FROM_OUTSIDE = {
+    "relay/cli.py": "answers of its own station", "relay/emitter.py": "answers of its own station",
+    "relay/ledger.py": "its own rows", "relay/tcp_info.py": "the kernel's struct, of a checked length", "relay/trust.py": "its own row, verified",
+    "relay/service.py": "the door: door_emit, door_retract", "camera_node/cli.py": "answers of its own station", "camera_node/detector_keeper.py": "eye_report, framed",
+    "camera_node/detector_service.py": "its parent's order", "camera_node/live/camera_feed.py": "eye_tap, framed", "camera_node/live/stage.py": "stage_order, framed",
+    "camera_node/live_window.py": "stage_word, framed", "camera_node/live/showing.py": "a channel word of at most 200 characters: tests/camera_node",
+    "camera_node/shared_detector.py": "its sibling's answer; a failure hangs up", "camera_node/supervision.py": "eye_report, framed", "models/cli.py": "a file of its own", "models/registry.py": "a file of its own",
+    "models/demonstration/__init__.py": "a file of its own",
+}  # fmt: skip
+"""Files that decode bytes and need no line in the table, each with why."""
+
+
+def _readers() -> Iterator[str]:
+    for package in ("relay", "camera_node", "models", "hardware"):
+        for file in (ROOT_DIR / package).rglob("*.py"):
+            if _READS_BYTES.search(file.read_text(encoding="utf-8")):
+                yield str(file.relative_to(ROOT_DIR))
+
+
+def test_every_file_that_decodes_bytes_is_in_the_table_or_says_why_not() -> None:
+    imported = "\n".join((ROOT_DIR / "tests" / "fuzz" / name).read_text(encoding="utf-8")
+                         for name in ("decoders.py", "decoders_upstairs.py"))  # fmt: skip
+    readers = set(_readers())
+    assert readers, "the pattern finds nothing"
+    forgotten = {name for name in readers - set(NOT_FROM_OUTSIDE) if not re.search(rf"\b{Path(name).stem}\b", imported)}
+    assert not forgotten, "write a line in tests/fuzz/decoders.py"
+    assert not set(NOT_FROM_OUTSIDE) - readers, "these decode nothing any more"
