@@ -98,6 +98,22 @@ def test_same_seed_gives_the_same_result_and_another_one_another() -> None:
     assert through(how, seed=7) != through(how, seed=8)
 
 
+def test_a_pipe_that_is_seeded_anew_is_as_one_that_was_started_with_that_seed() -> None:
+    how = Impairment(delay_ms=20, jitter_ms=10, loss_pct=5)
+    used, fresh = Pipe(how, seed=3), Pipe(how, seed=9)
+    for number in range(200):
+        used.offer(1 + number * 0.001, bytes(125))
+    assert list(used.due(2.0))
+    before = msgspec.structs.replace(used.tally)
+    used.reseed(9)
+    for pipe in (used, fresh):
+        for number in range(200):
+            pipe.offer(3 + number * 0.001, number.to_bytes(4, "big"))
+    assert list(used.due(4.0)) == list(fresh.due(4.0))
+    assert used.tally.since(before).lost == fresh.tally.lost > 0
+    assert used.tally.since(before).offered == 200
+
+
 def test_every_packet_is_accounted_for() -> None:
     pipe = Pipe(Impairment(loss_pct=10, burst_start_pct=1, rate_kbit=200, queue_kb=4, duplicate_pct=3), seed=3)
     for number in range(5_000):

@@ -49,5 +49,4 @@ def test_scenario_keeps_every_promise_with_any_seed(name: str) -> None:
     outcomes = run_all([(name, seed) for seed in seeds])
     for outcome in outcomes:
         check(outcome)
-    # Where a path's back-off happens to sleep through a fault, that run proves nothing; some run must have met all of them.
-    assert any(not outcome.faults_missing for outcome in outcomes), [outcome.line() for outcome in outcomes]
+        assert not outcome.faults_missing, outcome.line()  # a fault waits until somebody meets it

@@ -24,6 +24,7 @@ def open_files() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_a_day_of_flapping_leaks_no_file_socket_thread_or_memory(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.enroll("center", Role.CENTER)
