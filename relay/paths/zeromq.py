@@ -4,7 +4,7 @@ Measured habits of libzmq 4.3.5 that shape this file: an accepted ``send`` is no
 lost in an 8 s outage), so the high-water mark is tiny and the spool re-sends. A returning peer with the same routing id is
 ignored for good without ``ROUTER_HANDOVER``, so each connection attempt has an id of its own, and a frame whose CURVE key
 is not the session's is refused. A source address does not choose the interface: ``BINDTODEVICE`` does. The reconnect
-timer has no jitter: each attempt is ours, with a new socket. Nobody notices a silent cut without heartbeats.
+timer has no jitter: each attempt is ours, with a new socket. Nobody notices a silent cut without heartbeats: who dials has them.
 
 CURVE proves the transport key of the other end and hides the traffic. Trust is the signature's part.
 """
@@ -14,13 +14,11 @@ import contextlib
 import functools
 import secrets
 import socket as socket_module
-from collections.abc import Iterator
 from typing import Final
 
 import structlog
 import zmq
 from zmq.utils import z85
-from zmq.utils.monitor import parse_monitor_message
 
 from relay import limits
 from relay.backoff import Backoff
@@ -28,17 +26,24 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, peer_of, read_tcp_info, slow_down
-from relay.paths.zeromq_sockets import HANDSHAKE_S, Pump, ZeroMqTuning, answer_zap, set_common_options, text_of
+from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, slow_down
+from relay.paths.zeromq_dialed import DialedSession, watch
+from relay.paths.zeromq_sockets import (
+    HANDSHAKE_S,
+    Pump,
+    ZeroMqTuning,
+    answer_zap,
+    set_common_options,
+    set_heartbeats,
+    text_of,
+)
 from relay.redial import Redial
-from relay.tcp_info import TcpInfo
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _log = structlog.get_logger("relay.paths.zeromq")
 
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
-LEAST_RETRY_MS: Final = 250
 _LANES: Final = {int(lane): lane for lane in Lane}
 
 
@@ -46,67 +51,6 @@ _LANES: Final = {int(lane): lane for lane in Lane}
 def _key_in(user_id: str) -> bytes:
     """The transport key that CURVE proved, from a frame's ``User-Id``. Kept: in pure Python it costs as much as a tenth of a signature."""
     return z85.decode(user_id)
-
-
-class DialedSession:
-    """Our end of a connection that we made: one DEALER socket a lane."""
-
-    def __init__(self, path: "ZeroMqDial", server_key: bytes, endpoint: str) -> None:
-        self._path = path
-        self._uncalled = dict.fromkeys(Lane, endpoint)
-        self._pumps: dict[Lane, tuple[zmq.Socket[bytes], Pump]] = {}
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.transport_key = server_key
-        self.is_outgoing = True
-        self.bulk_connection: tuple[int, object] = (-1, None)
-        """The descriptor and far address of the bulk lane's TCP connection."""
-
-    @property
-    def facts(self) -> PathFacts:
-        """Of the path."""
-        return self._path.facts
-
-    def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: Pump) -> None:
-        """Start using a socket."""
-        self._pumps[lane] = (socket, pump)
-
-    def call(self, lane: Lane) -> None:
-        """Let a lane connect, if it does not already. Bulk calls when the urgent lane's call was taken: where nobody answers, one is enough."""
-        endpoint = self._uncalled.pop(lane, "")
-        if endpoint and lane in self._pumps:
-            self._pumps[lane][0].connect(endpoint)
-
-    def send(self, parcel: bytes, lane: Lane) -> bool:
-        """Queue for the carrier; False if the lane is full or gone."""
-        entry = self._pumps.get(lane)
-        if entry is None or self.lost.done():
-            return False
-        socket, pump = entry
-        try:
-            socket.send(parcel, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        pump.nudge()
-        return True
-
-    def pace(self, bytes_s: int) -> None:
-        """Spread what goes on the bulk lane evenly over time."""
-        slow_down(*self.bulk_connection, bytes_s or UNLIMITED)
-
-    def bulk_tcp(self) -> TcpInfo | None:
-        """What the kernel knows of the bulk lane's connection."""
-        return read_tcp_info(*self.bulk_connection)
-
-    def drop(self, reason: str) -> None:
-        """End it; the path dials again after its back-off."""
-        if not self.lost.done():
-            self.lost.set_result(reason)
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for _, pump in self._pumps.values():
-            pump.close()
-        self._pumps.clear()
 
 
 class ZeroMqDial:
@@ -140,14 +84,14 @@ class ZeroMqDial:
         if self._interface and self._interface not in {name for _, name in socket_module.if_nameindex()}:
             _log.warning("no such interface now", path=self.facts.name, interface=self._interface)
             return
-        session = DialedSession(self, self._server_key, self._endpoint)
+        session = DialedSession(self.facts, self._server_key, self._endpoint)
         attempt = secrets.token_bytes(_ROUTING_ID_BYTES - 1)
         is_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         with contextlib.ExitStack() as stack:
             stack.callback(session.close)
             for lane in Lane:
                 socket = self._socket(context, attempt, lane)
-                stack.enter_context(_watch(socket, lane, is_up, session))
+                stack.enter_context(watch(socket, lane, is_up, session))
                 pump = Pump(socket, lambda frames: events.session_received(session, frames[-1].bytes))
                 session.add_lane(lane, socket, pump)
             session.call(Lane.URGENT)
@@ -171,9 +115,8 @@ class ZeroMqDial:
         socket.setsockopt(zmq.CURVE_PUBLICKEY, z85.encode(self._identity.transport_key))
         socket.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(self._identity.transport_secret))
         socket.setsockopt(zmq.CONNECT_TIMEOUT, self._tuning.connect_timeout_ms)
-        # Within one attempt libzmq may retry the TCP connection, once to twice this apart and never in step; a new attempt with a
-        # new socket is ours to pace. Who was only being restarted is found again in half a second.
-        socket.setsockopt(zmq.RECONNECT_IVL, LEAST_RETRY_MS + secrets.randbelow(LEAST_RETRY_MS))
+        socket.setsockopt(zmq.RECONNECT_IVL, -1)  # see ``zeromq_dialed``
+        set_heartbeats(socket, self._tuning, lane)
         if self._interface:
             try:
                 socket.setsockopt(zmq.BINDTODEVICE, self._interface.encode())
@@ -184,39 +127,6 @@ class ZeroMqDial:
                     "check its name with `ip link`, and that this service may bind to devices (CAP_NET_RAW)"
                 ) from error
         return socket
-
-
-@contextlib.contextmanager
-def _watch(
-    socket: "zmq.Socket[bytes]", lane: Lane, is_up: "asyncio.Future[str]", session: DialedSession
-) -> Iterator[None]:
-    """Follow a socket's connection: the urgent lane's handshake opens the session, either lane's end closes it.
-
-    An end before the handshake ends the attempt too: libzmq never calls again where something else than ZMTP answered, such
-    as a captive portal's login page.
-    """
-    watched = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-    monitor = socket.get_monitor_socket(watched)
-
-    def on_event(frames: list[zmq.Frame]) -> None:
-        told = parse_monitor_message([frame.bytes for frame in frames])
-        event = told["event"]
-        if event == zmq.EVENT_CONNECTED and lane == Lane.BULK:
-            session.bulk_connection = (told["value"], peer_of(told["value"]))
-        elif event == zmq.EVENT_CONNECTED:
-            session.call(Lane.BULK)
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and lane == Lane.URGENT and not is_up.done():
-            is_up.set_result("up")
-        elif event == zmq.EVENT_DISCONNECTED:
-            session.drop(f"the {lane.name.lower()} connection was lost")
-
-    pump = Pump(monitor, on_event)
-    try:
-        yield
-    finally:
-        if not socket.closed:
-            socket.disable_monitor()
-        pump.close()
 
 
 class AcceptedSession:

@@ -30,7 +30,6 @@ class ZeroMqTuning:
     """(urgent, bulk): 1 s/3 s kills a slow transfer, so bulk waits longer."""
     heartbeat_timeout_ms: tuple[int, int] = (4_000, 30_000)
     send_depth: int = 64
-    receive_depth: int = 1_000
     least_delay_s: float = 0.2
     most_delay_s: float = 10.0
     stable_s: float = 10.0
@@ -75,12 +74,24 @@ def set_common_options(socket: "zmq.Socket[bytes]", tuning: ZeroMqTuning, lane: 
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, limits.MAX_PARCEL_BYTES)
     socket.setsockopt(zmq.SNDHWM, tuning.send_depth)
-    socket.setsockopt(zmq.RCVHWM, tuning.receive_depth)
+    # Unbounded: a connection whose input has stopped and which then dies ends the process, if a heartbeat meets it (``set_heartbeats``).
+    # What comes is read dry at once, and bounded by the floors above.
+    socket.setsockopt(zmq.RCVHWM, 0)
     socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_S * 1000))
-    socket.setsockopt(zmq.HEARTBEAT_IVL, tuning.heartbeat_interval_ms[lane])
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, tuning.heartbeat_timeout_ms[lane])
     socket.setsockopt(zmq.TCP_MAXRT, tuning.max_retransmit_ms * (1 if lane == Lane.URGENT else 4))
     socket.setsockopt(zmq.IPV6, 1)
+
+
+def set_heartbeats(socket: "zmq.Socket[bytes]", tuning: ZeroMqTuning, lane: Lane) -> None:
+    """For the end that dials, alone: each asks the listener for a sign of life, and tells it when to give this end up.
+
+    Never on a listener. libzmq 4.3.5 ends the process with ``!_io_error`` when its heartbeat meets a connection that died while its
+    input had stopped (its issues 4364 and 4767), and any neighbor could bring that about: by a routing id that another connection of
+    its own takes over, or by sending faster than it is read.
+    """
+    socket.setsockopt(zmq.HEARTBEAT_IVL, tuning.heartbeat_interval_ms[lane])
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, tuning.heartbeat_timeout_ms[lane])
+    socket.setsockopt(zmq.HEARTBEAT_TTL, tuning.heartbeat_timeout_ms[lane])
 
 
 def text_of(option: int | bytes) -> str:
