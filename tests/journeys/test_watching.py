@@ -23,7 +23,9 @@ from tests.command_center.test_live import journalled
 from tests.journeys.live_house import GATE, LiveHouse, live_house
 
 CHROMIUM_FILE = Path("/usr/bin/chromium")
-WHEP_CLIENT_FILE = Path(__file__).parent / "data" / "whep.js"
+APP_DIR = Path(__file__).parents[2] / "command_center" / "console" / "app"
+WHEP_CLIENT_FILE = APP_DIR / "node_modules" / "whip-whep" / "whep.js"
+"""The WHEP draft's author's own client, of its npm package."""
 WHY = {"reason": "a person at the fence"}
 
 COUNT_FRAMES = """
