@@ -14,7 +14,7 @@ def card(connection: sqlite3.Connection, shown: Incident, picture_url: str, extr
     where = ", ".join(part for part in (shown.node.site, shown.camera, shown.zone) if part)
     going = ", ".join(f"{item.unit} ({item.status.replace('_', ' ')})" for item in shown.responding)
     scene = unit_queries.scene_of(connection, shown.id)
-    facts = [("What", f"{shown.label} ({shown.confidence:.0%})"), ("Where", where), ("When", at),
+    facts = [("Confidence", f"{shown.confidence:.0%}"), ("Where", where), ("When", at),
              ("Position", f"{scene.lat:.5f}, {scene.lon:.5f}" if scene else ""), ("Number", shown.number),
              ("State", shown.state), ("On it", going), *extra]  # fmt: skip
     warning = "<p class='back'>The camera has taken this alert back. Ask before you go.</p>" if shown.returned else ""

@@ -44,13 +44,12 @@ async def style() -> Response:
     return Response(_STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
 
-def page(content: str, *, status: int = 200, refresh_s: int | None = None, title: str = "Heard") -> HTMLResponse:
+def page(content: str, *, status: int = 200, title: str = "Heard") -> HTMLResponse:
     """A whole page around ``content``, which must be escaped already."""
-    refresh = f"<meta http-equiv='refresh' content='{refresh_s}'>" if refresh_s else ""
     return HTMLResponse(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<meta name='color-scheme' content='dark light'><meta name='robots' content='noindex'>{refresh}"
+        f"<meta name='color-scheme' content='dark light'><meta name='robots' content='noindex'>"
         f"<title>{html.escape(title)}</title><link rel='icon' href='/icon.svg'><link rel='stylesheet' href='/phone.css'>"
         f"</head><body><main>{content}</main></body></html>",
         status_code=status, headers={"Cache-Control": "no-store"},

@@ -5,6 +5,7 @@ Pictures of what they see go into the folder that ``HEARD_PICTURES_DIR`` names, 
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -92,6 +93,18 @@ async def alarm(house: House, node: Node, *, label: str = "handgun", camera: str
                 precedence: Precedence = Precedence.FLASH) -> None:  # fmt: skip
     """An alert arrives."""
     await house.deliver(node, node.alert(label=label, camera=camera, precedence=precedence))
+
+
+async def choose(page: Page, number: int) -> None:
+    """Click a row until it is the selected one: a click just after the rows moved is refused on purpose."""
+    row = page.locator(f'.row[data-incident="{number}"]')
+    await expect(row).to_be_visible()
+    for _ in range(10):
+        await row.locator(".row-open").click()
+        with contextlib.suppress(AssertionError):
+            await expect(row).to_have_class(re.compile(r"\bselected\b"), timeout=1000)
+            return
+    raise AssertionError(f"expected incident {number} to be selected after ten clicks")
 
 
 async def photograph(page: Page, name: str) -> None:

@@ -11,7 +11,7 @@ from command_center.accounts import UserRole
 from command_center.commands import CallbackAdd
 from command_center.suppressing import in_force
 from relay.precedence import Precedence
-from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
+from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, choose, photograph, room
 from tests.command_center.console_scene import path, pictured_alarm, traced, word
 from tests.command_center.house import House
 from tests.command_center.receivers import listening
@@ -185,7 +185,7 @@ async def test_a_supervisor_has_a_false_alarm_not_told_again_and_takes_it_back(d
     await page.keyboard.press("2")
     await expect(page.locator('.row[data-incident="1"]')).to_have_count(0)
     await page.get_by_role("button", name="All", exact=True).click()
-    await page.locator('.row[data-incident="1"] .row-open').click()
+    await choose(page, 1)
     await page.keyboard.press("x")
     form = page.get_by_role("group", name="Don't tell it again")
     await form.get_by_role("button", name="30 days").click()
@@ -207,7 +207,7 @@ async def test_a_supervisor_has_a_false_alarm_not_told_again_and_takes_it_back(d
     assert await house.database.run(lambda c: in_force(c, now)) == []
     dispatcher = await desk_room.at_work("alice")
     await dispatcher.get_by_role("button", name="All", exact=True).click()
-    await dispatcher.locator('.row[data-incident="1"] .row-open').click()
+    await choose(dispatcher, 1)
     await expect(dispatcher.locator("#detail")).to_contain_text("Closed as false alarm")
     await dispatcher.keyboard.press("x")
     await expect(dispatcher.get_by_role("group", name="Don't tell it again")).to_have_count(0)
@@ -251,7 +251,7 @@ async def test_a_units_phone_gets_its_page_by_a_link_that_is_shown_once(desk_roo
         await browser.post("/api/v1/units/M21/status", json={"version": 1, "status": "available"})
     page = await desk_room.at_work("alice", width=1440)
     await page.keyboard.press("3")
-    await page.get_by_role("button", name="M21: link for its phone").click()
+    await page.get_by_role("button", name="M21: phone link").click()
     card = page.get_by_role("region", name="Link for M21's phone")
     await expect(card.get_by_role("img", name="QR code of the link for M21's phone")).to_be_visible()
     url = await card.locator("code.link").inner_text()

@@ -63,6 +63,18 @@ test("a FLASH that waits for a person sounds again every 15 seconds, and no long
   expect(played).toHaveLength(2 * once);
 });
 
+test("what came while it was muted does not keep the next alert silent", async () => {
+  const sound = new AlarmSound();
+  await sound.unlock();
+  vi.advanceTimersByTime(5000);
+  sound.toggleMute();
+  sound.alert("FLASH");
+  expect(played).toEqual([]);
+  sound.toggleMute();
+  sound.alert("FLASH");
+  expect(played).toHaveLength(6);
+});
+
 test("alarms are armed only when somebody heard the test, and blocked before the first touch", async () => {
   const sound = new AlarmSound();
   expect(sound.state).toBe("blocked");

@@ -79,6 +79,7 @@ export class AlarmSound {
 
   /** Sounds a new alert, unless a tone at least as urgent has just sounded. */
   alert(precedence: Precedence): void {
+    if (this.#mutedAt !== null) return; // what nobody heard keeps nothing silent that comes after it
     const now = performance.now();
     if (now - this.#lastAt < QUIET_MS && this.#lastRank <= rank(precedence)) return;
     if (!TONES[precedence]) return;

@@ -110,7 +110,7 @@ function Console(): JSX.Element {
         <button id="help" type="button" class="button quiet help" aria-keyshortcuts="?" aria-label="Keys" title="All keys" onClick={showKeys}><span class="help-word">Keys </span><kbd>?</kbd></button>
         <p class="who"><span id="who" title={desk.session.value?.role}>{`${desk.session.value?.username ?? ""}, ${desk.session.value?.role ?? ""}`}</span><button id="sign-out" type="button" class="button quiet" onClick={() => void desk.signOut()}>Sign out</button></p>
       </header>
-      <div id="banners" class="banners"><StreamBanner /><SoundBanner /></div>
+      <section id="banners" class="banners" aria-label="State of this desk"><StreamBanner /><SoundBanner /></section>
       {shown ? <shown.Page /> : <IncidentsPage />}
       <StaleMark />
       <KeysDialog shortcuts={shortcuts} />

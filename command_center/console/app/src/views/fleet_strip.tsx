@@ -19,7 +19,8 @@ export function FleetStrip(): JSX.Element {
   const counts = STATES.map((state) => [state, nodes.filter((node) => desk.fleet.state(node) === state).length] as const).filter(([, count]) => count > 0);
   const lines = nodes.flatMap((node) => unheardOf(node, desk.fleet.state(node), desk.fleet.age(node)));
   const isAllHeard = lines.length === 0;
-  const shown = isAllHeard && nodes.length > 0 ? ["Nothing missing: every number of every node has arrived."] : lines.slice(0, MOST_LINES);
+  const isLost = desk.streamState.value === "lost";
+  const shown = isAllHeard && isLost ? ["Not known while the stream is lost."] : isAllHeard && nodes.length > 0 ? ["Nothing missing: every number of every node has arrived."] : lines.slice(0, MOST_LINES);
   if (lines.length > MOST_LINES) shown.push(`${plural(lines.length - MOST_LINES, "more line")} on the fleet page`);
   return (
     <section class="fleet" aria-labelledby="fleet-title">

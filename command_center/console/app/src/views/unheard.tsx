@@ -11,7 +11,8 @@ export function NotHeard({ incident }: { incident: Incident }): JSX.Element {
   void desk.second.value;
   void desk.streamState.value;
   const node = desk.fleet.nodes.value.find(({ id }) => id === incident.node.id);
-  const lines = notHeardOf(incident, node, node ? desk.fleet.state(node) : "unknown", node ? desk.fleet.age(node) : null);
+  const lines = desk.streamState.value === "lost" ? ["Anything since the stream was lost"] : [];
+  lines.push(...notHeardOf(incident, node, node ? desk.fleet.state(node) : "unknown", node ? desk.fleet.age(node) : null));
   return (
     <section class="not-heard" aria-label="What we have not heard yet">
       <h3>What we have not heard yet</h3>

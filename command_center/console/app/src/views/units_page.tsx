@@ -87,7 +87,7 @@ function Row({ unit, tell, give }: { unit: Unit; tell: (text: string) => void; g
         {mayAct(desk) && <>
           {inOrder(unit.steps).filter((step) => step !== "assigned").map((step, at) => <button key={step} type="button" class={`button${at === 0 && isBusy ? " primary" : ""}`} aria-disabled={isPressed} aria-label={`${unit.name}: ${words(step)}`} onClick={() => act(() => desk.dispatch.setStatus(unit, step))}>{sentence(step)}</button>)}
           {isBusy && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: heard`} onClick={() => act(() => desk.dispatch.heard(unit))}>Heard</button>}
-          {may(desk, "units.dispatch") && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: link for its phone`} onClick={() => once(makeLink)}>Phone link</button>}
+          {may(desk, "units.dispatch") && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: phone link`} onClick={() => once(makeLink)}>Phone link</button>}
         </>}
       </span>
     </li>
