@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import struct
+import subprocess
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -65,9 +66,21 @@ def tamper_files(bag_dir: Path, each: int, seed: int) -> int:
         file.write_bytes(data)
         assert wrong_in(bag_dir), f"{added} added (seed {seed})"
         added.unlink()
-        tried += 2
+        other = chance.choice([one for one, content in files.items() if content != data])
+        exchange(file, other)
+        assert wrong_in(bag_dir), f"{file} and {other} exchanged (seed {seed})"
+        exchange(file, other)
+        tried += 3
     assert wrong_in(bag_dir) == "", "put back, it is as exported"
     return tried
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Two files change places."""
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
 
 
 def tamper_archive(bag_zip: Path, work_file: Path, count: int, seed: int) -> int:
@@ -108,6 +121,44 @@ def test_each_change_of_the_archive_is_noticed(bag_zip: Path, tmp_path: Path) ->
 def test_a_hundred_thousand_changes_are_noticed(bag_dir: Path, bag_zip: Path, tmp_path: Path) -> None:
     tried = tamper_files(bag_dir, 140, SEED) + tamper_archive(bag_zip, tmp_path / "x.zip", 50_000, SEED)
     assert tried >= 100_000
+
+
+def public_tools_accept(bag_dir: Path) -> bool:
+    """The commands of VERIFY.md that need nothing of ours, in their order."""
+    for manifest in ("manifest-sha256.txt", "tagmanifest-sha256.txt"):
+        if subprocess.run(
+            ["sha256sum", "--status", "--strict", "-c", manifest], cwd=bag_dir, stderr=subprocess.DEVNULL
+        ).returncode:
+            return False
+    done = subprocess.run(
+        ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "signatures/center.pem", "-rawin", "-in", "tagmanifest-sha256.txt",
+         "-sigfile", "signatures/tagmanifest-sha256.txt.sig"], cwd=bag_dir, capture_output=True)  # fmt: skip
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(
+    not (shutil.which("sha256sum") and shutil.which("openssl")), reason="sha256sum and openssl are needed"
+)
+def test_public_tools_alone_notice_each_kind_of_change_in_every_file_that_they_cover(bag_dir: Path) -> None:
+    """All but the key by which openssl checks: whose that is says its passport, or a person who compares."""
+    chance = random.Random(SEED)
+    files = {file: file.read_bytes() for file in sorted(bag_dir.rglob("*")) if file.is_file()}
+    del files[bag_dir / "signatures/center.pem"]
+    assert public_tools_accept(bag_dir)
+    tried = 0
+    for file, data in files.items():
+        others = [other for other in files.values() if other != data]
+        for what, changed in mutations(data, others, chance, 1):
+            if changed != data:
+                file.write_bytes(changed)
+                assert not public_tools_accept(bag_dir), f"{file.relative_to(bag_dir)}: {what} (seed {SEED})"
+                tried += 1
+        file.unlink()
+        assert not public_tools_accept(bag_dir), f"{file.relative_to(bag_dir)} removed"
+        file.write_bytes(data)
+        tried += 1
+    assert tried > 11 * len(files)
+    assert public_tools_accept(bag_dir), "put back, all is well"
 
 
 def test_public_tools_cover_every_file(bag_dir: Path) -> None:
