@@ -30,6 +30,9 @@ from relay.identity import Identity
 
 _MOST_TRIES: Final = 5
 """Wrong codes in one sign-in."""
+_NOTED_AGAIN_MS: Final = 60_000
+_MOST_NOTED: Final = 1000
+"""In a minute: a thousand addresses that hammer are an entry each; beyond, they are counted."""
 
 
 class Door:
@@ -217,6 +220,10 @@ class Door:
             lambda c: register.remark(c, "denied", f"user:{name[:64]}", name[:64], fact, self._clock.wall_ms())
         )
 
+    async def deny_stranger(self, address: str, path: str) -> None:
+        """Somebody without a session, or with one that is over, asked for something: counted, and journalled once a minute and address."""
+        await self._deny_seldom("no-session", "", address, path)
+
     def keep_house(self, connection: sqlite3.Connection) -> None:
         """Drop the rows of what is over."""
         now = self._clock.wall_ms()
@@ -225,12 +232,14 @@ class Door:
 
     async def _deny_seldom(self, what: str, name: str, address: str, detail: str) -> None:
         """One entry a minute and address: whoever hammers at the door must not fill the journal."""
-        now = self._clock.wall_ms()
-        if now - self._denials_noted.get((what, address), 0) <= 60_000:
+        now = self._clock.monotonic_ms()  # a wall clock that leapt back would keep it silent for as long
+        if len(self._denials_noted) >= _MOST_NOTED:
+            self._denials_noted = {key: at for key, at in self._denials_noted.items() if now - at < _NOTED_AGAIN_MS}
+        is_known = now - self._denials_noted.get((what, address), -_NOTED_AGAIN_MS) < _NOTED_AGAIN_MS
+        if is_known or len(self._denials_noted) >= _MOST_NOTED:
             self._metrics.count("denials")
             return
-        noted = {key: at for key, at in self._denials_noted.items() if now - at < failures.WINDOW_MS}
-        self._denials_noted = {**noted, (what, address): now}
+        self._denials_noted[what, address] = now
         await self.deny(what, name, address, detail)
 
     async def _note_use(self, sql: str, *values: object) -> None:

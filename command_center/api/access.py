@@ -22,6 +22,8 @@ _PASSED_ON: Final = frozenset(
     {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
 )
 """What proxies add."""
+_ASKED_BY_THE_SIGN_IN: Final = frozenset({"/api/v1/session"})
+"""The console asks who is there before anybody is: no denial."""
 
 
 def services(request: Request) -> Services:
@@ -51,6 +53,8 @@ async def anyone(request: Request, parts: Parts) -> SignedIn:
     """
     found = await behind(request, parts)
     if found is None:
+        if "authorization" not in request.headers and request.url.path not in _ASKED_BY_THE_SIGN_IN:
+            await parts.door.deny_stranger(address_of(request), request.url.path)
         raise AccessDenied("sign in first: there is no session, or it has expired")
     if request.method not in _SAFE_METHODS and not found.token_name:
         given = request.headers.get(CSRF_HEADER, "")

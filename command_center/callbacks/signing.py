@@ -12,6 +12,8 @@ from typing import Final
 from nacl.signing import SigningKey
 
 PUBLIC_PREFIX: Final = "whpk_"
+_LEAST_DIFFERENT: Final = 12
+"""Of 24 random bytes at least 17 differ, but for one in a million."""
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  how Standard Webhooks begins one
 
 
@@ -38,4 +40,8 @@ def secret_of(text: str) -> bytes:
     secret = base64.b64decode(text.strip().removeprefix(SECRET_PREFIX), validate=True)
     if not 24 <= len(secret) <= 64:
         raise ValueError(f"expected 24 to 64 bytes in base64 after {SECRET_PREFIX}, found {len(secret)}")
+    if len(set(secret)) < _LEAST_DIFFERENT:
+        raise ValueError(
+            "expected random bytes, found a pattern that anybody may try: openssl rand -base64 24 makes a secret"
+        )
     return secret

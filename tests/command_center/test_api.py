@@ -13,6 +13,7 @@ from PIL import Image
 
 from command_center.accounts import FAILURE_WINDOW_MS, UserRole
 from command_center.event_feed import QUEUE_EVENTS
+from command_center.facts import Remark, decode
 from relay.header import Kind
 from relay.kinds.chunk import cut
 from tests.command_center.house import PASSWORD, House
@@ -29,6 +30,24 @@ async def test_nothing_is_shown_to_strangers(house: House, path: str) -> None:
         answer = await client.get(path)
     assert answer.status_code == 401
     assert "sign in" in answer.json()["detail"]
+
+
+async def test_a_stranger_s_denials_are_counted_each_time_and_journalled_once_a_minute(house: House) -> None:
+    async with house.browser("203.0.113.7") as stranger, house.browser("203.0.113.8") as other:
+        assert (await stranger.get("/api/v1/session")).status_code == 401, "the sign-in page asks this; it is no denial"
+        for path in ("/api/v1/incidents", "/api/v1/nodes", "/api/v1/journal/entries", "/metrics"):
+            assert (await stranger.get(path)).status_code == 401
+        house.clock.step_wall(house.clock.wall_ms() - 86_400_000)
+        assert (await other.get("/api/v1/incidents")).status_code == 401
+        house.clock.advance(60_001)
+        assert (await stranger.post("/api/v1/incidents/1/acknowledge", json={"version": 1})).status_code == 401
+    rows = await house.query("SELECT payload FROM entry WHERE kind = 'denied' ORDER BY id")
+    said = [decode(payload, Remark) for (payload,) in rows if isinstance(payload, bytes)]
+    assert [(remark.what, remark.detail, remark.address) for remark in said] == [
+        ("no-session", "/api/v1/incidents", "203.0.113.7"), ("no-session", "/api/v1/incidents", "203.0.113.8"),
+        ("no-session", "/api/v1/incidents/1/acknowledge", "203.0.113.7"),
+    ]  # fmt: skip
+    assert house.services.metrics["denials"] == 6
 
 
 async def test_answers_carry_a_strict_policy(house: House) -> None:

@@ -105,6 +105,14 @@ async def test_changed_body_is_not_accepted_by_the_reference_library() -> None:
         Webhook(SECRET).verify(b'{"a":1}', headers)
 
 
+@pytest.mark.parametrize(
+    "secret", [bytes(24), b"a" * 32, b"0123456789" * 3, b"changeme" * 3, b"too short", b"x" * 65]
+)  # fmt: skip
+def test_secrets_that_anybody_may_try_are_refused(secret: bytes) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        signing.secret_of("whsec_" + base64.b64encode(secret).decode())
+
+
 def test_v1a_is_what_the_reference_implementation_signs() -> None:
     """Vector: standard-webhooks, libraries/go, TestAsymmetricWebhookSign; the Python library knows only the symmetric ``v1``."""
     seed = base64.b64decode("VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=")
