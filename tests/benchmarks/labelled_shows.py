@@ -1,7 +1,8 @@
 """Labelled pictures, shown to a camera for three seconds, with what each rule should tell of them.
 
 There is no labelled footage of this kind under a clear licence: so each picture of COCO val is a scene that sways by one percent for two
-seconds, with a sensor's noise; then the camera turns by eight percent, so that whoever stands left of the middle crosses a line there.
+seconds, with a sensor's noise; then the camera turns by eight percent, so that whoever stands left of the middle crosses a line there. It
+turns slowly: a quick turn is a change of the whole picture, after which everything but weapons is held off for two seconds.
 What of a picture is within a hand's breadth of a rule's bound is not counted: its answer says more about the label than about the
 rule. Needs only OpenCV and numpy beside the product: the Ultralytics side reads it with its own Python.
 """
@@ -23,7 +24,7 @@ CLOSE = 0.02
 """Of the width: nearer to the bound than this is either answer."""
 SWAY = 0.01
 SWAY_FRAMES, SWAY_STEP_MS = 11, 200
-TURN_FRAMES, TURN_STEP_MS, TURN_A_FRAME = 16, 100, 0.005
+TURN_FRAMES, TURN_STEP_MS, TURN_A_FRAME = 40, 200, 0.002
 LEAST_CROWD = 3
 NEAR = 0.12
 BAGS = frozenset({"backpack", "handbag", "suitcase"})
@@ -56,6 +57,11 @@ class LabelledPicture:
         """Those on it."""
         return [thing for thing in self.things if thing.label == "person"]
 
+    @property
+    def turns(self) -> bool:
+        """Whether somebody is near enough to the line that a turn asks something of the rule."""
+        return any(MIDDLE - 2 * TURN_FRAMES * TURN_A_FRAME < person.x < MIDDLE + 0.05 for person in self.people)
+
 
 def pictures() -> Iterator[LabelledPicture]:
     """All, in the order of their names."""
@@ -71,10 +77,10 @@ def pictures() -> Iterator[LabelledPicture]:
 
 
 def shown(picture: LabelledPicture) -> Iterator[Frame]:
-    """Its frames; the camera turns only where somebody is who could cross."""
+    """Its frames; the camera turns only where somebody is near the line."""
     height, width = picture.pixels.shape[:2]
     noise = np.random.default_rng(5).normal(0, 2, picture.pixels.shape).astype(np.int16)
-    turn = TURN_FRAMES if picture.people else 0
+    turn = TURN_FRAMES if picture.turns else 0
     now_ms = 0
     for number in range(SWAY_FRAMES + turn):
         turned = max(0, number - SWAY_FRAMES + 1) * TURN_A_FRAME
@@ -97,7 +103,7 @@ def truth(picture: LabelledPicture) -> dict[str, bool | None]:
         PERSON: bool(people),
         ZONE: _any(within),
         LOITERING: _any(within),
-        LINE: _any([_crosses(person) for person in people]) if people else None,
+        LINE: _any([_crosses(person) for person in people]) if picture.turns else None,
         CROWD: len(people) >= LEAST_CROWD,
         BAG: _any([_is_alone(thing, people) for thing in picture.things if thing.label in BAGS]),
     }

@@ -1,8 +1,8 @@
-"""One side of what seeing costs, in a process of its own: ``python -m tests.benchmarks.seeing_cost ours|bare CLIP WEIGHTS FRAMES``.
+"""One side of what seeing costs, in a process of its own: ``python -m tests.benchmarks.seeing_cost ours|bare CLIP WEIGHTS FRAMES THREADS``.
 
 *ours* is an eye's way of a frame: decode, the check for black and frozen pictures, the view, detect, track, two rules. *bare* is what
 somebody writes who has read only the manuals of PyAV, OpenCV and ONNX Runtime: decode, fit into the net's input, infer, boxes; it
-uses no code of ours. Both on one thread, the same weights, the same clip. Prints one JSON object: processor seconds a frame
+uses no code of ours. Both on so many threads of ONNX Runtime, the same weights, the same clip. Prints one JSON object: processor seconds a frame
 (all threads, after a warm-up), and the most memory that the process ever had.
 """
 
@@ -18,14 +18,15 @@ import cv2
 WARM_FRAMES = 20
 
 
-def bare(clip: Path, weights: Path) -> Iterator[None]:
+def bare(clip: Path, weights: Path, threads: int) -> Iterator[None]:
     """A frame each time it is asked on."""
     import av
     import numpy as np
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
     name, (_, _, high, wide) = session.get_inputs()[0].name, session.get_inputs()[0].shape
     with av.open(str(clip)) as container:
@@ -48,7 +49,7 @@ def bare(clip: Path, weights: Path) -> Iterator[None]:
             yield
 
 
-def ours(clip: Path, weights: Path) -> Iterator[None]:
+def ours(clip: Path, weights: Path, threads: int) -> Iterator[None]:
     """The same, as an eye does it."""
     from camera_node.capture import read_clip
     from camera_node.onnx_detector import OnnxDetector
@@ -58,7 +59,7 @@ def ours(clip: Path, weights: Path) -> Iterator[None]:
     from camera_node.sight import Sight
     from camera_node.zone import Zone
 
-    detector = OnnxDetector(weights.read_bytes(), name="yolo", least_confidence=0.25, threads=1)
+    detector = OnnxDetector(weights.read_bytes(), name="yolo", least_confidence=0.25, threads=threads)
     zone = Zone(name="path", polygon=((0.2, 0.4), (0.9, 0.4), (0.9, 0.9), (0.2, 0.9)))
     sight = Sight(detector, rules=[ClassOfInterestSettings(), ZoneIntrusionSettings(zones=("path",))], zones=[zone])
     check = PictureCheck(black_after_s=2.0, frozen_after_s=5.0)
@@ -68,13 +69,13 @@ def ours(clip: Path, weights: Path) -> Iterator[None]:
         yield
 
 
-SIDES: dict[str, Callable[[Path, Path], Iterator[None]]] = {"ours": ours, "bare": bare}
+SIDES: dict[str, Callable[[Path, Path, int], Iterator[None]]] = {"ours": ours, "bare": bare}
 
 
 def main() -> None:
     side, clip, weights, frames = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
     cv2.setNumThreads(1)  # as an eye does
-    way = SIDES[side](clip, weights)
+    way = SIDES[side](clip, weights, int(sys.argv[5]))
     for _ in range(WARM_FRAMES):
         next(way)
     began_s, wall_s = time.process_time(), time.perf_counter()
