@@ -13,7 +13,16 @@ from playwright.async_api import Page, async_playwright, expect
 from command_center.config import CenterConfig
 from relay.precedence import Precedence
 from tests.command_center.cable import Cable
-from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room, violations
+from tests.command_center.console_desk import (
+    CHROMIUM_FILE,
+    Room,
+    alarm,
+    center_of_today,
+    choose,
+    photograph,
+    room,
+    violations,
+)
 from tests.command_center.house import PASSWORD, running_center
 from tests.evidence.scene import picture, show
 
@@ -130,6 +139,8 @@ async def test_a_click_aimed_before_the_rows_moved_acknowledges_nothing(desk_roo
     assert "acknowledge" in await page.evaluate("window.hit"), "the click did hit the other incident's button"
     assert sent == []
     assert await house.query("SELECT COUNT(*) FROM incident WHERE state != 'unacknowledged'") == [(0,)]
+    await choose(page, 2)
+    await expect(page.locator("#detail .notice")).to_have_text("")  # answered, it goes
 
 
 async def test_two_presses_are_one_act(desk_room: Room) -> None:

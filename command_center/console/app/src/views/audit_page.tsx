@@ -87,6 +87,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
         <label>Until <input name="until" type="datetime-local" /></label>
         <button type="submit" class="button primary">Search</button>
       </form>
+      {!rows && !problem && <p class="hint">The journal, the newest entries first. A search without words shows all of it.</p>}
       {problem && <p class="notice problem" role="alert">{problem}</p>}
       {rows && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Entries"><table class="table entries">

@@ -7,6 +7,8 @@ import { inSight } from "../model/queue";
 import { useDesk } from "./desk_context";
 import { Row } from "./row";
 
+const JUST_MOVED = "The queue just moved. Press again.";
+
 interface Sight {
   scrollTop: number;
   heightPx: number;
@@ -47,8 +49,11 @@ export function QueueList(): JSX.Element {
     drawn[selectedAt < first ? "unshift" : "push"]({ id: selectedId, at: selectedAt });
   }
   const unlessMoved = (id: number, act: () => void) => () => {
-    if (desk.queue.hasJustMoved) desk.notify(id, "The queue just moved. Press again.");
-    else act();
+    if (desk.queue.hasJustMoved) desk.notify(id, JUST_MOVED);
+    else {
+      if (notices.get(id)?.text === JUST_MOVED) desk.notify(id, "");
+      act();
+    }
   };
   const touch = () => desk.queue.touch();
   const leave = () => {
