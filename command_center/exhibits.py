@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from command_center.alert_by_id import entry_of
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import Exhibit
 
@@ -128,7 +129,7 @@ def note_stored(
     )
     connection.execute("DELETE FROM erased_object WHERE sha256 = ?", (sha256,))  # a node sent it again
     rows = connection.execute(
-        "SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id AND a.node = e.node WHERE e.sha256 = ? ORDER BY a.entry",
+        f"SELECT a.id, a.incident FROM exhibit_item e JOIN alert a ON a.entry = {entry_of('e.alert_id')} AND a.node = e.node WHERE e.sha256 = ? ORDER BY a.entry",  # noqa: S608  a constant
         (sha256,),
     ).fetchall()
     for alert_id, _ in rows:
@@ -139,10 +140,10 @@ def note_stored(
 def show_picture(connection: sqlite3.Connection, alert_id: bytes) -> None:
     """Let an alert's stored picture stand for its incident, unless a more confident alert's does."""
     connection.execute(
-        """UPDATE incident SET snapshot_sha256 = found.sha256, snapshot_confidence = found.confidence
+        f"""UPDATE incident SET snapshot_sha256 = found.sha256, snapshot_confidence = found.confidence
            FROM (SELECT a.incident AS incident, a.confidence AS confidence, e.sha256 AS sha256
                  FROM alert a JOIN exhibit_item e ON e.alert_id = a.id AND e.node = a.node JOIN stored_object o ON o.sha256 = e.sha256
-                 WHERE a.id = ? AND o.media_type LIKE 'image/%' ORDER BY e.sha256 LIMIT 1) AS found
-           WHERE incident.id = found.incident AND snapshot_confidence < found.confidence""",
+                 WHERE a.entry = {entry_of("?")} AND o.media_type LIKE 'image/%' ORDER BY e.sha256 LIMIT 1) AS found
+           WHERE incident.id = found.incident AND snapshot_confidence < found.confidence""",  # noqa: S608  a constant
         (alert_id,),
     )

@@ -6,6 +6,7 @@ Live and replay run the same functions, after and before the entry is written.
 import sqlite3
 
 from command_center import incidents
+from command_center.alert_by_id import entry_of
 from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Shelving
 from command_center.incident_store import load
 from command_center.incidents import Disposition, Incident, Quiet
@@ -189,7 +190,10 @@ def annunciated_lately(
 
 def subject_of_alert(connection: sqlite3.Connection, alert_id: bytes, node: bytes) -> str:
     """The journal subject of a node's alert; empty if it has no such alert."""
-    row = connection.execute("SELECT incident FROM alert WHERE id = ? AND node = ?", (alert_id, node)).fetchone()
+    row = connection.execute(
+        f"SELECT incident FROM alert WHERE entry = {entry_of('?')} AND node = ?",  # noqa: S608  a constant
+        (alert_id, node),
+    ).fetchone()
     return "" if row is None else f"incident:{row[0]}"
 
 
@@ -198,7 +202,7 @@ def apply_retraction(
 ) -> int | None:
     """A node takes back one of its own alerts; returns the incident, None if it has no such alert or took it back already."""
     row = connection.execute(
-        "UPDATE alert SET retracted_at_ms = ?, retraction = ? WHERE id = ? AND node = ? AND retracted_at_ms IS NULL "
+        f"UPDATE alert SET retracted_at_ms = ?, retraction = ? WHERE entry = {entry_of('?')} AND node = ? AND retracted_at_ms IS NULL "  # noqa: S608  a constant
         "RETURNING incident",
         (stored.received_wall_ms, ": ".join(part for part in (body.ground.name.lower(), body.note) if part),
          body.alert_id, envelope.header.origin),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from command_center.alert_by_id import entry_between
 from relay.envelope import Envelope
 from relay.kinds.trace import ALERT_BYTES, UNKNOWN, Trace
 from relay.schema_steps import steps_in
@@ -57,7 +58,8 @@ def _legs_of(connection: sqlite3.Connection, alert: bytes, teller: bytes) -> int
 
 def _incidents_of(connection: sqlite3.Connection, alert: bytes) -> set[int]:
     rows = connection.execute(
-        "SELECT incident FROM alert WHERE id >= ? AND id <= ?", (alert.ljust(32, b"\0"), alert.ljust(32, b"\xff"))
+        f"SELECT incident FROM alert WHERE entry = {entry_between('?', '?')}",  # noqa: S608  a constant
+        (alert.ljust(32, b"\0"), alert.ljust(32, b"\xff")),
     )
     return {row[0] for row in rows}
 

@@ -12,6 +12,7 @@ import msgspec
 
 from command_center import exhibits, fleet, incident_acts, journal, journeys, view_schema
 from command_center.alert_batch import AlertBatch
+from command_center.alert_by_id import entry_of
 from command_center.custody import appliers as custody_appliers
 from command_center.custody import schema as custody_schema
 from command_center.errors import ActionRefused, JournalDamaged
@@ -132,7 +133,8 @@ def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Bod
         exhibits.announce(connection, node, body)
         exhibits.show_picture(connection, body.alert_id)
         row = connection.execute(
-            "SELECT incident FROM alert WHERE id = ? AND node = ?", (body.alert_id, node)
+            f"SELECT incident FROM alert WHERE entry = {entry_of('?')} AND node = ?",  # noqa: S608  a constant
+            (body.alert_id, node),
         ).fetchone()
         return [row[0]] if row else []
     return []

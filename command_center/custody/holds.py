@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from command_center import facts, journal
+from command_center.alert_by_id import entry_of
 from command_center.custody import appliers, clip_orders
 from command_center.custody.facts import Hold
 from command_center.errors import NotPossible
@@ -85,7 +86,7 @@ def is_held(connection: sqlite3.Connection, incident: int) -> bool:
 
 def is_alert_held(connection: sqlite3.Connection, alert_id: bytes) -> bool:
     """Whether an alert's incident is on hold."""
-    row = connection.execute("SELECT incident FROM alert WHERE id = ?", (alert_id,)).fetchone()
+    row = connection.execute(f"SELECT incident FROM alert WHERE entry = {entry_of('?')}", (alert_id,)).fetchone()  # noqa: S608  a constant
     return row is not None and is_held(connection, row[0])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from command_center import facts, journal
+from command_center.alert_by_id import entry_of
 from command_center.blobs import BlobStore
 from command_center.custody import appliers
 from command_center.custody.facts import Erasure
@@ -37,8 +38,8 @@ class Doomed:
 def doomed(connection: sqlite3.Connection, before_ms: int, at_most: int = -1) -> list[Doomed]:
     """Objects all of whose incidents were closed before then, and of which none is on hold; those of no incident by their arrival."""
     rows = connection.execute(
-        "SELECT o.sha256, o.size_bytes, o.media_type FROM stored_object o WHERE o.stored_at_ms < ?1 AND NOT EXISTS ("
-        "SELECT 1 FROM exhibit_item e JOIN alert a ON a.id = e.alert_id AND a.node = e.node JOIN incident i ON i.id = a.incident "
+        "SELECT o.sha256, o.size_bytes, o.media_type FROM stored_object o WHERE o.stored_at_ms < ?1 AND NOT EXISTS ("  # noqa: S608  a constant
+        f"SELECT 1 FROM exhibit_item e JOIN alert a ON a.entry = {entry_of('e.alert_id')} AND a.node = e.node JOIN incident i ON i.id = a.incident "
         "WHERE e.sha256 = o.sha256 AND (i.state <> 'closed' OR i.closed_at_ms >= ?1 "
         "OR EXISTS (SELECT 1 FROM legal_hold h WHERE h.incident IN (i.id, i.merged_into)))) ORDER BY o.stored_at_ms, o.sha256 LIMIT ?2",
         (before_ms, at_most),
@@ -109,7 +110,7 @@ def unlink(database: Database, blobs: BlobStore) -> None:
 
 def _incidents(connection: sqlite3.Connection, sha256: bytes) -> tuple[int, ...]:
     rows = connection.execute(
-        "SELECT DISTINCT a.incident FROM exhibit_item e JOIN alert a ON a.id = e.alert_id AND a.node = e.node WHERE e.sha256 = ? "
+        f"SELECT DISTINCT a.incident FROM exhibit_item e JOIN alert a ON a.entry = {entry_of('e.alert_id')} AND a.node = e.node WHERE e.sha256 = ? "  # noqa: S608  a constant
         "ORDER BY a.incident", (sha256,),
     )  # fmt: skip
     return tuple(row[0] for row in rows)
