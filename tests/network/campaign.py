@@ -55,6 +55,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     clear_p50_ms: float
     clear_p99_ms: float
     """Of these times what passed while a whole way stood open."""
+    revisions: tuple[str, ...]
 
 
 def row_of(name: str, runs: Sequence[Run]) -> Row:
@@ -68,20 +69,20 @@ def row_of(name: str, runs: Sequence[Run]) -> Row:
         proved_nothing=sum(bool(outcome.faults_missing) for outcome in outcomes),
         p50_ms=percentile([outcome.p50_ms for outcome in outcomes], 0.5), p99_ms=max(outcome.p99_ms for outcome in outcomes),
         clear_p50_ms=percentile([outcome.clear_p50_ms for outcome in outcomes], 0.5),
-        clear_p99_ms=max(outcome.clear_p99_ms for outcome in outcomes),
+        clear_p99_ms=max(outcome.clear_p99_ms for outcome in outcomes), revisions=tuple(sorted({run.revision for run in runs})),
     )  # fmt: skip
 
 
-def text_of(rows: Sequence[Row], revisions: Sequence[str]) -> str:
+def text_of(rows: Sequence[Row]) -> str:
     """The report, for people."""
     head = (
         f"{'scenario':22}{'runs':>6}{'kills':>7}{'alerts':>9}{'lost':>6}{'unheard':>9}{'twice':>7}{'void':>6}"
-        f"{'p50 ms':>8}{'worst p99':>11}{'clear p50':>11}{'worst p99':>11}"
+        f"{'p50 ms':>8}{'worst p99':>11}{'clear p50':>11}{'worst p99':>11}  revision"
     )
     lines = [
         f"{row.scenario:22}{row.runs:6}{row.killed:7}{row.raised:9,}{row.lost:6}{row.unheard:9}{row.shown_twice:7}"
         f"{row.proved_nothing:6}{row.p50_ms:8.0f}{row.p99_ms:11.0f}"
-        f"{row.clear_p50_ms:11.0f}{row.clear_p99_ms:11.0f}"
+        f"{row.clear_p50_ms:11.0f}{row.clear_p99_ms:11.0f}  {', '.join(row.revisions)}"
         for row in rows
     ]
     total = (
@@ -95,7 +96,6 @@ def text_of(rows: Sequence[Row], revisions: Sequence[str]) -> str:
         "the scenario did not happen in that run. Times are from the put to the receipt at the node, outages and kills included.",
         "clear: of these times only what passed while a whole way stood open, every station on it running and every link carrying.",
         "Many stations share two cores here, so the times say as much of how busy the machine was: what counts is lost, unheard, twice.",
-        f"Revisions: {', '.join(revisions)}.",
     )
     return "\n".join([*notes, "", head, *lines, total]) + "\n"
 
@@ -156,7 +156,7 @@ def main() -> int:
     runs = known_runs()
     by_name = {name: [run for run in runs if run.outcome.scenario == name] for name in scenario.names()}
     rows = [row_of(name, found) for name, found in by_name.items() if found]
-    report = text_of(rows, sorted({run.revision for run in runs}))
+    report = text_of(rows)
     REPORT_FILE.write_text(report, encoding="utf-8")
     print(report)
     return 1 if any(row.lost or row.unheard or row.shown_twice for row in rows) else 0
