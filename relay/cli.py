@@ -244,7 +244,8 @@ def carry(medium: MediumArgument, state: StateOption) -> None:
     with one_clear_line():
         done = msgspec.json.decode(_ask_or_open("carry", medium, state), type=courier.CarryReport)
         print(f"{done.envelopes} envelopes copied ({done.bytes:,} bytes), {done.already_there} were there; "
-              f"{done.receipts_taken} receipts taken in, {done.freed_on_stick} envelopes removed from the stick")  # fmt: skip
+              f"{done.receipts_taken} receipts and {done.taken_down} acknowledgements and orders taken in, "
+              f"{done.freed_on_stick} envelopes removed from the stick")  # fmt: skip
         if done.left_behind:
             raise SpoolFull(f"{done.left_behind} envelopes did not fit onto {medium}: deliver it, then carry again")
 
@@ -255,7 +256,8 @@ def deliver(medium: MediumArgument, state: StateOption) -> None:
     with one_clear_line():
         done = msgspec.json.decode(_ask_or_open("deliver", medium, state), type=courier.DeliverReport)
         print(
-            f"{done.taken} of {done.offered} envelopes are stored here; {done.receipts_written} receipts written to the stick"
+            f"{done.taken} of {done.offered} envelopes are stored here; {done.receipts_written} receipts and "
+            f"{done.sent_down} acknowledgements and orders written to the stick"
         )
         for reason, count in sorted(done.refused.items()):
             print(f"refused, {reason.replace('_', ' ')}: {count}")

@@ -1,7 +1,8 @@
 """Carrying by hand: ``carry`` fills a stick from a station's spool, ``deliver`` empties it into another station.
 
 To the station that delivers, the stick is a session like any other: what is on it is verified, stored and answered by the same
-code. Its receipts are written back onto the stick, and free the origin's copies when the stick is carried home.
+code. Its receipts are written back onto the stick, and free the origin's copies when the stick is carried home. On the way home it
+carries what waits for those whose envelopes were on it, acknowledgements first; their receipts for that go back with the next walk.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from relay import envelope as envelopes
 from relay import hop, limits, receipt
 from relay.errors import Malformed, SenderError
 from relay.ids import AUTHORITY, NodeId
+from relay.passport import Role
 from relay.path import Lane, PathFacts
 from relay.paths.removable import Stick
 from relay.precedence import Precedence
@@ -46,6 +48,8 @@ class CarryReport(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     receipts_taken: int
     freed_on_stick: int
+    taken_down: int = 0
+    """Acknowledgements and orders that the stick brought home, stored here now or before."""
 
 
 class DeliverReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,8 @@ class DeliverReport(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int]
     """By reason; they stay on the stick."""
     receipts_written: int
+    sent_down: int = 0
+    """Acknowledgements and orders that were copied onto it for the way home."""
 
 
 class StickSession:
@@ -95,12 +101,15 @@ async def carry(station: Station, medium_dir: Path) -> CarryReport:
     stick = await asyncio.to_thread(Stick, medium_dir)
     session = StickSession()
     taken = 0
+    await _admit(station, stick, {})
     with station.local_session(session):
         for _, wire in await asyncio.to_thread(lambda: list(stick.receipts())):
             station.receive_local(session, wire)
             taken += 1
         await station.settled()
+        down = await _take_down(station, stick, session)
     freed = await _drop_receipted(station, stick)
+    _count_passed_over(station, stick, {})
     done = there = left = size = 0
     origins: set[NodeId] = set()
     for precedence in Precedence:
@@ -115,7 +124,7 @@ async def carry(station: Station, medium_dir: Path) -> CarryReport:
     passports = [(origin, shown) for origin in origins if (shown := station.passport_wire_of(origin)) is not None]
     await asyncio.to_thread(stick.put_passports, passports)
     return CarryReport(envelopes=done, already_there=there, left_behind=left, bytes=size, receipts_taken=taken,
-                       freed_on_stick=freed)  # fmt: skip
+                       freed_on_stick=freed, taken_down=down)  # fmt: skip
 
 
 def _page_reader(station: Station, precedence: Precedence, after: int) -> Callable[[sqlite3.Connection], list[Waiting]]:
@@ -151,23 +160,24 @@ async def deliver(station: Station, medium_dir: Path) -> DeliverReport:
     """
     stick = await asyncio.to_thread(Stick, medium_dir)
     session, refused = StickSession(), dict[str, int]()
-    for _, wire in await asyncio.to_thread(lambda: list(stick.passports())):
-        try:
-            await station.admit(wire)
-        except SenderError as error:
-            station.counters.refused(f"passport_{error.reason}")
-            refused[f"passport {error.reason}"] = refused.get(f"passport {error.reason}", 0) + 1
+    await _admit(station, stick, refused)
     wanted: dict[bytes, tuple[NodeId, int, int]] = {}
     offered = 0
     with station.local_session(session):
+        await _take_receipts_of_nodes(station, stick, session)
         for _, wire in await asyncio.to_thread(lambda: list(stick.envelopes())):
-            offered += 1
             try:
                 envelope = envelopes.parse(wire)
+                if envelope.header.origin == station.identity.node_id:
+                    continue  # our own words on their way down
+                offered += 1
                 station.take_local(session, wire)
+            except Malformed as error:
+                offered += 1
+                _refuse(station, refused, error.reason)
+                continue
             except SenderError as error:
-                station.counters.refused(error.reason)
-                refused[error.reason] = refused.get(error.reason, 0) + 1
+                _refuse(station, refused, error.reason)
                 continue
             header = envelope.header
             wanted[envelope.id] = (header.origin, header.series, header.sequence)
@@ -175,7 +185,88 @@ async def deliver(station: Station, medium_dir: Path) -> DeliverReport:
                 await asyncio.sleep(0.01)
         taken = await _wait_for_answers(session, wanted)
     written = await asyncio.to_thread(stick.put_receipts, await _receipts_for(station, session, wanted))
-    return DeliverReport(offered=offered, taken=taken, refused=refused, receipts_written=written)
+    down = await _put_down(station, stick, {origin for origin, _, _ in wanted.values()})
+    await _drop_receipted(station, stick)
+    _count_passed_over(station, stick, refused)
+    return DeliverReport(offered=offered, taken=taken, refused=refused, receipts_written=written, sent_down=down)
+
+
+def _refuse(station: Station, refused: dict[str, int], reason: str) -> None:
+    station.counters.refused(reason)
+    refused[reason] = refused.get(reason, 0) + 1
+
+
+def _count_passed_over(station: Station, stick: Stick, refused: dict[str, int]) -> None:
+    """What the stick has under one of our names and was not even read: too large, or no file."""
+    for name in stick.passed_over:
+        _refuse(station, refused, "oversized" if stick.passed_over[name] else "not_a_file")
+
+
+async def _admit(station: Station, stick: Stick, refused: dict[str, int]) -> None:
+    """Believe the passports on the stick, if our authority signed them."""
+    for _, wire in await asyncio.to_thread(lambda: list(stick.passports())):
+        try:
+            await station.admit(wire)
+        except SenderError as error:
+            station.counters.refused(f"passport_{error.reason}")
+            refused[f"passport {error.reason}"] = refused.get(f"passport {error.reason}", 0) + 1
+
+
+async def _take_receipts_of_nodes(station: Station, stick: Stick, session: StickSession) -> None:
+    """What nodes have of our words down to them. Receipts of a center on the stick are for the way home."""
+    for _, wire in await asyncio.to_thread(lambda: list(stick.receipts())):
+        try:
+            is_of_center = station.trust.passport_of(receipt.parse(wire).signer).role == Role.CENTER
+        except SenderError:  # counted below
+            is_of_center = False
+        if not is_of_center:
+            station.receive_local(session, wire)
+    await station.settled()
+
+
+async def _take_down(station: Station, stick: Stick, session: StickSession) -> int:
+    """Take in what the stick brought for this machine, and leave our receipts for it there; how many."""
+    wanted: dict[bytes, tuple[NodeId, int, int]] = {}
+    files: dict[bytes, Path] = {}
+    for file, wire in await asyncio.to_thread(lambda: list(stick.envelopes())):
+        try:
+            envelope = envelopes.parse(wire)
+            header = envelope.header
+            if header.destination != station.identity.node_id:
+                continue
+            station.take_local(session, wire)
+        except SenderError as error:
+            station.counters.refused(error.reason)
+            continue
+        wanted[envelope.id], files[envelope.id] = (header.origin, header.series, header.sequence), file
+    if not wanted:
+        return 0
+    taken = await _wait_for_answers(session, wanted)
+    ours = [item for item in session.receipts.values() if item.signer == station.identity.node_id]
+    await asyncio.to_thread(stick.put_receipts, [_named(item, item.signer) for item in ours])
+    done = [files[identifier] for identifier, (origin, series, sequence) in wanted.items()
+            if (known := session.receipts.get((origin, series))) is not None and known.covers(sequence)]  # fmt: skip
+    await asyncio.to_thread(stick.drop, done)
+    return taken
+
+
+async def _put_down(station: Station, stick: Stick, nodes: set[NodeId]) -> int:
+    """Copy what waits for these nodes onto the stick, with the passports of whoever says it."""
+    count, origins = 0, set[NodeId]()
+    for precedence in (Precedence.FLASH, Precedence.IMMEDIATE, Precedence.PRIORITY):
+        at = 0
+        while page := await station.database.run(_page_reader(station, precedence, at)):
+            at = page[-1].number
+            downwards = [item for item in page if item.destination in nodes]
+            origins.update(item.origin for item in downwards)
+            count += (await asyncio.to_thread(stick.put_envelopes, downwards)).envelopes
+    passports = [(origin, shown) for origin in origins if (shown := station.passport_wire_of(origin)) is not None]
+    await asyncio.to_thread(stick.put_passports, passports)
+    return count
+
+
+def _named(item: Receipt, destination: NodeId) -> tuple[str, bytes]:
+    return f"{item.origin.hex()}-{destination.hex()}-{item.series:08x}", item.wire
 
 
 async def _wait_for_answers(session: StickSession, wanted: dict[bytes, tuple[NodeId, int, int]]) -> int:
@@ -208,7 +299,7 @@ async def _receipts_for(
 
     best = {(item.origin, item.series): item for item in await station.database.run(held)}
     best.update(session.receipts)
-    return [(f"{item.origin.hex()}-{AUTHORITY.hex()}-{item.series:08x}", item.wire) for item in best.values()]
+    return [_named(item, AUTHORITY) for item in best.values()]
 
 
 def order_of(raw: msgspec.Raw) -> Path:

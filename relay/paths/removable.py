@@ -57,6 +57,8 @@ class Stick:
                 f"expected a mounted medium at {medium_dir}, found no such folder: is it plugged in and mounted?"
             )
         self._root_dir = medium_dir / FOLDER
+        self.passed_over: dict[str, bool] = {}
+        """Names of ours that were not read: True where a file is too large, False where it is a link, a folder or a device."""
         try:
             for name in (_ENVELOPES, _PASSPORTS, _RECEIPTS):
                 (self._root_dir / name).mkdir(parents=True, exist_ok=True)
@@ -135,7 +137,9 @@ class Stick:
             file = self._root_dir / folder / name
             # Neither a link nor a device: a stick may come from a stranger.
             try:
-                if file.is_symlink() or not file.is_file() or file.stat().st_size > most_bytes:
+                is_file = not file.is_symlink() and file.is_file()
+                if not is_file or file.stat().st_size > most_bytes:
+                    self.passed_over[f"{folder}/{name}"] = is_file
                     continue
                 data = file.read_bytes()
             except OSError as error:

@@ -12,6 +12,8 @@ from relay import courier, envelope
 from relay.config import StationConfig
 from relay.errors import ConfigError, OperatorError
 from relay.header import Kind
+from relay.kinds import body
+from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.kinds.alert import Alert, Rule
 from relay.passport import Role
 from relay.paths.removable import Stick
@@ -66,6 +68,50 @@ async def test_the_whole_walk_there_and_back(house: House, stick_dir: Path) -> N
     assert not list(Stick(stick_dir).envelopes())
 
 
+async def test_an_acknowledgement_comes_home_on_the_stick_and_its_receipt_goes_back_with_it(
+    house: House, stick_dir: Path
+) -> None:
+    node_inbox, answers = Kept(), list[Answer]()
+    async with (
+        house.station("gate-camera", inbox=node_inbox) as node,
+        house.station("center", listen="tcp://127.0.0.1:0") as center,
+    ):
+        center.on_answer(answers.append)
+        alert = await node.put(an_alert(node))
+        await courier.carry(node, stick_dir)
+        assert (await courier.deliver(center, stick_dir)).sent_down == 0
+        seen = Acknowledgement(
+            alert_ids=(alert.envelope.id,), state=AnswerState.SEEN, role="dispatcher", acted_at_wall_ms=1
+        )
+        said = await center.put(Draft(kind=Kind.ACKNOWLEDGEMENT, precedence=Precedence.FLASH, body=body.encode(seen),
+                                      destination=node.identity.node_id, peer_sealing_key=node.identity.sealing_key))  # fmt: skip
+        there = await courier.deliver(center, stick_dir)
+        assert (there.offered, there.taken, there.refused, there.sent_down) == (1, 1, {}, 1)
+        home = await courier.carry(node, stick_dir)
+        assert (home.taken_down, home.freed_on_stick) == (1, 1)
+        assert [a.envelope.id for a in node_inbox.arrivals] == [said.envelope.id]
+        assert not list(Stick(stick_dir).envelopes()), "both have their receipts"
+        assert (await courier.carry(node, stick_dir)).taken_down == 0
+        await courier.deliver(center, stick_dir)
+        await until(lambda: any(a.level == AnswerLevel.HEARD for a in answers), "the node's receipt at the center")
+        assert sum((await center.status()).backlog) == 0
+
+
+async def test_what_is_too_large_or_no_file_on_a_stick_is_counted_and_not_read(house: House, stick_dir: Path) -> None:
+    async with house.station("gate-camera") as node:
+        await node.put(an_alert(node))
+        await courier.carry(node, stick_dir)
+    envelopes_dir = stick_dir / "heard-carry" / "envelopes"
+    (envelopes_dir / "a.env").write_bytes(bytes(100_000))
+    (envelopes_dir / "b.env").symlink_to("/dev/zero")
+    (envelopes_dir / "c.env").mkdir()
+    async with house.station("center", listen="tcp://127.0.0.1:0") as center:
+        done = await courier.deliver(center, stick_dir)
+        assert (done.offered, done.taken) == (1, 1)
+        assert done.refused == {"oversized": 1, "not_a_file": 2}
+        assert center.counters["refused_oversized"] == 1
+
+
 async def test_a_relay_takes_what_a_stick_brings_into_custody(house: House, stick_dir: Path) -> None:
     inbox = Kept()
     async with house.station("gate-camera") as node:
@@ -102,7 +148,8 @@ async def test_torn_forged_and_foreign_files_are_counted_and_the_rest_arrives(
         done = await courier.deliver(center, stick_dir)
     assert done.offered == 6
     assert done.taken == 3
-    assert done.refused == {"malformed": 1, "bad_signature": 1, "unknown_sender": 1, "passport bad_signature": 1}
+    assert done.refused == {"malformed": 1, "bad_signature": 1, "unknown_sender": 1, "passport bad_signature": 1,
+                                "not_a_file": 1}  # fmt: skip
     assert len(inbox.arrivals) == 3
 
 
