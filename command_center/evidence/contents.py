@@ -26,10 +26,8 @@ from command_center.evidence.tables import Moment
 from command_center.evidence.timestamping import Stamper
 from command_center.evidence.verifier.bag import FORMAT
 from command_center.journal import Entry
-from command_center.views import decode as decode_body
 from relay import passport as passports
 from relay.identity import Identity
-from relay.kinds.alert import Alert
 from relay.passport import Passport
 
 SOFTWARE: Final = "Heard command-center"
@@ -287,12 +285,8 @@ def _moment(reading: Reading, entry: Entry) -> Moment:
     name = reading.name_of(entry.actor)
     if not name:
         return made
-    if entry.kind != "alert":
-        return Moment(entry=entry, detail=f"{name}: {made.detail}")
-    said = reading.open(entry)
-    body = decode_body(said.envelope.header.kind, said.body)
-    seen = report_html.words_of(body) if isinstance(body, Alert) else ""
-    return Moment(entry=entry, detail=f"{name}: {seen}; {made.detail}")
+    seen = f" {reading.seen(entry)};" if entry.kind == "alert" else ""
+    return Moment(entry=entry, detail=f"{name}:{seen} {made.detail}")
 
 
 def _tables(

@@ -15,6 +15,7 @@ from typing import Final
 
 from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
 from command_center.evidence.selection import utc
+from command_center.evidence.statements import pretty
 from command_center.evidence.tables import Moment
 from command_center.incidents import Disposition, State
 
@@ -60,13 +61,13 @@ class EidoWriter:
         if columns["disposition"] and Disposition(columns["disposition"]).apco_code is not None:
             incident["dispositionComponent"] = [self._disposition(number, str(columns["disposition"]), columns)]
         media = {item.sha256: item for alert in seen for item in alert.media if item.masked or not item.absence}
-        return json.dumps({
+        return pretty({
             **self._prologue(f"eido {number}", updated), "eidoVersion": VERSION,
             "issuingElementIdentification": self._center, "incidentComponent": incident, "agencyComponent": [agency],
             "locationComponent": [location], "notesComponent": notes,
             "alarmsSensorsComponent": [self._alarm(alert) for alert in seen],
             "mediaComponent": [self._media(media[sha256], updated) for sha256 in sorted(media)],
-        }, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"  # fmt: skip
+        })  # fmt: skip
 
     def _id(self, what: str) -> str:
         return f"urn:uuid:{uuid.uuid5(self._space, what)}"

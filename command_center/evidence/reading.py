@@ -33,6 +33,10 @@ from relay.passport import Passport, SignedPassport
 _ENDINGS: Final = {"image/jpeg": "jpg", "image/png": "png", "video/mp4": "mp4"}
 
 
+_WORDS_KEPT: Final = 20_000
+"""Some MB; further ones are opened each time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """A picture or clip that an exhibit announced."""
@@ -91,6 +95,11 @@ class IncidentFacts:
     columns: dict[str, object]
 
 
+def words_of(body: Alert) -> str:
+    """What a node says that it saw."""
+    return f"{body.label}, {body.confidence:.2f}, {body.rule.name.lower().replace('_', ' ')}, camera {body.camera} {body.zone}".strip()
+
+
 class Reading:
     """One moment of the centre's records."""
 
@@ -106,6 +115,7 @@ class Reading:
         self._passports: dict[bytes, Passport] = {}
         self._masked: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
+        self._seen: dict[int, str] = {}
         self._announced: dict[bytes, dict[bytes, frozenset[bytes]]] = {}
         self.size = journal.size(connection)
         self._verified = bytearray((self.size >> 3) + 1)
@@ -293,6 +303,17 @@ class Reading:
         if node not in self._passports:
             self._passports[node] = self.passports(node)[-1].passport
         return self._passports[node]
+
+    def seen(self, entry: Entry) -> str:
+        """What an alert's node says that it saw; each file that shows it asks again."""
+        words = self._seen.get(entry.id)
+        if words is None:
+            said = self.open(entry)
+            body = decode_body(said.envelope.header.kind, said.body)
+            words = words_of(body) if isinstance(body, Alert) else ""
+            if len(self._seen) < _WORDS_KEPT:
+                self._seen[entry.id] = words
+        return words
 
     def name_of(self, actor: str) -> str:
         """The name of a node that an entry's actor is; empty for anybody else, and for a machine that never got in."""

@@ -5,11 +5,10 @@ from html import escape
 from typing import Final
 
 from command_center.evidence import site_plan
-from command_center.evidence.reading import AlertFacts, IncidentFacts, Media
+from command_center.evidence.reading import AlertFacts, IncidentFacts, Media, words_of
 from command_center.evidence.selection import utc
 from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
-from relay.kinds.alert import Alert
 
 _STYLE: Final = (
     "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#111}table{border-collapse:collapse;"
@@ -88,11 +87,6 @@ def incident_facts(shown: IncidentFacts) -> list[tuple[str, str]]:
 def alert_words(alert: AlertFacts) -> str:
     """One alert in a few words."""
     return words_of(alert.alert)
-
-
-def words_of(body: Alert) -> str:
-    """What a node says that it saw."""
-    return f"{body.label}, {body.confidence:.2f}, {body.rule.name.lower().replace('_', ' ')}, camera {body.camera} {body.zone}".strip()
 
 
 def readable(at_ms: int | None) -> str:

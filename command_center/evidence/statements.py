@@ -106,7 +106,7 @@ def _key_and_serial(payload: bytes) -> tuple[bytes, int]:
 
 def pretty(value: object) -> bytes:
     """JSON for people: sorted, indented, one form."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=1) + b"\n"
 
 
 def _header_view(said: Said) -> dict[str, object]:
