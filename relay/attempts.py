@@ -61,6 +61,8 @@ class LinkView:
     budget_left_bytes: float = float("inf")
     """What anything but an alert may still send there."""
     bulk: BulkRoom = field(default_factory=BulkRoom)
+    flood_left_bytes: float = float("inf")
+    """What more of alerts it takes now from nodes that have more than a few without an answer."""
 
     @property
     def way(self) -> Way:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay import hop, limits
+from relay import flood_window, hop, limits
 from relay.attempts import LinkId, LinkView
 from relay.budget import Purse, share_left
 from relay.bulk_pace import FIRST_TOKEN, BulkPace, BulkRoom
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.errors import NotForUs
+from relay.flood_window import FloodWindow
 from relay.header import Kind
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
@@ -72,6 +73,7 @@ class Link:
     """It has said what it holds of ours."""
     silence: Silence = field(default_factory=Silence)
     pace: BulkPace = field(default_factory=BulkPace)
+    flood: FloodWindow = field(default_factory=FloodWindow)
     spread_bytes_s: int = 0
     """What the carrier was told last."""
     pulses: dict[tuple[str, NodeId], int] = field(default_factory=dict)
@@ -148,6 +150,8 @@ class Link:
         if token < FIRST_TOKEN:
             self.meter.answered(token, now_ms)
             return False
+        if token >= flood_window.FIRST_TOKEN:
+            return self.flood.answered(token, now_ms)
         is_awaited = self.pace.answered(token, self.meter.least_rtt_ms, now_ms)
         self.meter.goodput_up_bytes_s = self.pace.rate_bytes_s
         return is_awaited
@@ -162,6 +166,11 @@ class Link:
         if self.is_paced:
             self._spread()
             self.send(hop.encode(hop.Ping(self.pace.sent(size_bytes, largest_bytes, now_ms))), Lane.BULK)
+
+    def flood_sent(self, size_bytes: int, now_ms: int) -> None:
+        """Alerts were handed to the carrier while a node has more than a few: ask when they have come through."""
+        if self.is_paced and (token := self.flood.sent(size_bytes, now_ms)) is not None:
+            self.send(hop.encode(hop.Ping(token)), Lane.URGENT)
 
     def _spread(self) -> None:
         bytes_s = self.pace.spread_bytes_s()
@@ -350,6 +359,7 @@ class Links:
             rtt_variation_ms=meter.rtt_variation_ms if meter.rtt_ms else unmeasured_ms / 2,
             is_metered=facts.is_metered or (facts.is_detour and has_straight), cost_per_mb=facts.cost_per_mb,
             is_suspect=link.silence.is_suspect,
+            flood_left_bytes=link.flood.left_bytes(now_ms) if link.is_paced else float("inf"),
             budget_left_bytes=budget_left, bulk=link.bulk_room(now_ms),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from relay.attempts import Entry, LinkId, LinkView, SendPolicy, retry_ms
+from relay.attempts import STUBBORN_AFTER, Entry, LinkId, LinkView, SendPolicy, retry_ms
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
 from relay.striping import Rooms
@@ -28,6 +28,8 @@ class Plan:
 
     sends: tuple[tuple[int, LinkId], ...]
     next_look_ms: int
+    flooded: frozenset[LinkId]
+    """Links on which some node has more than a few alerts without an answer."""
     parked: tuple[tuple[int, int], ...]
     """(number, until): enough neighbours hold it, so nothing is to be done before that time (ms)."""
 
@@ -44,6 +46,8 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     rooms = Rooms(ordered, now_ms, policy)
     has_fresh_bulk = False
     for entry in ordered:
+        if not entry.attempts and rooms.is_shut_to(entry):
+            continue  # thousands of a flood wait behind those that found no room
         chosen, again_at_ms = _choose(entry, rooms, now_ms, policy)
         sent = [link for link in chosen if rooms.take(entry, link)]
         for link in sent:
@@ -59,7 +63,12 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
         late = rooms.tail(entry for entry in ordered if entry.number not in goes)
         sends += [(entry.number, link.id) for entry, link in late if rooms.take(entry, link)]
     next_look_ms = min(next_look_ms, rooms.opens_at_ms())
-    return Plan(sends=tuple(sends), next_look_ms=max(int(next_look_ms), now_ms + 1), parked=tuple(parked))
+    return Plan(
+        sends=tuple(sends),
+        next_look_ms=max(int(next_look_ms), now_ms + 1),
+        flooded=rooms.flooded(),
+        parked=tuple(parked),
+    )
 
 
 def in_turn(entries: Iterable[Entry]) -> list[Entry]:
@@ -73,8 +82,8 @@ def in_turn(entries: Iterable[Entry]) -> list[Entry]:
     for entry in entries:
         key = (entry.precedence, entry.origin)
         rank = ranks[key] = ranks.get(key, 0) + 1
-        tries = entry.unanswered_count
-        if entry.is_stubborn:
+        tries = entry.unanswered_count if entry.attempts else 0
+        if tries >= STUBBORN_AFTER:
             keyed.append(((True, tries, entry.precedence, rank, entry.number), entry))
         else:
             keyed.append(((False, entry.precedence, tries, rank, entry.number), entry))

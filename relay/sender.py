@@ -6,6 +6,7 @@ What enough neighbours hold is *parked*: only its number stays in memory until i
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ receipts make room. A million envelopes cost a machine with 4 GB no more than th
 PARKED_MOST_OF_THE_REST: Final = 50_000
 SHARE: Final = 250
 """Of one node in a full window, beyond which its own next ones wait in the spool; everybody else's still come in."""
+AT_HAND: Final = 64
+"""Alerts of one node that were never tried and are looked at in one plan: a thousand of a flood would make each plan take
+milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
 _RETRY_BUSY_S: Final = 0.01
+_LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
 
 
@@ -192,7 +197,11 @@ class Sender:
             except OperatorError as error:  # a failing disk: what is in the window still goes out
                 self._counters.refused("spool_not_read")
                 _log.error("spool not read", error=str(error))
+            began_s = time.thread_time()
             delay_s = self._send_what_is_due()
+            # A large window takes milliseconds to plan, more on a small board: others need the loop, too.
+            if (took_s := time.thread_time() - began_s) > _LONG_PLAN_S:
+                await asyncio.sleep(took_s)
             try:
                 async with asyncio.timeout(delay_s):
                     await self._wake.wait()
@@ -201,8 +210,9 @@ class Sender:
 
     def _send_what_is_due(self) -> float:
         now_ms = self._clock.monotonic_ms()
-        by_id = self._aim(now_ms)
-        decided = plan([item.entry for item in self._window.values()], now_ms, self._policy)
+        at_hand = self._at_hand()
+        by_id = self._aim(at_hand, now_ms)
+        decided = plan([item.entry for item in at_hand], now_ms, self._policy)
         is_busy: set[tuple[LinkId, Lane]] = set()
         bulk: dict[LinkId, list[int]] = {}
         for number, link_id in decided.sends:
@@ -225,6 +235,8 @@ class Sender:
             self._counters.count("envelopes_sent")
             if lane == Lane.BULK:
                 bulk.setdefault(link_id, []).append(item.entry.size_bytes)
+            elif link_id in decided.flooded:
+                link.flood_sent(item.entry.size_bytes, now_ms)
         for link_id, sizes in bulk.items():
             by_id[link_id][0].bulk_sent(sum(sizes), max(sizes), now_ms)
         for number, until_ms in decided.parked:
@@ -234,13 +246,31 @@ class Sender:
             self._recheck_ms = min(self._recheck_ms, until_ms)
         if is_busy:
             return _RETRY_BUSY_S
+        if decided.sends and len(at_hand) < len(self._window):
+            return 0.001
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
 
-    def _aim(self, now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
+    def _at_hand(self) -> list[_InWindow]:
+        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
+        if len(self._window) <= AT_HAND:
+            return list(self._window.values())
+        found: list[_InWindow] = []
+        fresh: dict[tuple[NodeId, Precedence], int] = {}
+        for item in self._window.values():
+            waiting = item.waiting
+            if not item.entry.attempts and waiting.precedence.is_alert:
+                key = (waiting.origin, waiting.precedence)
+                count = fresh[key] = fresh.get(key, 0) + 1
+                if count > AT_HAND:
+                    continue
+            found.append(item)
+        return found
+
+    def _aim(self, items: Iterable[_InWindow], now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
         """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
         every: dict[LinkId, tuple[Link, LinkView]] = {}
         towards: dict[tuple[NodeId, NodeId, NodeId | None], list[tuple[Link, LinkView]]] = {}
-        for item in self._window.values():
+        for item in items:
             waiting = item.waiting
             key = (waiting.destination, waiting.origin, self._came_by.get(waiting.number))
             found = towards.get(key)

@@ -109,6 +109,8 @@ class Settler:
                 key = (receipt.origin, destination, receipt.series)
                 if key not in furthest or furthest[key][0].ranges().count <= receipt.ranges().count:
                     furthest[key] = (receipt, destination)
+            for receipt, _ in furthest.values():
+                self._pass_on(receipt, is_tiny=False)
             for receipt, destination in furthest.values():
                 await self._settle(receipt, destination)
             self._is_busy = False
@@ -131,11 +133,7 @@ class Settler:
             self._counters.refused("not_settled")
             _log.error("receipt not kept", error=str(error))
             return
-        if receipt.origin != self._own_id:  # pass it on, news or not: the last hop may have lost it
-            is_urgent = any(item.kind in TINY_KINDS for item in freed or ())
-            for link in self._links.back_to(receipt.origin, is_urgent=is_urgent):
-                if link.peer is not None and link.peer.node_id != receipt.signer:
-                    link.send(receipt.wire, Lane.URGENT)
+        self._pass_on(receipt, is_tiny=True, is_urgent=any(item.kind in TINY_KINDS for item in freed or ()))
         if not freed:
             return
         for link in self._links.detours():  # they may hold copies, and this is news: it goes round once
@@ -148,6 +146,18 @@ class Settler:
         for item in freed:
             if item.origin == self._own_id:
                 self._tell(item.id, item.sequence, item.kind, destination, AnswerLevel.HEARD, by)
+
+    def _pass_on(self, receipt: Receipt, *, is_tiny: bool, is_urgent: bool = False) -> None:
+        """Send somebody else's receipt on towards its origin, news or not: the last hop may have lost it.
+
+        Not after our own commit but before it: it proves itself, and behind a flood our disk may be busy. On a tiny path only
+        when the commit has said what it covers.
+        """
+        if receipt.origin == self._own_id:
+            return
+        for link in self._links.back_to(receipt.origin, is_urgent=is_urgent):
+            if link.session.facts.is_tiny == is_tiny and link.peer is not None and link.peer.node_id != receipt.signer:
+                link.send(receipt.wire, Lane.URGENT)
 
     def held(self, peer: Passport, ids: Iterable[EnvelopeId]) -> None:
         """A neighbour says that it holds these."""

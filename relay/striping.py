@@ -10,17 +10,19 @@ Also here: the turns that nodes take in a full window, and BULK's stop while an 
 ``Rooms`` for each plan.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay.attempts import Entry, LinkId, LinkView, SendPolicy
+from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy
 from relay.bulk_pace import PARCEL_BYTES
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
 
 FEW: Final = 16
-"""Who has fewer than so many alerts in flight on a link may use the last quarter of its window; a flood may not."""
+"""Who has no more than so many alerts without an answer may use the last quarter of a link's window, and all of what it carries; a
+flood may not."""
 
 
 SILENT_MS: Final = 1_000
@@ -37,6 +39,7 @@ class _Room:
     allowance: float
     in_flight: float
     budget: float
+    flood_left: float
     ahead: float
     """Bytes of bulk that are sent before whatever is placed next, those included that wait for this link."""
     held_until_ms: int = 0
@@ -73,7 +76,10 @@ class Rooms:
         self._now_ms = now_ms
         self._policy = policy
         self._rooms: dict[LinkId, _Room] = {}
-        self._urgent_of: dict[tuple[LinkId, bytes], int] = {}
+        self._alerts_of: Counter[tuple[LinkId, bytes]] = Counter()
+        """Without an answer, sent or not, by link and origin."""
+        self._shut: set[tuple[LinkId, bytes]] = set()
+        """Links that took no further alert of an origin: within one plan they take none later."""
         for entry in entries:
             for link in entry.links:
                 room = self._rooms.get(link.id)
@@ -81,28 +87,25 @@ class Rooms:
                     room = self._rooms[link.id] = _Room(
                         link=link, urgent=policy.urgent_window, unanswered_bulk=policy.bulk_window_bytes,
                         allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes,
-                        budget=link.budget_left_bytes, ahead=link.bulk.in_flight_bytes,
+                        budget=link.budget_left_bytes, flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
                     )  # fmt: skip
-                if entry.attempts:
-                    self._note_in_flight(entry, link, room)
+                attempt = entry.attempt_on(link) if entry.attempts else None
+                if entry.precedence.is_alert and (attempt is None or not attempt.is_held_there):
+                    self._alerts_of[link.id, entry.origin] += 1
+                if attempt is not None:
+                    self._note_in_flight(entry, link, room, attempt)
 
-    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room) -> None:
-        attempt = entry.attempt_on(link)
-        if attempt is None or attempt.is_held_there:
+    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room, attempt: Attempt) -> None:
+        if attempt.is_held_there:
             return
         if attempt.again_at_ms(link.rtt_ms, self._policy, entry.precedence) <= self._now_ms:
             return
         if not entry.precedence.is_alert:
             room.unanswered_bulk -= entry.size_bytes
             return
-        self._take_urgent_slot(entry, room)
+        room.urgent -= 1
         if attempt.count == 1:
             room.held_until_ms = max(room.held_until_ms, attempt.sent_ms + int(link.p95_ms))
-
-    def _take_urgent_slot(self, entry: Entry, room: _Room) -> None:
-        room.urgent -= 1
-        key = (room.link.id, entry.origin)
-        self._urgent_of[key] = self._urgent_of.get(key, 0) + 1
 
     # ------------------------------------------------------------------ taking
 
@@ -124,11 +127,26 @@ class Rooms:
 
     def _take_urgent(self, entry: Entry, room: _Room) -> bool:
         room.held_until_ms = max(room.held_until_ms, self._now_ms + int(room.link.p95_ms))
-        few = self._urgent_of.get((room.link.id, entry.origin), 0) < FEW
-        if room.urgent <= (0 if few else self._policy.urgent_window // 4):
+        few = self._alerts_of[room.link.id, entry.origin] <= FEW
+        if room.urgent <= (0 if few else self._policy.urgent_window // 4) or (room.flood_left <= 0 and not few):
+            self._shut.add((room.link.id, entry.origin))
             return False
-        self._take_urgent_slot(entry, room)
+        room.urgent -= 1
+        room.flood_left -= entry.size_bytes
         return True
+
+    def is_shut_to(self, entry: Entry) -> bool:
+        """Whether an alert that was never tried would be refused by every link, as another one of its node was."""
+        if not self._shut or not entry.precedence.is_alert or not entry.links:
+            return False
+        for link in entry.links:  # noqa: SIM110  all() of a generator takes twice as long, and a flood is asked about at each plan
+            if (link.id, entry.origin) not in self._shut:
+                return False
+        return True
+
+    def flooded(self) -> frozenset[LinkId]:
+        """Where some node has more than a few alerts without an answer: what goes there is to be counted (``flood_window``)."""
+        return frozenset(link for (link, _), count in self._alerts_of.items() if count > FEW)
 
     def _is_stopped(self, room: _Room) -> bool:
         if room.held_until_ms <= self._now_ms:

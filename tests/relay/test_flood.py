@@ -1,16 +1,23 @@
 """One node floods, forks or fills: the others do not feel it, and status says who it was."""
 
 import asyncio
+import sqlite3
+import threading
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
+from relay.attempts import Entry, SendPolicy
 from relay.config import SpoolConfig
 from relay.header import Kind
-from relay.intake import FLOW, GATHERED, GROUP, MOST, MOST_OF_ONE, TURN, Intake
+from relay.intake import FLOW, GATHERED, GROUP, MOST, MOST_OF_ONE, TURN, TURN_BESIDE_FEW, Intake
 from relay.passport import Role
 from relay.precedence import Precedence
+from relay.receiver import Arrival
+from relay.scheduler import Plan, plan
+from relay.sender import AT_HAND
 from relay.station import Station
 from tests.relay.house import House, Kept, until
 
@@ -39,7 +46,10 @@ def test_everybody_has_a_turn_in_the_next_group_however_long_one_queue_is() -> N
         intake.put(name, (name, 1))
     group = intake.take()
     assert [item for item in group if item[0] != "flood"] == [("gate", 1), ("yard", 1)]
-    assert len(group) == TURN + 2
+    assert len(group) == TURN_BESIDE_FEW + 2, "a short turn beside those who have little"
+    again = intake.take()
+    assert len(again) == TURN, "and a long one alone"
+    group += again
     assert intake.has_room("flood")
     taken = [item for item in group if item[0] == "flood"]
     while group := intake.take():
@@ -110,6 +120,59 @@ async def test_an_alert_overtakes_another_node_s_flood_in_the_relay_s_spool(tmp_
         await until(lambda: len(kept.arrivals) >= 3201, "all of it at the centre", 60)
     origins = [arrival.passport.name for arrival in kept.arrivals]
     assert origins.index("gate") < 1_600, f"its alert came as number {origins.index('gate')} of {len(origins)}"
+
+
+async def test_a_receipt_is_passed_on_while_the_relay_s_own_disk_is_busy(tmp_path: Path) -> None:
+    """Behind a flood its commits queue up; the node need not wait for them to hear that the center has its alert."""
+    house, kept, may_commit, may_go_on = filled(House(tmp_path), "gate"), Kept(), threading.Event(), threading.Event()
+    accept = kept.accept
+
+    def accept_late(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        may_commit.wait(60)
+        accept(connection, arrivals)
+
+    kept.accept = accept_late  # type: ignore[method-assign]
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        to_center = [("center", center.listening_on[0])]
+        async with (
+            house.station("relay", listen="tcp://127.0.0.1:0", to=to_center) as relay,
+            house.station("gate", to=[("relay", relay.listening_on[0])]) as gate,
+        ):
+            await say(gate)
+            await until(lambda: relay.counters["envelopes_sent"] == 1, "the alert on its way to the center", 30)
+            busy = asyncio.create_task(relay.database.run(lambda _: may_go_on.wait(60)))
+            try:
+                await asyncio.sleep(0)  # its thread is taken from here on
+                may_commit.set()
+                await until(lambda: gate.counters["envelopes_receipted"] == 1, "the receipt at the node", 30)
+                assert relay.counters["envelopes_receipted"] == 0
+                assert not busy.done()
+            finally:
+                may_commit.set()
+                may_go_on.set()
+                await busy
+            await until(lambda: relay.counters["envelopes_receipted"] == 1, "the relay to let go of its copy", 30)
+
+
+async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, looked_at = filled(House(tmp_path), "gate"), list[int]()
+
+    def counted(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
+        entries = list(entries)
+        looked_at.append(sum(not entry.attempts for entry in entries))
+        return plan(entries, now_ms, policy)
+
+    monkeypatch.setattr("relay.sender.plan", counted)
+    kept = Kept()
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        async with house.station("gate", to=[("center", center.listening_on[0])]) as gate:
+            for _ in range(3):
+                await say(gate, 400)
+            await until(lambda: gate.counters["envelopes_receipted"] == 1_200, "all of them", 90)
+            assert max(looked_at) == AT_HAND
+        assert len(kept.arrivals) == 1_200
 
 
 async def test_a_node_gets_its_share_of_a_relay_s_spool_and_no_more_and_both_are_told(tmp_path: Path) -> None:

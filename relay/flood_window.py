@@ -1,0 +1,174 @@
+"""How many alerts of one node may be on their way on one link at once, when it sends more than a few. Pure arithmetic.
+
+Alerts of several nodes share a link, and what is in flight stands before everything else: 512 of a flood on 1 Mbit/s are more than a
+second. So who has more than a few without an answer is held to what travels, and a fifth of a round trip more (15 ms at least):
+then nobody else's alert needs much longer than without the flood, and the link stays busy. What is held back waits in the spool.
+
+The rate is what was delivered between two answers, over the time that took; the best of the last rounds counts. The answer is a
+pong to a ping that follows the alerts on their own lane, so no disk's commit is in it; but a neighbor that can't read fast enough is.
+The window is the rate times what it may fill, so it grows by up to a fifth each round trip while there is more to be had; that alone
+finds out. Every ten seconds it is halved for a moment, to see the round trip without a queue.
+
+A ``FloodWindow`` lives as long as a session; ``links`` owns it, ``striping`` is told what it leaves.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+FIRST_TOKEN: Final = 1 << 61
+"""Pings that follow alerts carry tokens from here on, above those of bulk."""
+FIRST_BYTES: Final = 5_600
+"""Before anything was measured: four segments."""
+LEAST_BYTES: Final = 1_400
+LEAST_QUEUE_MS: Final = 15.0
+QUEUE_SHARE: Final = 0.2
+"""Of the round trip."""
+_PINGS_A_WINDOW: Final = 12
+_LEAST_BETWEEN_PINGS_BYTES: Final = 600
+_STARTED_AFTER: Final = 3
+"""Round trips without a quarter's growth: the link is full. Until then the window is twice as large."""
+_FILLED_AFTER: Final = 3
+"""Answers in a row that were late: likewise."""
+_IDLE_MS: Final = 5_000
+_LATELY_MS: Final = 500
+_LATELY_LEAST: Final = 6
+"""So long, and in so many answers, the least must be late before that is taken for a queue: a busy machine makes single ones late."""
+_MEMORY_MS: Final = 400
+_ROUNDS_REMEMBERED: Final = 4
+_RTT_MEMORY_MS: Final = 60_000
+_DRAIN_EVERY_MS: Final = 10_000
+_DRAIN_MS: Final = 200
+_LOST_AFTER_MS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    token: int
+    size_bytes: int
+    sent_ms: int
+    delivered_bytes: int
+    delivered_ms: int
+
+
+class FloodWindow:
+    """Of one session."""
+
+    def __init__(self) -> None:
+        self._sent: deque[_Sent] = deque()
+        self._next_token = FIRST_TOKEN
+        self._unasked_bytes = 0
+        """Sent since the last ping."""
+        self._in_flight_bytes = 0
+        self._delivered_bytes = 0
+        self._delivered_ms = 0
+        self._rates: deque[tuple[int, float]] = deque()
+        """(ms, bytes/ms)."""
+        self._trips: deque[tuple[int, int]] = deque()
+        """(ms, ms there and back), ascending from the least."""
+        self._lately: deque[tuple[int, int]] = deque()
+        """(ms, ms there and back) of the last answers."""
+        self._drain_ms = 0
+        self._is_starting = True
+        self._full_rate = 0.0
+        self._full_ms = 0
+        """When the rate last grew by a quarter, and to what."""
+
+    def sent(self, size_bytes: int, now_ms: int) -> int | None:
+        """So much was handed to the carrier. Returns the token of the ping that is to follow it, if one is."""
+        self._in_flight_bytes += size_bytes
+        self._unasked_bytes += size_bytes
+        if self._sent and self._unasked_bytes < max(
+            _LEAST_BETWEEN_PINGS_BYTES, self._window_bytes(now_ms) / _PINGS_A_WINDOW
+        ):
+            return None
+        if not self._sent:
+            if now_ms - self._delivered_ms > _IDLE_MS:
+                self._start_over(now_ms)
+            self._delivered_ms = now_ms
+        token, self._next_token = self._next_token, self._next_token + 1
+        self._sent.append(_Sent(token=token, size_bytes=self._unasked_bytes, sent_ms=now_ms,
+                                delivered_bytes=self._delivered_bytes, delivered_ms=self._delivered_ms))  # fmt: skip
+        self._unasked_bytes = 0
+        return token
+
+    def answered(self, token: int, now_ms: int) -> bool:
+        """A pong came: all up to it has come through. False if nobody waits for it."""
+        if not self._sent or not self._sent[0].token <= token <= self._sent[-1].token:
+            return False
+        while self._sent and self._sent[0].token <= token:
+            last = self._sent.popleft()
+            self._in_flight_bytes -= last.size_bytes
+            self._delivered_bytes += last.size_bytes
+        self._delivered_ms = now_ms
+        self._note_trip(now_ms - last.sent_ms, now_ms)
+        rate = (self._delivered_bytes - last.delivered_bytes) / max(1, now_ms - last.delivered_ms)
+        least_ms = self._trips[0][1]
+        if self._is_late(least_ms + 1.5 * _queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms):
+            self._rates.clear()  # more stands there than may: what it delivers now is what it can
+            self._lately.clear()
+            self._is_starting = False
+        while self._rates and self._rates[-1][1] <= rate:
+            self._rates.pop()
+        self._rates.append((now_ms, rate))
+        while now_ms - self._rates[0][0] > max(_MEMORY_MS, _ROUNDS_REMEMBERED * least_ms):
+            self._rates.popleft()
+        self._end_start(least_ms + _queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms)
+        return True
+
+    def left_bytes(self, now_ms: int) -> float:
+        """What more may be sent now; below zero if too much is on its way."""
+        if self._sent and now_ms - self._sent[0].sent_ms > max(_LOST_AFTER_MS, 8 * self._least_ms):
+            self._sent.clear()  # a carrier that lost the ping or its answer must not keep the window shut for ever
+            self._in_flight_bytes = self._unasked_bytes = 0
+        return self._window_bytes(now_ms) - self._in_flight_bytes
+
+    # ------------------------------------------------------------------ inside
+
+    def _start_over(self, now_ms: int) -> None:
+        self._rates.clear()
+        self._is_starting, self._full_rate, self._full_ms = True, 0.0, now_ms
+
+    def _end_start(self, bound_ms: float, now_ms: int) -> None:
+        if not self._is_starting:
+            return
+        newest = list(self._lately)[-_FILLED_AFTER:]
+        if len(newest) == _FILLED_AFTER and min(trip_ms for _, trip_ms in newest) > bound_ms:
+            self._is_starting = False
+        if self._rates[0][1] >= self._full_rate * 1.25:
+            self._full_rate, self._full_ms = self._rates[0][1], now_ms
+        elif now_ms - self._full_ms > _STARTED_AFTER * max(1, self._least_ms):
+            self._is_starting = False
+
+    @property
+    def _least_ms(self) -> int:
+        return self._trips[0][1] if self._trips else 0
+
+    def _window_bytes(self, now_ms: int) -> float:
+        if not self._rates:
+            return FIRST_BYTES
+        filled = self._rates[0][1] * (self._least_ms + _queue_ms(self._least_ms)) + _LEAST_BETWEEN_PINGS_BYTES / 2
+        if self._is_starting:
+            return max(FIRST_BYTES, 2 * filled)
+        if now_ms - self._drain_ms > _DRAIN_EVERY_MS:
+            self._drain_ms = now_ms
+        if now_ms - self._drain_ms < max(_DRAIN_MS, 2 * self._least_ms):
+            filled /= 2
+        return max(LEAST_BYTES, filled)
+
+    def _is_late(self, bound_ms: float, now_ms: int) -> bool:
+        while self._lately and now_ms - self._lately[0][0] > _LATELY_MS and len(self._lately) > _LATELY_LEAST:
+            self._lately.popleft()
+        return len(self._lately) >= _LATELY_LEAST and min(trip_ms for _, trip_ms in self._lately) > bound_ms
+
+    def _note_trip(self, trip_ms: int, now_ms: int) -> None:
+        self._lately.append((now_ms, trip_ms))
+        while self._trips and self._trips[-1][1] >= trip_ms:
+            self._trips.pop()
+        self._trips.append((now_ms, trip_ms))
+        while now_ms - self._trips[0][0] > _RTT_MEMORY_MS:
+            self._trips.popleft()
+
+
+def _queue_ms(least_ms: float) -> float:
+    return max(LEAST_QUEUE_MS, QUEUE_SHARE * least_ms)
