@@ -2,9 +2,12 @@
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.backoff import Backoff
 from relay.config import PathConfig
@@ -29,6 +32,32 @@ def test_who_is_cut_off_waits_less_and_not_in_step() -> None:
     assert max(delays) <= HURRIED_S
     assert len({round(delay, 1) for delay in delays}) > 20, "a fleet spreads"
     assert max(worn_out(seed).next_delay_s() for seed in range(200)) > 100, "with another path up it takes its time"
+
+
+@given(
+    least_s=st.floats(0.05, 1),
+    factor=st.floats(2, 100),
+    seed=st.integers(0, 1 << 30),
+    gaps_s=st.lists(st.floats(0, 30), max_size=40),
+)
+def test_each_delay_is_drawn_from_up_to_three_times_the_last_and_only_a_stable_while_begins_anew(
+    least_s: float, factor: float, seed: int, gaps_s: list[float]
+) -> None:
+    most_s, stable_s = least_s * factor, 10.0
+    backoff = Backoff(least_s=least_s, most_s=most_s, stable_s=stable_s, source=random.Random(seed))
+    last_s = least_s
+    for lasted_s in gaps_s:
+        delay_s = backoff.next_delay_s()
+        assert least_s <= delay_s <= min(most_s, max(least_s, 3 * last_s))
+        backoff.succeeded_for(lasted_s)
+        last_s = least_s if lasted_s >= stable_s else delay_s
+
+
+def test_a_thousand_nodes_that_lost_the_same_neighbor_are_not_in_step_after_a_few_tries() -> None:
+    fleet = [Backoff(least_s=0.2, most_s=10.0, stable_s=10, source=random.Random(seed)) for seed in range(1_000)]
+    at_s = [sum(backoff.next_delay_s() for _ in range(6)) for backoff in fleet]
+    busiest = max(Counter(round(moment_s, 1) for moment_s in at_s).values())
+    assert busiest < 40, f"{busiest} of them in one tenth of a second"
 
 
 async def test_a_path_dials_at_the_short_pace_only_while_no_other_is_up() -> None:

@@ -12,7 +12,7 @@ from typing import IO, Final
 import msgspec
 
 from tests.network import emulator, namespaces, topology
-from tests.network.emulator import Ask, Change, Standing
+from tests.network.emulator import Ask, Change, Forget, Standing
 from tests.network.peers import exchange, mosquitto, nats
 from tests.network.peers.exchange import Go, Heard, Ready, Sent
 from tests.network.scenario import Scenario
@@ -56,8 +56,9 @@ def run(
     messages_per_s: float,
     seconds: float,
     patience_s: float = 30.0,
+    fault: Change | Forget | None = None,
 ) -> Outcome:
-    """One run: all paths up, then ``cut`` turns into a black hole.
+    """One run: all paths up, then ``cut`` turns into a black hole, or what ``fault`` says happens to it.
 
     Raises:
         AssertionError: an end did not come up, or the cut swallowed nothing.
@@ -74,7 +75,7 @@ def run(
             _order(node, Go(messages_per_s=messages_per_s, seconds=BEFORE_CUT_S + seconds, patience_s=patience_s))
             time.sleep(BEFORE_CUT_S)
             cut_s = time.monotonic()
-            emulator.tell(socket_file, Change(link=cut, to={"is_blackhole": True}))
+            emulator.tell(socket_file, fault or Change(link=cut, to={"is_blackhole": True}))
             lines = _output(node).readlines()
             standing = emulator.tell(socket_file, Ask())
             assert center.poll() is None, f"{peer}: the centre's end died"
