@@ -16,6 +16,7 @@ from tests.command_center.test_single_sign_on import config_for, known, provider
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.timeout(240),
     pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
 ]

@@ -9,6 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.command_center.console_mock import MockCenter
 from tests.command_center.test_console import (
     CHROMIUM_FILE,
+    Complaints,
     browser,
     center,
     complaints,
@@ -31,7 +32,7 @@ LOST, BACK = [440, 330, 247], [330, 494]
 
 
 @pytest.fixture
-def console(context: BrowserContext, center: MockCenter, complaints: list[str]) -> Iterator[Page]:
+def console(context: BrowserContext, center: MockCenter, complaints: Complaints) -> Iterator[Page]:
     """A console whose tones are noted as the browser is told to play them."""
     context.add_init_script(LISTEN)
     opened = context.new_page()
@@ -42,7 +43,7 @@ def console(context: BrowserContext, center: MockCenter, complaints: list[str]) 
     sign_in(opened)
     expect(opened.locator("#stream-state")).to_contain_text("Live")
     yield opened
-    assert complaints == []
+    assert complaints.unexpected == []
 
 
 def heard(console: Page) -> list[int]:
@@ -97,7 +98,7 @@ def test_muted_makes_no_sound_and_says_so_and_unmuted_sounds_again(console: Page
 
 
 def test_losing_the_stream_is_heard_and_its_return_too(
-    console: Page, center: MockCenter, complaints: list[str]
+    console: Page, center: MockCenter, complaints: Complaints
 ) -> None:
     center.stop()
     expect(console.locator("#stream-banner")).to_contain_text("Stream lost.")

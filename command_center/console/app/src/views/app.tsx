@@ -83,6 +83,7 @@ function Console(): JSX.Element {
   const shown = pages.find((candidate) => candidate.name === page.value) ?? pages[0];
   const target = shown?.name === "incidents" ? "queue" : "page";
   const isDetailOpen = desk.isDetailOpen.value;
+  useEffect(() => document.querySelector(".page-link[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [shown?.name]); // on a phone the rail scrolls
   useEffect(() => {
     document.body.classList.toggle("detail-open", isDetailOpen);
   });
