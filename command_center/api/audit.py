@@ -34,6 +34,10 @@ _SCANNED: Final = 20_000
 """Entries that one request looks at: what is further back comes with the next page."""
 
 
+_OF_KINDS: Final = "id IN (SELECT id FROM entry WHERE kind IN ({}) AND id < ?1 ORDER BY id DESC LIMIT {})"
+"""The ids of several kinds, from the index alone; of one kind SQLite reads them in order by itself."""
+
+
 class Wanted(Shape):
     """Which entries."""
 
@@ -100,11 +104,13 @@ class _Pages:
         self._connection = connection
         self._wanted = wanted
         self._text = wanted.text.casefold()
-        conditions, values = ["id < ?"], list[object]()
+        conditions, values = ["id < ?1"], list[object]()
         subjects = _subjects(connection, wanted.incident, wanted.subject)
         for column, names in (("kind", kinds), ("subject", subjects)):
             if names:
-                conditions.append(f"{column} IN ({', '.join('?' * len(names))})")
+                marks = ", ".join("?" * len(names))
+                is_merged = column == "kind" and len(names) > 1 and not subjects
+                conditions.append(_OF_KINDS.format(marks, _SCANNED) if is_merged else f"{column} IN ({marks})")
                 values += names
         self._where, self._values = " AND ".join(conditions), values
 

@@ -30,6 +30,8 @@ GROUP: Final = 500
 ASKED: Final = 40
 MOST_MS: Final = 50.0
 MOST_GROWTH: Final = 1.25
+SEARCH: Final = "a word that 20,000 entries don't hold"
+"""A page of the audit's free search decodes every entry that it looks at: shown, and not held to the bound."""
 
 
 def measure() -> list[Figure]:
@@ -50,11 +52,11 @@ async def _measure(folder: Path) -> list[Figure]:
             answer = await client.post("/api/v1/session", json={"username": "sue", "password": "correct horse battery"})
             client.headers["X-Heard-CSRF"] = answer.json()["csrf"]
             for what, path in _questions().items():
-                took_ms = [await _asked(client, path.format(n=1 + number * 7919 % (ENTRIES // IN_ONE_INCIDENT), e=1 + number * 7919 % ENTRIES))
+                took_ms = [await _asked(client, path.format(n=1 + number * 7919 % (ENTRIES // IN_ONE_INCIDENT), e=1 + number * 7919 % ENTRIES, s=ENTRIES))
                            for number in range(ASKED)]  # fmt: skip
                 figures.append(
                     Figure(name=f"console asks for {what}, p95", value=percentile(took_ms, 0.95), unit="ms", peer="bound",
-                           peer_value=MOST_MS, target_ratio=1.0, is_more_better=False)
+                           peer_value=MOST_MS, target_ratio=None if what == SEARCH else 1.0, is_more_better=False)
                 )  # fmt: skip
     return figures
 
@@ -63,7 +65,11 @@ def _questions() -> dict[str, str]:
     return {
         "a page of the queue": "/api/v1/incidents?limit=50", "one incident": "/api/v1/incidents/{n}", "the fleet": "/api/v1/nodes",
         "100 entries": "/api/v1/journal/entries?from={e}&limit=100", "a proof": "/api/v1/journal/proof?entry={e}",
-        "metrics": "/metrics",
+        "metrics": "/metrics", "a page of all incidents": "/api/v1/incidents?state=all&limit=50",
+        "the newest of the audit": "/api/v1/audit/entries?limit=100", "the audit of one incident": "/api/v1/audit/entries?incident={n}",
+        SEARCH: "/api/v1/audit/entries?text=nowhere", "who looked at what": "/api/v1/audit/looks",
+        "the units": "/api/v1/units", "whom to send": "/api/v1/incidents/{n}/recommendations", "precision by source": "/api/v1/quality",
+        "a consistency proof": "/api/v1/journal/consistency?old={e}&size={s}",
     }  # fmt: skip
 
 
