@@ -18,16 +18,20 @@ class Crew:
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_dismissed = False
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run ``work`` until it ends, fails (and ends the whole crew), or the crew is dismissed."""
+        """Run ``work`` until it ends, fails (and ends the whole crew), or the crew is dismissed; after that it is not begun."""
         task = self._group.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._is_dismissed:  # a parcel that came while the others stopped: nobody would ever stop what it starts
+            task.cancel()
         return task
 
     def dismiss(self) -> None:
-        """Cancel what still runs."""
+        """Cancel what still runs, and what is started from now on."""
+        self._is_dismissed = True
         for task in list(self._tasks):
             task.cancel()
 

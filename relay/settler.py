@@ -111,9 +111,11 @@ class Settler:
                     furthest[key] = (receipt, destination)
             for receipt, _ in furthest.values():
                 self._pass_on(receipt, is_tiny=False)
-            for receipt, destination in furthest.values():
-                await self._settle(receipt, destination)
-            self._is_busy = False
+            try:
+                for receipt, destination in furthest.values():
+                    await self._settle(receipt, destination)
+            finally:  # also when it is stopped: ``drained`` would wait for ever
+                self._is_busy = False
 
     async def drained(self) -> None:
         """Return when every receipt that has arrived is settled."""
