@@ -97,4 +97,5 @@ def plan_check(file: Annotated[Path, typer.Argument(help="A file of response pla
 
 
 def _words(trigger: Trigger) -> str:
-    return f"{trigger.action} {trigger.name}".strip()
+    lasts = f"for {trigger.for_s} s" if trigger.for_s else ""
+    return " ".join(word for word in (trigger.action, trigger.name, lasts) if word)

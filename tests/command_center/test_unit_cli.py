@@ -35,12 +35,12 @@ def test_plans_are_checked_before_they_count(tmp_path: Path) -> None:
     file = tmp_path / "plans.toml"
     file.write_text(
         "[[plan]]\nname = 'school'\nsend = { units = 2, capabilities = ['medic'] }\ntell = [{ receiver = 'desk' }]\n"
-        "trigger = [{ action = 'act', name = 'siren', automatic = true }]\n"
+        "trigger = [{ action = 'act', name = 'siren', for_s = 30, automatic = true }, { action = 'send_clip' }]\n"
     )
     good = _plan(file)
     assert good.returncode == 0, good.stderr
-    assert "school: tells desk; asks the node: act siren; recommends 2 units medic" in good.stdout
-    assert "by itself: act siren" in good.stdout
+    assert "school: tells desk; asks the node: act siren for 30 s, send_clip; recommends 2 units medic" in good.stdout
+    assert "by itself: act siren for 30 s" in good.stdout
     file.write_text("[[plan]]\nname = 'school'\nsites = 'north'\ninstructions = 'x'\n")
     assert "Expected `array`, got `str` - at `$.plan[0].sites`" in one_line_of(_plan(file))
     assert "there is no file" in one_line_of(_plan(tmp_path / "none.toml"))
