@@ -95,6 +95,7 @@ def text_of(rows: Sequence[Row]) -> str:
         "lost: promised by a node and never shown by the center. unheard: shown, and the node never learned of it. void: a fault of",
         "the scenario did not happen in that run. Times are from the put to the receipt at the node, outages and kills included.",
         "clear: of these times only what passed while a whole way stood open, every station on it running and every link carrying.",
+        "revision: the commit that was run; + where the tree differed from it.",
         "Many stations share two cores here, so the times say as much of how busy the machine was: what counts is lost, unheard, twice.",
     )
     return "\n".join([*notes, "", head, *lines, total]) + "\n"
