@@ -9,7 +9,7 @@ EXTRAS := node,center,https,mqtt,neighbor,video,onvif,dev
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready console  ## make .venv with what a node, a centre and the tests need (no Node, no torch), and build the console
+setup: $(VENV)/.ready console  ## make .venv with what a node, a center and the tests need (no Node, no torch), and build the console
 
 console: $(VENV)/.ready  ## build the console, if its program changed
 	@$(BIN)/python scripts/build_console.py || echo "the console is not built: everything else works, its tests will fail"
@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/make_venv.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
-demo: setup  ## run a command centre, a relay and a camera, and open the console; CAMERA=… MODEL=… take your own
+demo: setup  ## run a command center, a relay and a camera, and open the console; CAMERA=… MODEL=… take your own
 	$(BIN)/command-center demo $(if $(CAMERA),--camera '$(CAMERA)') $(if $(MODEL),--model '$(MODEL)') $(if $(STATE),--state '$(STATE)')
 
 test: setup  ## the ordinary tests, in a few minutes

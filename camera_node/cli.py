@@ -39,7 +39,7 @@ def enroll(
     state: StateOption,
     wait: Annotated[float, typer.Option(help="Seconds to wait for an administrator's approval.")] = 600.0,
 ) -> None:
-    """Make this node's keys and join a command centre."""
+    """Make this node's keys and join a command center."""
     with one_clear_line():
         enrolled = enrollment.enroll(code, state, wait_s=wait)
         own = enrolled.own_passport().passport

@@ -5,7 +5,7 @@ Every function is one step of a transaction on the database thread.
 Invariants:
 
 1. A clip is named in the transaction that spools the alert that it shows, so a kill never parts the two.
-2. A clip is HEARD when the centre's receipts cover each of its exhibits and every byte of it, and not before.
+2. A clip is HEARD when the center's receipts cover each of its exhibits and every byte of it, and not before.
 3. A clip that is to be sent and not HEARD is evicted only when the quota forces it, and then counted apart. One that shows an
    alert on hold (``clip_orders``) is not evicted at all.
 4. A row of ``clip_chunk`` is a chunk whose receipt is not known yet; at most ``clip_sender.IN_FLIGHT`` of them exist.
@@ -36,7 +36,7 @@ class ClipState(enum.StrEnum):
     WAITING = "waiting"
     """Complete, and to be sent."""
     HEARD = "heard"
-    """The centre has stored every byte."""
+    """The center has stored every byte."""
     KEPT = "kept"
     """Complete, and not to be sent."""
     DAMAGED = "damaged"
@@ -180,13 +180,13 @@ def total_bytes(connection: sqlite3.Connection) -> int:
 
 
 def too_old(connection: sqlite3.Connection, before_wall_ms: int) -> list[Clip]:
-    """Those past their time that nobody waits for: the centre has them, or they are never sent."""
+    """Those past their time that nobody waits for: the center has them, or they are never sent."""
     return _clips(connection, f"WHERE state IN ('heard', 'kept', 'damaged') AND ended_wall_ms < ? AND NOT {_HELD} ORDER BY id",
                   before_wall_ms)  # fmt: skip
 
 
 def first_to_go(connection: sqlite3.Connection) -> Clip | None:
-    """What gives way for room: first what the centre has, then what is never sent, last what nobody else has yet."""
+    """What gives way for room: first what the center has, then what is never sent, last what nobody else has yet."""
     order = "CASE state WHEN 'heard' THEN 0 WHEN 'kept' THEN 1 WHEN 'damaged' THEN 2 ELSE 3 END"
     found = _clips(
         connection,
@@ -253,7 +253,7 @@ def sent(connection: sqlite3.Connection, clip_id: int, offset_bytes: int, size_b
 
 
 IsCovered = Callable[[int, int], bool]
-"""Whether the centre's receipt covers this number of this series of ours."""
+"""Whether the center's receipt covers this number of this series of ours."""
 
 
 def settle(connection: sqlite3.Connection, clip_id: int, is_covered: IsCovered) -> tuple[int, list[tuple[int, int]]]:
@@ -293,7 +293,7 @@ def spoil(connection: sqlite3.Connection, clip_id: int) -> None:
 
 
 def heard_if_done(connection: sqlite3.Connection, clip_id: int) -> bool:
-    """Whether the centre has all of it now."""
+    """Whether the center has all of it now."""
     changed = connection.execute(
         "UPDATE clip SET state = 'heard' WHERE id = ? AND state = 'waiting' AND next_offset_bytes = size_bytes "
         "AND NOT EXISTS (SELECT 1 FROM clip_chunk WHERE clip = clip.id) "

@@ -1,4 +1,4 @@
-"""What the centre asks of clips: send this one, keep this one, let it go. Followed in the transaction that takes the order in.
+"""What the center asks of clips: send this one, keep this one, let it go. Followed in the transaction that takes the order in.
 
 An order names an alert; its clip may still be recorded, or not be there any more, and both are answered. Answers wait in a table
 of their own until ``clip_sender`` spools them, because an order may come before the station is wholly open.
@@ -84,7 +84,7 @@ def _send(connection: sqlite3.Connection, order: SendClip, now_wall_ms: int) -> 
     connection.execute("INSERT OR REPLACE INTO clip_wanted VALUES (?, ?)", (order.alert_id, now_wall_ms))
     for clip in here:
         if clip.state in {ClipState.KEPT, ClipState.HEARD}:
-            # From its beginning: the centre takes what it lacks, and says of the rest that it has it.
+            # From its beginning: the center takes what it lacks, and says of the rest that it has it.
             connection.execute("UPDATE clip SET state = 'waiting', next_offset_bytes = 0 WHERE id = ?", (clip.id,))
     if any(clip.state is ClipState.RECORDING for clip in here):
         return _Said(outcome=Outcome.UNDER_WAY, detail="it is still being recorded, and is sent then")

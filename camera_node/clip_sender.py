@@ -170,7 +170,7 @@ class ClipSender:
                     turn.clip.next_offset_bytes == 0
                     and hashlib.file_digest(stream, "sha256").hexdigest() != turn.clip.sha256
                 ):
-                    return None  # the centre would refuse it, after all its bytes had taken the way
+                    return None  # the center would refuse it, after all its bytes had taken the way
                 for offset, size in turn.pieces:
                     stream.seek(offset)
                     contents.append(stream.read(size))
@@ -180,7 +180,7 @@ class ClipSender:
         return contents if is_whole else None
 
     def _put(self, connection: sqlite3.Connection, turn: _Turn, contents: list[bytes]) -> list[Spooled]:
-        """Exhibits first: the centre keeps only so many bytes of what nobody has announced."""
+        """Exhibits first: the center keeps only so many bytes of what nobody has announced."""
         clip = turn.clip
         if clip_book.get(connection, clip.id).state is not ClipState.WAITING:
             return []  # evicted meanwhile

@@ -137,7 +137,7 @@ class SecondStageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class HeartbeatConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often the centre hears from this node when nothing happens."""
+    """How often the center hears from this node when nothing happens."""
 
     interval_s: Annotated[int, Meta(ge=1, le=86_400)] = 30
 
@@ -173,9 +173,9 @@ class ClipConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reserve_bytes: Bytes = 1_000_000_000
     """What clips leave free on the disk: the spool needs it more."""
     keep_days: Annotated[float, Meta(gt=0, le=3650)] = 14.0
-    """Clips that the centre has, or that are never sent, are deleted after this. Others only when the quota forces it."""
+    """Clips that the center has, or that are never sent, are deleted after this. Others only when the quota forces it."""
     is_sent: Literal["always", "never"] = "always"
-    """To the command centre, behind everything else."""
+    """To the command center, behind everything else."""
 
     def rolls_s(self, camera: CameraConfig) -> tuple[float, float]:
         """Before and after, for this camera."""

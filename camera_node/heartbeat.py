@@ -27,7 +27,7 @@ class HeartbeatSender:
         self._started_ms = station.clock.monotonic_ms()
 
     def send_soon(self) -> None:
-        """Something changed that the centre should know before the next interval."""
+        """Something changed that the center should know before the next interval."""
         self._soon.set()
 
     async def run(self) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from camera_node.frame import Pixels
 
 _PAD = 114
-"""The grey that YOLO is trained with."""
+"""The gray that YOLO is trained with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Fit:
 
 
 def letterbox(pixels: Pixels, width_px: int, height_px: int, *, is_centered: bool) -> tuple[Pixels, Fit]:
-    """The frame scaled into (height_px, width_px, 3), padded with grey; at the middle or at the top left."""
+    """The frame scaled into (height_px, width_px, 3), padded with gray; at the middle or at the top left."""
     frame_height, frame_width = pixels.shape[:2]
     scale = min(width_px / frame_width, height_px / frame_height)
     inner_width, inner_height = max(1, round(frame_width * scale)), max(1, round(frame_height * scale))

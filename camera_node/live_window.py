@@ -1,8 +1,8 @@
-"""The node's side of live video: hands the centre's orders to the stage, the stage's words to the spool, and watches both.
+"""The node's side of live video: hands the center's orders to the stage, the stage's words to the spool, and watches both.
 
 The stage (``camera_node.live.stage``) is a child process without keys. It is started with the node, so that a viewer does not
 wait for it, and anew when it dies; whoever watched is told. A stream that nobody could cut any more is cut: when no path has
-been up for ``unreachable_cut_s``, the centre's word to close would not arrive, so the node closes by itself.
+been up for ``unreachable_cut_s``, the center's word to close would not arrive, so the node closes by itself.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from relay.station import Answer, AnswerLevel, Station
 
 _log = structlog.get_logger("camera_node.live_window")
 
-SIGNALLING_TTL_S: Final = 60
+SIGNALING_TTL_S: Final = 60
 STILL_TTL_S: Final = 10
 START_WITHIN_S: Final = 30.0
 KILL_AFTER_S: Final = 10.0
@@ -126,7 +126,7 @@ class LiveWindow:
     # ------------------------------------------------------------------ what comes in, on the event loop
 
     def order(self, order: OpenStream | CloseStream) -> None:
-        """The centre asks."""
+        """The center asks."""
         if isinstance(order, CloseStream):
             self._send(order)
             return
@@ -258,7 +258,7 @@ class LiveWindow:
             is_still = isinstance(word, Still)
             draft = self._station.draft_up(
                 Kind.ANSWER, Precedence.PRIORITY if is_still else Precedence.IMMEDIATE,
-                body.encode(AnswerBody(word=word)), ttl_s=STILL_TTL_S if is_still else SIGNALLING_TTL_S,
+                body.encode(AnswerBody(word=word)), ttl_s=STILL_TTL_S if is_still else SIGNALING_TTL_S,
             )  # fmt: skip
             try:
                 spooled = await self._station.put(draft)

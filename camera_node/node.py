@@ -172,7 +172,7 @@ class Node:
         await self.clips.eye_ended(camera)
 
     def camera_changed(self, camera: str, state: CameraState) -> None:
-        """Tell the centre at once."""
+        """Tell the center at once."""
         if state is CameraState.LOST:
             self.builder.forget_pictures(camera)
         self.heartbeat.send_soon()

@@ -3,7 +3,7 @@
 ========= ================ ==========================================================================
 head      output           meaning
 ========= ================ ==========================================================================
-ANCHOR_FREE (1, 4+C, N)    YOLOv8 … 11: centre and size in input pixels, class scores; needs NMS
+ANCHOR_FREE (1, 4+C, N)    YOLOv8 … 11: center and size in input pixels, class scores; needs NMS
 END_TO_END  (1, N, 6)      YOLOv10, 26: x1 y1 x2 y2 score class, already without duplicates
 GRID        (1, N, 5+C)    YOLOX: raw offsets on a grid, objectness, class scores; needs decoding and NMS
 ========= ================ ==========================================================================

@@ -1,4 +1,4 @@
-"""The running centre's local door: a UNIX socket, mode 600, through which commands reach the one database owner.
+"""The running center's local door: a UNIX socket, mode 600, through which commands reach the one database owner.
 
 One JSON line in, one JSON line out. Whoever may open the socket owns the state folder anyway.
 """
@@ -68,7 +68,7 @@ async def _answer(administration: Administration, line: bytes) -> bytes:
 
 
 async def ask(socket_file: Path, command: Command) -> Outcome | None:
-    """Ask the running centre; None if none runs.
+    """Ask the running center; None if none runs.
 
     Raises:
         OperatorError: it said no, and why.
@@ -85,7 +85,7 @@ async def ask(socket_file: Path, command: Command) -> Outcome | None:
             await writer.drain()
             line = await reader.readline()
     except TimeoutError:
-        raise OperatorError(f"the centre behind {socket_file} did not answer within {_TIMEOUT_S:.0f} s") from None
+        raise OperatorError(f"the center behind {socket_file} did not answer within {_TIMEOUT_S:.0f} s") from None
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""Performs administrators' commands, in the running centre or on its database while nothing runs: the same code."""
+"""Performs administrators' commands, in the running center or on its database while nothing runs: the same code."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -53,7 +53,7 @@ class Administration:
                  publish_roster: Callable[[Roster], Awaitable[None]], after_commit: Callable[[], None],
                  running: Callable[[], Awaitable[dict[str, object]]],
                  after_accounts: Callable[[], Awaitable[None]]) -> None:  # fmt: skip
-        """``running`` gives figures of the running centre, nothing where none runs; ``after_accounts`` cuts what a change ended."""
+        """``running`` gives figures of the running center, nothing where none runs; ``after_accounts`` cuts what a change ended."""
         self._after_accounts = after_accounts
         self._database = database
         self._issuer = issuer
@@ -171,7 +171,7 @@ class Administration:
         return Outcome(lines=(f"{name} is {said[standing]}",))
 
     def _new_roster(self, connection: sqlite3.Connection) -> Roster:
-        """Sign the list of the withdrawn; kept, so that a centre that was not running publishes it at its start."""
+        """Sign the list of the withdrawn; kept, so that a center that was not running publishes it at its start."""
         revoked = tuple(
             row[0] for row in connection.execute("SELECT id FROM node WHERE standing = 'revoked' ORDER BY id")
         )
@@ -206,7 +206,7 @@ class Administration:
 
 
 def newest_roster(connection: sqlite3.Connection) -> Roster | None:
-    """The latest withdrawal, for a centre that starts."""
+    """The latest withdrawal, for a center that starts."""
     row = connection.execute("SELECT body FROM withdrawal ORDER BY number DESC LIMIT 1").fetchone()
     return msgspec.msgpack.decode(row[0], type=Roster) if row else None
 

@@ -10,7 +10,7 @@ from relay.station import Station
 
 
 class Bell:
-    """Rung after each commit of interest, from the event loop; before the centre is complete it rings for nobody."""
+    """Rung after each commit of interest, from the event loop; before the center is complete it rings for nobody."""
 
     def __init__(self) -> None:
         self.station: Station | None = None

@@ -1,4 +1,4 @@
-"""The command centre under one roof: the composition root. ``open_center`` reads top to bottom as the start order."""
+"""The command center under one roof: the composition root. ``open_center`` reads top to bottom as the start order."""
 
 import asyncio
 import contextlib
@@ -86,7 +86,7 @@ _CERTIFICATE_EVERY_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Center:
-    """A running centre."""
+    """A running center."""
 
     station: Station
     services: Services
@@ -103,7 +103,7 @@ async def open_center(
     """Open everything that ``state`` holds and serve it for the block.
 
     Raises:
-        OperatorError: not initialized, keys missing, ports in use, another centre running, disk full.
+        OperatorError: not initialized, keys missing, ports in use, another center running, disk full.
     """
     state.require_initialized()
     config = config or state.load_config()
@@ -194,7 +194,7 @@ async def open_center(
         await stack.enter_async_context(web_server.serve(create_app(services), socket, tls.context if tls else None))
         stack.callback(feed.close)
         bell.ring()  # what an earlier run left to do
-        _log.info("command centre up", url=url, listening_on=list(station.listening_on))
+        _log.info("command center up", url=url, listening_on=list(station.listening_on))
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
 
 
@@ -261,7 +261,7 @@ def _gauges(station: Station) -> dict[str, float]:
 
 async def _running_figures(station: Station, url: str) -> dict[str, object]:
     status = await station.status()
-    return {"url": url, "listening_on": list(status.listening_on), "neighbours": list(status.neighbours),
+    return {"url": url, "listening_on": list(status.listening_on), "neighbors": list(status.neighbors),
             "backlog": list(status.backlog), "counters": status.counters}  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""TLS for the console: the operator's certificate, or one of this centre's own small certificate authority.
+"""TLS for the console: the operator's certificate, or one of this center's own small certificate authority.
 
 The own authority (``tls/ca.pem``, ten years) is made once; browsers and phones are told to trust that one file. Its server
-certificate is for the names that the centre is reached by, lasts 90 days, and is made anew at a start or while running
-when less than 30 are left or the names have changed. Nodes don't depend on it: enrolment proves the authority by the
+certificate is for the names that the center is reached by, lasts 90 days, and is made anew at a start or while running
+when less than 30 are left or the names have changed. Nodes don't depend on it: enrollment proves the authority by the
 code's fingerprint, and everything after that is signed.
 """
 

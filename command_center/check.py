@@ -1,4 +1,4 @@
-"""``command-center check``: does everything still say what it said? ``run`` reads only; a running centre is not disturbed."""
+"""``command-center check``: does everything still say what it said? ``run`` reads only; a running center is not disturbed."""
 
 import contextlib
 import hashlib
@@ -40,7 +40,7 @@ def run(state: StateDir, against: str = "") -> Report:
     opener = BodyOpener(Identity.load(state.authority_key_file))
     try:
         with contextlib.closing(_reader(state)) as connection:
-            connection.execute("BEGIN")  # one moment, whatever a running centre writes meanwhile
+            connection.execute("BEGIN")  # one moment, whatever a running center writes meanwhile
             problems = [
                 *_intact(connection),
                 *journal.check(connection, own_key),

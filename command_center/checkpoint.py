@@ -79,7 +79,7 @@ def verify(note: str, signing_key: bytes) -> Checkpoint:
     for stamp in stamps:
         if stamp[:4] == key_id(origin, signing_key) and _is_by(text.encode(), stamp[4:], signing_key):
             return Checkpoint(origin=origin, size=int(lines[1]), root=root, note=note)
-    raise JournalDamaged(f"the checkpoint of size {lines[1]} is not signed by this centre's key")
+    raise JournalDamaged(f"the checkpoint of size {lines[1]} is not signed by this center's key")
 
 
 def _is_by(text: bytes, signature: bytes, signing_key: bytes) -> bool:

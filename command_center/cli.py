@@ -32,7 +32,7 @@ from relay.errors import HeardError
 from relay.service import is_well
 from relay.service_manager import ServiceManager
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command centre.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, prove: the command center.")
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 app.add_typer(evidence_cli.app)
 app.add_typer(backup_cli.app)
@@ -60,16 +60,16 @@ def main() -> None:
 @app.command()
 def init(
     state: State = DEFAULT_STATE,
-    name: Annotated[str, typer.Option(help="This centre's name.")] = "command-center",
+    name: Annotated[str, typer.Option(help="This center's name.")] = "command-center",
     site: Annotated[str, typer.Option(help="Where it stands.")] = "headquarters",
     agency: Annotated[str, typer.Option(help="Who runs it.")] = "agency",
     http: Annotated[str, typer.Option(help="host:port for console and API.")] = "127.0.0.1:8480",
-    url: Annotated[str, typer.Option(help="Where nodes reach it for enrolment, if not by --http.")] = "",
+    url: Annotated[str, typer.Option(help="Where nodes reach it for enrollment, if not by --http.")] = "",
 ) -> None:
-    """Make a new centre: the authority's keys, its own, configuration and journal."""
+    """Make a new center: the authority's keys, its own, configuration and journal."""
     web_server.require_address(http)
     own = StateDir(state).init(SystemClock(), name=name, site=site, agency=agency, http=http, url=url)
-    print(f"Command centre {name} ({own.node_id.hex()}) made in {state}.")
+    print(f"Command center {name} ({own.node_id.hex()}) made in {state}.")
     print(f"Keep a copy of {state / 'authority.key'} offline: whoever has it can admit nodes and read alerts.")
     print("Next: command-center user add NAME --role dispatcher, then command-center run")
 
@@ -81,7 +81,7 @@ def run(
     listen: Annotated[list[str] | None, typer.Option(help="Endpoint for nodes and relays; may be repeated.")] = None,
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
 ) -> None:
-    """Run the centre until Ctrl-C."""
+    """Run the center until Ctrl-C."""
     logs.as_json(log_level)
     asyncio.run(_run(StateDir(state), http, tuple(listen) if listen else None))
 
@@ -98,7 +98,7 @@ async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None
 
 @app.command()
 def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
-    """How the centre is."""
+    """How the center is."""
     show(perform(state, Status()), as_json=as_json)
 
 
@@ -140,10 +140,10 @@ def node_invite(
     state: State = DEFAULT_STATE,
     minutes: Annotated[float, typer.Option(help="How long the code is good.")] = 10.0,
     approved: Annotated[bool, typer.Option("--approved", help="No approval needed when it asks.")] = False,
-    url: Annotated[str, typer.Option(help="Where the machine reaches this centre.")] = "",
+    url: Annotated[str, typer.Option(help="Where the machine reaches this center.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a one-time enrolment code and print the command to run on the machine."""
+    """Make a one-time enrollment code and print the command to run on the machine."""
     command = NodeInvite(name=name, role=role, site=site, minutes=minutes, is_preapproved=approved, url=url)
     show(perform(state, command), as_json=as_json)
 

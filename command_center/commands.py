@@ -1,4 +1,4 @@
-"""What an administrator may ask of a centre: one struct a command, sent as JSON through ``admin_door``, or performed directly."""
+"""What an administrator may ask of a center: one struct a command, sent as JSON through ``admin_door``, or performed directly."""
 
 from typing import Literal
 
@@ -86,7 +86,7 @@ class TokenRevoke(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_un
 
 
 class NodeInvite(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """Make a one-time enrolment code."""
+    """Make a one-time enrollment code."""
 
     name: str
     role: Literal["camera", "relay", "agency"]
@@ -143,7 +143,7 @@ class CallbackDead(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """How the centre is."""
+    """How the center is."""
 
 
 CallbackCommand = CallbackAdd | CallbackList | CallbackRemove | CallbackDead

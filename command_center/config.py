@@ -1,4 +1,4 @@
-"""The centre's configuration: ``center.toml`` in the state folder. Read once, at start; every value has a default."""
+"""The center's configuration: ``center.toml`` in the state folder. Read once, at start; every value has a default."""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -45,9 +45,9 @@ class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How the console and the API are encrypted on their way."""
 
     mode: Literal["off", "own", "files"] = "off"
-    """off: plain HTTP, for the loopback or behind a TLS proxy; own: this centre's own certificate authority, in ``tls/``."""
+    """off: plain HTTP, for the loopback or behind a TLS proxy; own: this center's own certificate authority, in ``tls/``."""
     names: tuple[str, ...] = ()
-    """Names and addresses by which people reach the centre, for an own certificate."""
+    """Names and addresses by which people reach the center, for an own certificate."""
     certificate_file: str = ""
     key_file: str = ""
 
@@ -152,7 +152,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     http: str = "127.0.0.1:8480"
     listen: tuple[str, ...] = ("tcp://0.0.0.0:5700",)
     url: str = ""
-    """Where nodes reach this centre's HTTP for enrolment; empty: http:// and the address served."""
+    """Where nodes reach this center's HTTP for enrollment; empty: http:// and the address served."""
     checkpoint_every_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
     events_kept: Annotated[int, msgspec.Meta(ge=100)] = 50_000
     """How far back a console that lost its connection can resume."""

@@ -1,4 +1,4 @@
-"""How machines join this centre: invites, requests, approvals, passports.
+"""How machines join this center: invites, requests, approvals, passports.
 
 An invite is good once and for minutes. The first request that proves its secret binds it to that machine's keys; from
 then on only those keys get an answer. The secret is kept (a MAC can't be checked against a hash) until a day after the
@@ -62,7 +62,7 @@ def invite(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, name
         BadRequest: the name is taken or not one.
     """
     if role is Role.CENTER:
-        raise BadRequest("expected role camera, relay or agency: a command centre is made by command-center init")
+        raise BadRequest("expected role camera, relay or agency: a command center is made by command-center init")
     _require_free(connection, name)
     _require_name(name, site)
     now = clock.wall_ms()
@@ -100,10 +100,10 @@ def answer(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, data: b
     asked = request.signing_key + request.sealing_key + request.transport_key
     if keys is None:
         if now > expires_at_ms:
-            return _refuse(connection, f"the enrolment code for {name} expired: ask for a new one", address, now)
+            return _refuse(connection, f"the enrollment code for {name} expired: ask for a new one", address, now)
         connection.execute("UPDATE invite SET keys = ? WHERE id = ?", (asked, request.invite_id))
         node_id = node_id_of(request.signing_key)
-        _remark(connection, "node-asked", f"node:{node_id.hex()}", name, "enrolment requested", "", address, now)
+        _remark(connection, "node-asked", f"node:{node_id.hex()}", name, "enrollment requested", "", address, now)
         if is_preapproved:
             try:
                 issued = _issue(
@@ -112,7 +112,7 @@ def answer(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, data: b
             except BadRequest as error:  # the name was given to another machine since the invite was made
                 return _refuse(connection, str(error), address, now)
     elif keys != asked:
-        return _refuse(connection, f"the enrolment code for {name} was used by another machine", address, now)
+        return _refuse(connection, f"the enrollment code for {name} was used by another machine", address, now)
     if issued is None:
         return EnrollmentReply(state="pending", message=f"waiting for: command-center node approve {name}")
     keys_hex = AuthorityHex(signing_key=issuer.keys.signing_key.hex(), sealing_key=issuer.keys.sealing_key.hex())
@@ -161,7 +161,7 @@ def _issue(connection: sqlite3.Connection, issuer: Issuer, request: EnrollmentRe
     signed = passports.issue(
         issuer.authority.signing, role=role, name=name, site=site, agency=issuer.agency,
         keys=(request.signing_key, request.sealing_key, request.transport_key),
-        # A day's grace for node clocks that are a little behind; a centre whose own clock was never set dates from 0.
+        # A day's grace for node clocks that are a little behind; a center whose own clock was never set dates from 0.
         not_before_ms=max(0, now - 86_400_000) if now > PLAUSIBLE_SINCE_MS else 0,
         not_after_ms=max(now, PLAUSIBLE_SINCE_MS) + VALIDITY_MS, serial=fleet.next_serial(connection),
     )  # fmt: skip
@@ -180,7 +180,7 @@ def _secret_of(connection: sqlite3.Connection, invite_id: bytes) -> bytes | None
 
 def _refuse(connection: sqlite3.Connection, message: str, address: str, now: int) -> EnrollmentReply:
     connection.execute("INSERT INTO enrollment_failure VALUES (?, ?)", (now, address))
-    _remark(connection, "enrollment-refused", "center", "", "enrolment refused", message[:300], address, now)
+    _remark(connection, "enrollment-refused", "center", "", "enrollment refused", message[:300], address, now)
     return EnrollmentReply(state="refused", message=message)
 
 

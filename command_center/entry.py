@@ -1,6 +1,6 @@
 """The console script: hands over to ``cli``, and to ``verify`` alone where that is what was asked for.
 
-Importing a whole centre takes two seconds; checking a small bag takes a tenth of one.
+Importing a whole center takes two seconds; checking a small bag takes a tenth of one.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""What can go wrong in the command centre beyond ``relay.errors``, grouped by who must act.
+"""What can go wrong in the command center beyond ``relay.errors``, grouped by who must act.
 
 HeardError (relay.errors)
 ├── OperatorError
-│   ├── NotInitialized     there is no command centre in this folder yet
+│   ├── NotInitialized     there is no command center in this folder yet
 │   ├── AlreadyInitialized keys are never overwritten
 │   ├── JournalDamaged     the journal does not say what it said when it was written
 │   ├── BadRequest         an administrator asked for something that can't be done
@@ -18,7 +18,7 @@ from relay.errors import HeardError, OperatorError
 
 
 class NotInitialized(OperatorError):
-    """There is no command centre in this folder yet."""
+    """There is no command center in this folder yet."""
 
 
 class AlreadyInitialized(OperatorError):

@@ -53,7 +53,7 @@ class IncidentAct(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class IncidentStep(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """The centre did something about an incident by itself: notified again, let an acknowledgement expire, annunciated."""
+    """The center did something about an incident by itself: notified again, let an acknowledgement expire, annunciated."""
 
     incident: int
     level: int = 0

@@ -1,4 +1,4 @@
-"""The fleet: which nodes there are, whether the centre hears them, and what it has not yet heard.
+"""The fleet: which nodes there are, whether the center hears them, and what it has not yet heard.
 
 Standing (approved, quarantined, revoked) follows from the journal. The last word (when, and the last heartbeat) does
 not: a journal entry for each heartbeat would be 3 MB a day and node that say "as before". A heartbeat is journalled,
@@ -40,7 +40,7 @@ class Standing(enum.Enum):
 
 
 class Hearing(enum.Enum):
-    """Whether the centre hears a node."""
+    """Whether the center hears a node."""
 
     WAITING = "waiting"
     """Never heard."""
@@ -53,7 +53,7 @@ class Hearing(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node as the centre knows it."""
+    """One node as the center knows it."""
 
     id: NodeId
     passport: Passport
@@ -179,7 +179,7 @@ def hear_alerts(connection: sqlite3.Connection, boot_id: str, heard: Mapping[byt
 
 
 def next_serial(connection: sqlite3.Connection) -> int:
-    """The next passport's serial number; 1 is the centre's own."""
+    """The next passport's serial number; 1 is the center's own."""
     return int(connection.execute("SELECT COALESCE(MAX(serial), 1) + 1 FROM node").fetchone()[0])
 
 
@@ -220,7 +220,7 @@ def find(connection: sqlite3.Connection, clock: Clock, name_or_id: str) -> Node:
 
 
 def peers_for(connection: sqlite3.Connection, clock: Clock, site: str) -> list[bytes]:
-    """Passports that a new node needs to know its first neighbours: the relays of its site."""
+    """Passports that a new node needs to know its first neighbors: the relays of its site."""
     return [n.wire for n in nodes(connection, clock)
             if n.passport.role is Role.RELAY and n.passport.site == site and n.standing is Standing.APPROVED]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What acts make of the rows of incidents: people's, and the centre's own. Rules are in ``incidents``; each act has its fact.
+"""What acts make of the rows of incidents: people's, and the center's own. Rules are in ``incidents``; each act has its fact.
 
 Live and replay run the same functions, after and before the entry is written.
 """
@@ -176,7 +176,7 @@ def shelf_over(
 def annunciated_lately(
     connection: sqlite3.Connection, now_ms: int, window_ms: int
 ) -> list[tuple[int, tuple[bytes, str]]]:
-    """(ms ago, (node, camera)) of each incident below FLASH that was annunciated in the window before now, centre's wall clock.
+    """(ms ago, (node, camera)) of each incident below FLASH that was annunciated in the window before now, center's wall clock.
 
     The oldest first.
     """

@@ -1,4 +1,4 @@
-"""What the centre makes of alerts: correlation and the states of an incident. Pure; ``incident_store`` keeps the rows.
+"""What the center makes of alerts: correlation and the states of an incident. Pure; ``incident_store`` keeps the rows.
 
 Correlation: an alert joins the open incident of the same node, camera, label and lane (normal or quarantined) if its
 sighting lies within the window of that incident's sightings. Sightings of one boot are compared on the node's own
@@ -81,7 +81,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """When something was seen: on the node's monotonic clock within one boot, and when the centre received it."""
+    """When something was seen: on the node's monotonic clock within one boot, and when the center received it."""
 
     series: int
     boot: int

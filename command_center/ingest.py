@@ -1,4 +1,4 @@
-"""What arrives for the centre: opened, journalled and shown, in the transaction that its receipt waits for.
+"""What arrives for the center: opened, journalled and shown, in the transaction that its receipt waits for.
 
 Implements the station's ``Inbox``. Bad content never stops it: what can't be read is kept as an ``unreadable`` entry,
 what comes from a quarantined node is kept and marked and never annunciated, and each is counted.
@@ -62,7 +62,7 @@ _MOST_PLACED = 4_000
 
 
 class Ingest:
-    """The centre's inbox."""
+    """The center's inbox."""
 
     def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings,
                  limits: IncidentConfig, lately: AnnunciatedLately | None = None,

@@ -1,6 +1,6 @@
 """The journal: everything that happened, append-only, each entry a leaf of a Merkle tree.
 
-It owns the tables of the schema part "journal". Every other table of the centre is a view that follows from it, or a
+It owns the tables of the schema part "journal". Every other table of the center is a view that follows from it, or a
 measurement. Called inside ``Database.run``; nothing here commits.
 
 A leaf is the SHA-256 (with RFC 9162's leaf prefix) of msgpack ``[1, id, at_ms, kind, actor, subject, SHA-256(payload)]``.
@@ -12,7 +12,7 @@ Invariants, verified by ``journal_check``:
 1. Ids are 1, 2, 3 … without a gap; entry *i* is leaf *i* - 1.
 2. Each entry's stored leaf hash follows from its columns.
 3. Each stored tree hash follows from the leaves.
-4. Each checkpoint's signature is by this centre's key, and its root is that of its size.
+4. Each checkpoint's signature is by this center's key, and its root is that of its size.
 """
 
 import hashlib

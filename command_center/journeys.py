@@ -70,7 +70,7 @@ class Hop:
 
     station: bytes
     to: bytes | None
-    """The next station; None: this centre."""
+    """The next station; None: this center."""
     held_ms: int | None
     """Durable there until handed to the path, on that station's clock."""
     path: str
@@ -118,7 +118,7 @@ class Journey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """What this centre knows by itself of an alert's arrival."""
+    """What this center knows by itself of an alert's arrival."""
 
     alert_id: bytes
     node: bytes

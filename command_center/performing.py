@@ -14,14 +14,14 @@ from relay.clock import SystemClock
 from relay.kinds.roster import Roster
 
 State = Annotated[
-    Path, typer.Option("--state", envvar="HEARD_STATE", help="Folder that holds this centre.", show_default="./state")
+    Path, typer.Option("--state", envvar="HEARD_STATE", help="Folder that holds this center.", show_default="./state")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
 DEFAULT_STATE: Final = Path("state")
 
 
 def perform(state_dir: Path, command: Command) -> Outcome:
-    """Through the running centre's door, or on the database while nothing runs."""
+    """Through the running center's door, or on the database while nothing runs."""
     state = StateDir(state_dir)
     state.require_initialized()
     return asyncio.run(_ask_or_do(state, command))
@@ -33,7 +33,7 @@ async def _ask_or_do(state: StateDir, command: Command) -> Outcome:
         return answered
 
     async def nothing(_: Roster | None = None) -> None:
-        """Nothing runs that could be told; the centre publishes the newest roster at its start."""
+        """Nothing runs that could be told; the center publishes the newest roster at its start."""
 
     async def no_figures() -> dict[str, object]:
         return {"running": False}

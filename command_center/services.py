@@ -1,4 +1,4 @@
-"""What the API and the administration stand on: the centre's parts, opened by ``center``, handed around whole."""
+"""What the API and the administration stand on: the center's parts, opened by ``center``, handed around whole."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Services:
     clock: Clock
     config: CenterConfig
     identity: Identity
-    """The centre's own keys: they sign checkpoints and receipts."""
+    """The center's own keys: they sign checkpoints and receipts."""
     journal_origin: str
     issuer: Issuer
     door: Door

@@ -1,14 +1,14 @@
-"""The folder that holds a centre: keys, passport, configuration, database, pictures. ``init`` makes it, once.
+"""The folder that holds a center: keys, passport, configuration, database, pictures. ``init`` makes it, once.
 
 ========================  =====================================================================
 authority.key             signs passports and rosters; bodies are sealed for it. Back it up offline
-identity.key              this centre's own keys: receipts, checkpoints
-enrollment.msgpack        this centre's passport, as every station has one
+identity.key              this center's own keys: receipts, checkpoints
+enrollment.msgpack        this center's passport, as every station has one
 center.toml               configuration
 plans.toml                response plans (run cards), where there are any
 center.sqlite             spool, ledger, journal, views, accounts, fleet: one file, so that one commit covers them
 blobs/                    snapshots and clips, named by their SHA-256
-admin.sock                the running centre's local door, mode 600
+admin.sock                the running center's local door, mode 600
 ========================  =====================================================================
 """
 
@@ -66,14 +66,14 @@ class StateDir:
         self.admin_socket_file = root_dir / "admin.sock"
 
     def require_initialized(self) -> None:
-        """Refuse to work where there is no centre.
+        """Refuse to work where there is no center.
 
         Raises:
             NotInitialized: there is none.
         """
         if not self.config_file.exists() or not self.authority_key_file.exists():
             raise NotInitialized(
-                f"expected a command centre in {self.root_dir}, found none: run command-center init --state {self.root_dir}"
+                f"expected a command center in {self.root_dir}, found none: run command-center init --state {self.root_dir}"
             )
 
     def load_config(self) -> CenterConfig:
@@ -81,7 +81,7 @@ class StateDir:
         return config.load(self.root_dir)
 
     def load_issuer(self) -> Issuer:
-        """The authority's keys, and this centre's passport.
+        """The authority's keys, and this center's passport.
 
         Raises:
             KeyFileError: missing, damaged, or readable by others.
@@ -95,12 +95,12 @@ class StateDir:
         """Open the database while nothing runs.
 
         Raises:
-            SpoolBusy: a centre is running.
+            SpoolBusy: a center is running.
         """
         return Database.open(self.database_file, parts=OFFLINE_PARTS)
 
     def init(self, clock: Clock, *, name: str, site: str, agency: str, http: str, url: str) -> Identity:
-        """Make a centre: the authority's keys, its own, its passport, configuration and database.
+        """Make a center: the authority's keys, its own, its passport, configuration and database.
 
         Raises:
             AlreadyInitialized: there is one, or a part of one.
@@ -127,7 +127,7 @@ class StateDir:
             self._first_entry(clock, name)
             self.config_file.write_text(config.default_text(name, http, url), encoding="utf-8")
         except OSError as error:
-            raise OperatorError(f"can't make a command centre in {self.root_dir}: {error.strerror or error}") from error
+            raise OperatorError(f"can't make a command center in {self.root_dir}: {error.strerror or error}") from error
         return own
 
     def _first_entry(self, clock: Clock, name: str) -> None:

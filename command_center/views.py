@@ -53,7 +53,7 @@ from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 
 Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Pulse | Trace | Answer | SubmittedCheckpoint | None
-"""None: a kind that the centre only keeps."""
+"""None: a kind that the center only keeps."""
 
 
 class BodyOpener:

@@ -1,4 +1,4 @@
-"""What the centre does about incidents without being asked, once a second: the rules are in ``annunciation``.
+"""What the center does about incidents without being asked, once a second: the rules are in ``annunciation``.
 
 * A FLASH that nobody acknowledges is notified again, at the second position, at the supervisor's.
 * An acknowledgement after which nobody does anything expires. A note, a step of a plan, a unit's word: each begins its time anew.

@@ -24,13 +24,13 @@ class SendPolicy:
 
     least_retry_ms: int = 1_000
     least_bulk_retry_ms: int = 5_000
-    """A chunk's answer waits for the neighbour's commit, and sending it again costs what ten alerts cost."""
+    """A chunk's answer waits for the neighbor's commit, and sending it again costs what ten alerts cost."""
     most_retry_ms: int = 30_000
     rtt_factor: float = 4.0
     first_recheck_ms: int = 60_000
     most_recheck_ms: int = 3_600_000
     bulk_window_bytes: int = 512 * 1024
-    """Without an answer on one link's bulk lane, stored there or not: what a neighbour with a slow disk has to hold. How much
+    """Without an answer on one link's bulk lane, stored there or not: what a neighbor with a slow disk has to hold. How much
     is on the way is ``bulk_pace``'s to say, and less."""
     urgent_window: int = 512
     """Envelopes in flight on one link's urgent lane."""
@@ -41,7 +41,7 @@ class SendPolicy:
 
 
 Way = tuple[bytes, str]
-"""A neighbour's node id and the path's name: tries are remembered by it, across reconnects."""
+"""A neighbor's node id and the path's name: tries are remembered by it, across reconnects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class LinkView:
 
     id: LinkId
     peer: bytes
-    """Node id of the neighbour: what it holds, it holds whichever path it came by."""
+    """Node id of the neighbor: what it holds, it holds whichever path it came by."""
     path: str = ""
     rtt_ms: float
     rtt_variation_ms: float = 0.0
@@ -77,7 +77,7 @@ class LinkView:
 
 @dataclass(slots=True)
 class Attempt:
-    """What happened with one envelope at one neighbour."""
+    """What happened with one envelope at one neighbor."""
 
     sent_ms: int
     count: int = 1
@@ -99,7 +99,7 @@ def retry_ms(rtt_ms: float, policy: SendPolicy, precedence: Precedence) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """An envelope that waits for its receipt, and its attempts by neighbour."""
+    """An envelope that waits for its receipt, and its attempts by neighbor."""
 
     number: int
     precedence: Precedence
@@ -116,7 +116,7 @@ class Entry:
         return self.held_at(link.peer) or self.attempts.get(link.way)
 
     def held_at(self, peer: bytes) -> Attempt | None:
-        """The attempt after which a neighbour said that it holds the envelope."""
+        """The attempt after which a neighbor said that it holds the envelope."""
         for (at, _), attempt in self.attempts.items():
             if attempt.is_held_there and at == peer:
                 return attempt
@@ -136,14 +136,14 @@ class Entry:
 
     @property
     def is_held_enough(self) -> bool:
-        """FLASH wants every neighbour to hold it; for the rest one is enough until the recheck."""
+        """FLASH wants every neighbor to hold it; for the rest one is enough until the recheck."""
         if not self.attempts:
             return False
         held = [self.held_at(link.peer) is not None for link in self.links]
         return all(held) if self.precedence == Precedence.FLASH else any(held)
 
     def note_sent(self, way: Way, now_ms: int) -> None:
-        """Remember an attempt. A renewed offer to a neighbour that holds it pushes the next one further out."""
+        """Remember an attempt. A renewed offer to a neighbor that holds it pushes the next one further out."""
         if self.first_sent_ms is None:
             self.first_sent_ms = now_ms
         known = self.held_at(way[0]) or self.attempts.get(way)
@@ -153,7 +153,7 @@ class Entry:
             known.sent_ms, known.count = now_ms, known.count + 1
 
     def note_held(self, peer: bytes, now_ms: int) -> None:
-        """Remember that a neighbour holds it."""
+        """Remember that a neighbor holds it."""
         known = [attempt for (at, _), attempt in self.attempts.items() if at == peer]
         for attempt in known:
             attempt.is_held_there = True
@@ -161,7 +161,7 @@ class Entry:
             self.attempts[peer, ""] = Attempt(sent_ms=now_ms, is_held_there=True)
 
     def forget_unanswered(self, peer: bytes, path: str | None = None) -> None:
-        """What was under way to a neighbour, on one path or on all, may be lost: it is due again."""
+        """What was under way to a neighbor, on one path or on all, may be lost: it is due again."""
         for way, attempt in list(self.attempts.items()):
             if way[0] == peer and path in {None, way[1]} and not attempt.is_held_there:
                 del self.attempts[way]

@@ -29,7 +29,7 @@ from relay.survey import SurveyOrder
 from relay.survey_report import Budgets, SurveyReport
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Carry signed alerts, whatever happens, until the command centre has stored them.")  # fmt: skip
+                  help="Carry signed alerts, whatever happens, until the command center has stored them.")  # fmt: skip
 StateOption = Annotated[
     Path, typer.Option("--state", help="The folder with this machine's keys and spool.", envvar="HEARD_STATE")
 ]
@@ -62,7 +62,7 @@ def enroll(
     state: StateOption,
     wait: Annotated[float, typer.Option(help="Seconds to wait for an administrator's approval.")] = 600.0,
 ) -> None:
-    """Make this machine's keys and join a command centre."""
+    """Make this machine's keys and join a command center."""
     with one_clear_line():
         enrolled = enrollment.enroll(code, state, wait_s=wait)
         passport = enrolled.own_passport().passport

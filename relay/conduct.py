@@ -1,6 +1,6 @@
 """What each node does that it should not: floods, forks of its chain, garbage; counted by name for ``status`` and heartbeats.
 
-Decides nothing: refusing is done where the mistake is seen, quarantine by the command centre. Bounded, because names may be
+Decides nothing: refusing is done where the mistake is seen, quarantine by the command center. Bounded, because names may be
 made up by whoever holds one valid passport for a site.
 """
 

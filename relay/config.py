@@ -75,7 +75,7 @@ _METERED: Final = frozenset({"short_burst", "sms"})
 
 
 class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[path]]``: a way to a neighbour that listens."""
+    """One ``[[path]]``: a way to a neighbor that listens."""
 
     name: Name
     kind: Kind = "zeromq"
@@ -83,7 +83,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt,
     ``serial:///dev/ttyUSB0`` for a modem."""
     peer: str = ""
-    """The neighbour's name, as in its passport. A ``neighbor`` path has neither: it calls whomever it finds."""
+    """The neighbor's name, as in its passport. A ``neighbor`` path has neither: it calls whomever it finds."""
     interface: str = ""
     """Network interface to pin the path to; empty: whatever the routing table says."""
     metered: bool | None = None
@@ -115,7 +115,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[listen]]``: where neighbours reach us."""
+    """One ``[[listen]]``: where neighbors reach us."""
 
     name: Name = "listen"
     kind: Kind = "zeromq"

@@ -290,7 +290,7 @@ async def _wait_for_answers(session: StickSession, wanted: dict[bytes, tuple[Nod
 async def _receipts_for(
     station: Station, session: StickSession, wanted: dict[bytes, tuple[NodeId, int, int]]
 ) -> list[tuple[str, bytes]]:
-    """The centre's receipts for what is on the stick: issued just now, or held by this relay from before."""
+    """The center's receipts for what is on the stick: issued just now, or held by this relay from before."""
 
     def held(connection: sqlite3.Connection) -> list[Receipt]:
         streams = {(origin, series) for origin, series, _ in wanted.values()}

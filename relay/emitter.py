@@ -146,7 +146,7 @@ class Emitter:
     def retract(self, request: RetractRequest) -> Emitted:
         """Take back an alert that this machine raised; the retraction is durable when this returns.
 
-        Whether there is such an alert, and whether it is this node's, is the centre's to judge.
+        Whether there is such an alert, and whether it is this node's, is the center's to judge.
 
         Raises:
             OperatorError: not enrolled, spool full, or a field outside its bounds.

@@ -70,15 +70,15 @@ def parse_code(code: str) -> EnrollmentCode:
     """
     text = "".join(code.split()).upper()
     if not text.startswith(PREFIX):
-        raise EnrollmentRefused(f"expected an enrolment code that starts with {PREFIX}, found {code[:12]!r}…")
+        raise EnrollmentRefused(f"expected an enrollment code that starts with {PREFIX}, found {code[:12]!r}…")
     text = text.removeprefix(PREFIX)
     try:
         data = base64.b32decode(text + "=" * (-len(text) % 8))
         parts = msgspec.msgpack.decode(data, type=_CodeParts)
     except (ValueError, msgspec.DecodeError) as error:  # binascii.Error and UnicodeDecodeError are ValueErrors
-        raise EnrollmentRefused(f"the enrolment code is cut off or mistyped ({error}): copy it whole") from error
+        raise EnrollmentRefused(f"the enrollment code is cut off or mistyped ({error}): copy it whole") from error
     if parts.check != _check_of(parts.url, parts.fingerprint, parts.invite_id, parts.secret):
-        raise EnrollmentRefused("the enrolment code is mistyped: its check digits don't match; copy it whole")
+        raise EnrollmentRefused("the enrollment code is mistyped: its check digits don't match; copy it whole")
     return EnrollmentCode(url=parts.url, fingerprint=parts.fingerprint, invite_id=parts.invite_id, secret=parts.secret)
 
 
@@ -125,7 +125,7 @@ class EnrollmentReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     authority: AuthorityHex | None = None
     passport: bytes | None = None
     peers: tuple[bytes, ...] = ()
-    """Passports of the command centre and of relays."""
+    """Passports of the command center and of relays."""
 
 
 def _statement(invite_id: bytes, signing_key: bytes, sealing_key: bytes, transport_key: bytes) -> bytes:
@@ -158,7 +158,7 @@ def check_request(data: bytes, secret_of: Callable[[bytes], bytes | None]) -> En
     try:
         request = msgspec.json.decode(data, type=_Request)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"expected an enrolment request: {error}") from error
+        raise Malformed(f"expected an enrollment request: {error}") from error
     invite_id, *keys = (bytes.fromhex(value) for value in
                         (request.invite_id, request.signing_key, request.sealing_key, request.transport_key))  # fmt: skip
     statement = _statement(invite_id, *keys)
@@ -166,13 +166,13 @@ def check_request(data: bytes, secret_of: Callable[[bytes], bytes | None]) -> En
     # The MAC is computed in any case, so that the time taken does not tell known invites from unknown ones.
     is_right = hmac.compare_digest(_mac(secret or bytes(16), statement), bytes.fromhex(request.proof))
     if secret is None or not is_right:
-        raise EnrollmentRefused("the enrolment code is unknown, used up or expired: ask for a new one")
+        raise EnrollmentRefused("the enrollment code is unknown, used up or expired: ask for a new one")
     dsse.verify(dsse.ENROLLMENT_TYPE, statement, bytes.fromhex(request.signature), keys[0])
     return EnrollmentRequest(invite_id=invite_id, signing_key=keys[0], sealing_key=keys[1], transport_key=keys[2])
 
 
 class Enrollment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What a machine keeps of its enrolment, in ``enrollment.msgpack``."""
+    """What a machine keeps of its enrollment, in ``enrollment.msgpack``."""
 
     authority_signing_key: bytes
     authority_sealing_key: bytes
@@ -211,7 +211,7 @@ class Enrollment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             return msgspec.msgpack.decode(file.read_bytes(), type=cls)
         except FileNotFoundError:
             raise KeyFileError(
-                f"expected an enrolment in {file}, found none: ask the command centre for a code "
+                f"expected an enrollment in {file}, found none: ask the command center for a code "
                 "(`command-center node invite`) and run the enroll command with it"
             ) from None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -219,7 +219,7 @@ class Enrollment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 def accept_reply(data: bytes, code: EnrollmentCode, identity: Identity) -> Enrollment | None:
-    """Check the centre's answer; None while it is pending.
+    """Check the center's answer; None while it is pending.
 
     Raises:
         EnrollmentRefused: refused, or not from the authority that the code pins, or a passport for other keys.
@@ -228,18 +228,18 @@ def accept_reply(data: bytes, code: EnrollmentCode, identity: Identity) -> Enrol
         reply = msgspec.json.decode(data, type=EnrollmentReply)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EnrollmentRefused(
-            f"expected an enrolment reply from {code.url}, found something else: {error}"
+            f"expected an enrollment reply from {code.url}, found something else: {error}"
         ) from error
     if reply.state == "pending":
         return None
     if reply.state == "refused" or reply.authority is None or reply.passport is None:
-        raise EnrollmentRefused(f"the command centre refused: {reply.message or 'no reason given'}")
+        raise EnrollmentRefused(f"the command center refused: {reply.message or 'no reason given'}")
     authority = AuthorityKeys(signing_key=bytes.fromhex(reply.authority.signing_key),
                               sealing_key=bytes.fromhex(reply.authority.sealing_key))  # fmt: skip
     if not hmac.compare_digest(authority.fingerprint, code.fingerprint):
         raise EnrollmentRefused(
             f"{code.url} is not the authority that this code pins (fingerprint {authority.fingerprint.hex()}, expected "
-            f"{code.fingerprint.hex()}): somebody stands in between, or the code is for another centre"
+            f"{code.fingerprint.hex()}): somebody stands in between, or the code is for another center"
         )
     own = passports.verify(reply.passport, authority.signing_key)
     ours = (identity.signing_key, identity.sealing_key, identity.transport_key)
@@ -252,10 +252,10 @@ def accept_reply(data: bytes, code: EnrollmentCode, identity: Identity) -> Enrol
 
 
 def enroll(code_text: str, state_dir: Path, *, wait_s: float = 600.0) -> Enrollment:
-    """Make keys if there are none, ask the centre, wait for the approval, keep the result.
+    """Make keys if there are none, ask the center, wait for the approval, keep the result.
 
     Raises:
-        EnrollmentRefused: the centre says no, or not in time.
+        EnrollmentRefused: the center says no, or not in time.
         NetworkError: it can't be reached.
     """
     code = parse_code(code_text)
@@ -281,13 +281,13 @@ def enroll(code_text: str, state_dir: Path, *, wait_s: float = 600.0) -> Enrollm
 
 def _post(url: str, body: bytes) -> bytes:
     if not url.startswith(("http://", "https://")):
-        raise EnrollmentRefused(f"the enrolment code names {url!r}, expected an http(s) address")
+        raise EnrollmentRefused(f"the enrollment code names {url!r}, expected an http(s) address")
     try:
         request = urllib.request.Request(  # noqa: S310  the scheme is checked above
             f"{url}/api/v1/enrollments", data=body, headers={"Content-Type": "application/json"}, method="POST"
         )
     except ValueError as error:
-        raise EnrollmentRefused(f"the enrolment code names {url!r}, which is no address ({error})") from error
+        raise EnrollmentRefused(f"the enrollment code names {url!r}, which is no address ({error})") from error
     try:
         with urllib.request.urlopen(request, timeout=20, context=_any_certificate()) as response:  # noqa: S310
             data: bytes = response.read(_MAX_REPLY_BYTES)
@@ -300,14 +300,14 @@ def _post(url: str, body: bytes) -> bytes:
         raise EnrollmentRefused(f"{url} answered {error.code}: {reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise NetworkError(
-            f"can't reach the command centre at {url}: {error}; check the network, then try again"
+            f"can't reach the command center at {url}: {error}; check the network, then try again"
         ) from error
 
 
 def _any_certificate() -> ssl.SSLContext:
-    """TLS without a look at the certificate: the enrolment proves both ends by itself.
+    """TLS without a look at the certificate: the enrollment proves both ends by itself.
 
-    The code's secret authenticates the request, and the authority's fingerprint in it the reply; the centre's own
+    The code's secret authenticates the request, and the authority's fingerprint in it the reply; the center's own
     certificate authority is not known here yet.
     """
     context = ssl.create_default_context()

@@ -40,7 +40,7 @@ class SenderError(HeardError):
 
     reason = "refused"
     node_id: bytes = b""
-    """Whose mistake it is, where that is not the neighbour that handed the bytes over."""
+    """Whose mistake it is, where that is not the neighbor that handed the bytes over."""
 
 
 class Malformed(SenderError):
@@ -154,7 +154,7 @@ class EndpointInUse(OperatorError):
 
 
 class EnrollmentRefused(OperatorError):
-    """The enrolment code is wrong, used up or expired."""
+    """The enrollment code is wrong, used up or expired."""
 
 
 class Bug(HeardError):

@@ -69,7 +69,7 @@ def _custody(status: StationStatus, family: _Family) -> None:
            [({"room": room.name.lower()}, float(room.name.lower() == status.room)) for room in Room])  # fmt: skip
     family("left_without_receipt_total", "counter", "Left the spool without a receipt, over its whole life.",
            [({"how": name}, count) for name, count in sorted(status.left_without_receipt.items())])  # fmt: skip
-    family("neighbors", "gauge", "Neighbors that can be spoken to now.", [({}, len(status.neighbours))])
+    family("neighbors", "gauge", "Neighbors that can be spoken to now.", [({}, len(status.neighbors))])
 
 
 def _paths(status: StationStatus, family: _Family) -> None:

@@ -1,4 +1,4 @@
-"""What two neighbours say to each other beside envelopes: who they are, and what they hold.
+"""What two neighbors say to each other beside envelopes: who they are, and what they hold.
 
 A note is a msgpack array whose first element is a short word; an envelope's first element is a number, so the two can't
 be confused. Notes are not signed: they ride on a channel whose other end has proved its transport key, and none of them

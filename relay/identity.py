@@ -27,7 +27,7 @@ def _derive(seed: bytes, purpose: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The secret and public keys of one node, relay, command centre or authority. Prints as its id only."""
+    """The secret and public keys of one node, relay, command center or authority. Prints as its id only."""
 
     seed: bytes = field(repr=False)
     signing: SigningKey = field(repr=False)
@@ -129,7 +129,7 @@ def sync_dir(folder_dir: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityKeys:
-    """The public keys of the authority that a node is enrolled with: pinned at enrolment, trusted from then on."""
+    """The public keys of the authority that a node is enrolled with: pinned at enrollment, trusted from then on."""
 
     signing_key: bytes
     """32 bytes: signs passports and rosters."""
@@ -138,5 +138,5 @@ class AuthorityKeys:
 
     @property
     def fingerprint(self) -> bytes:
-        """16 bytes that name both keys; enrolment codes carry it."""
+        """16 bytes that name both keys; enrollment codes carry it."""
         return hashlib.sha256(self.signing_key + self.sealing_key).digest()[:16]

@@ -15,7 +15,7 @@ EnvelopeId = NewType("EnvelopeId", bytes)
 """32 bytes."""
 
 AUTHORITY: Final = NodeId(bytes(8))
-"""The destination "whichever command centre serves my authority": all zero, no key hashes to it by chance."""
+"""The destination "whichever command center serves my authority": all zero, no key hashes to it by chance."""
 
 
 @functools.lru_cache(maxsize=4096)

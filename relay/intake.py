@@ -1,7 +1,7 @@
 """Verified envelopes on their way to the disk: a queue in which the nodes take turns.
 
 Whoever floods fills a queue of its own and waits behind itself; the next group to be committed always has room for everybody
-else's. Keyed by neighbour and origin, so that no neighbour can fill a node's turn with copies of what that node once said.
+else's. Keyed by neighbor and origin, so that no neighbor can fill a node's turn with copies of what that node once said.
 Bounded for each and in all: what is over is turned away before it is verified, and its sender, who keeps it, tries again.
 """
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 GROUP: Final = 500
 """Envelopes in one commit."""
 TURN: Final = 64
-"""Of those, from one origin by one neighbour: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
+"""Of those, from one origin by one neighbor: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
 TURN_BESIDE_FEW: Final = 16
 """The same, where somebody who has no more than that waits for this very commit: it is over in a quarter of the time."""
 MOST_OF_ONE: Final = 1_024
-"""Twice what an honest neighbour has on the way (``SendPolicy.urgent_window``)."""
+"""Twice what an honest neighbor has on the way (``SendPolicy.urgent_window``)."""
 MOST: Final = 20_000
 FLOW: Final = 32
 """So many in the last group are a flow."""
@@ -40,7 +40,7 @@ class Intake(Generic[T]):
         return self._count
 
     def has_room(self, key: Hashable) -> bool:
-        """Whether one more of this origin by this neighbour is taken."""
+        """Whether one more of this origin by this neighbor is taken."""
         return self._count < MOST and len(self._queues.get(key, ())) < MOST_OF_ONE
 
     def is_worth_a_wait(self) -> bool:

@@ -1,4 +1,4 @@
-"""How two neighbours come to know each other: passports, and a proof that each holds the keys in its own.
+"""How two neighbors come to know each other: passports, and a proof that each holds the keys in its own.
 
 Where the carrier has proved the other end's transport key (CURVE), the passport that names that key is proof enough. Where
 it has not (HTTPS, MQTT, radio), each side signs the other's challenge: 16 fresh random bytes with both ids, so that neither a
@@ -32,10 +32,10 @@ class Introducer:
         self._links = links
 
     def begin(self, link: Link) -> bool:
-        """A session is open: say hello where we called; True where none is needed, and the other end is a neighbour at once.
+        """A session is open: say hello where we called; True where none is needed, and the other end is a neighbor at once.
 
         Raises:
-            UnknownSender, Revoked: the neighbour that the carrier names may not be spoken to.
+            UnknownSender, Revoked: the neighbor that the carrier names may not be spoken to.
         """
         if link.known is not None:
             self._links.introduce(link, self._trust.passport_of(link.known.peer_id))
@@ -94,7 +94,7 @@ class Introducer:
         return self._own_passport if node_id == self._identity.node_id else self._trust.wire_of(node_id)
 
     def show_passport(self, link: Link, origin: NodeId) -> None:
-        """Show an origin's passport to a neighbour once a session, before its first envelope."""
+        """Show an origin's passport to a neighbor once a session, before its first envelope."""
         if origin in link.shown:
             return
         wire = self.passport_wire_of(origin)

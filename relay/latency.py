@@ -36,7 +36,7 @@ class Latencies:
         self.held = Histogram()
         """Durable here until handed to the first path."""
         self.heard = Histogram()
-        """Durable here until the command centre's receipt was settled here."""
+        """Durable here until the command center's receipt was settled here."""
 
     def hop(self, path: str, answer: str, milliseconds: float) -> None:
         """An answer came."""

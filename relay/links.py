@@ -1,4 +1,4 @@
-"""The neighbours that can be spoken to now: sessions whose other end has shown a passport that matches its transport key.
+"""The neighbors that can be spoken to now: sessions whose other end has shown a passport that matches its transport key.
 
 Owns the hello of each session, its round-trip time and its last word; knows which links lead to which destination. It
 decides nothing about envelopes. Called by ``station`` on the event loop.
@@ -42,12 +42,12 @@ _STORED_BYTES: Final = 34
 
 
 def _costs_nothing(size_bytes: int) -> None:
-    """Of a link that a neighbour dialed: whoever dials pays."""
+    """Of a link that a neighbor dialed: whoever dials pays."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Link:
-    """A session with a neighbour, and how it is."""
+    """A session with a neighbor, and how it is."""
 
     id: LinkId
     session: Session
@@ -55,14 +55,14 @@ class Link:
     peer: Passport | None = None
     """None until its hello or welcome was accepted."""
     meter: PathMeter = field(default_factory=PathMeter)
-    """Of the path, where we dialed it; of this session alone, where the neighbour did."""
+    """Of the path, where we dialed it; of this session alone, where the neighbor did."""
     spend: Callable[[int], None] = _costs_nothing
     """Told the size of every parcel, both ways."""
     last_heard_ms: int = 0
     told: hop.Over | None = None
     """What the neighbor calls the path, where it dialed."""
     shown: set[NodeId] = field(default_factory=set)
-    """Origins whose passports the neighbour has from us."""
+    """Origins whose passports the neighbor has from us."""
     claimed: SignedPassport | None = None
     """Shown with a hello and not proved yet."""
     challenge: bytes = b""
@@ -300,10 +300,10 @@ class Links:
         up = [link.session.facts for link in self._links.values() if link.session.is_outgoing and link.peer is not None]
         return bool(up) and all(facts.is_tiny for facts in up)
 
-    def origins_by(self, neighbour: NodeId) -> list[NodeId]:
-        """A neighbour, and whose envelopes came through it."""
-        behind = [origin for origin in self._routes if origin != neighbour and neighbour in self.routes_to(origin)]
-        return [neighbour, *behind]
+    def origins_by(self, neighbor: NodeId) -> list[NodeId]:
+        """A neighbor, and whose envelopes came through it."""
+        behind = [origin for origin in self._routes if origin != neighbor and neighbor in self.routes_to(origin)]
+        return [neighbor, *behind]
 
     def older_of(self, link: Link) -> list[Link]:
         """Sessions with the same neighbor, of the same dialed path, that a newer one replaces."""
@@ -314,7 +314,7 @@ class Links:
     def towards(self, destination: NodeId) -> list[Link]:
         """The introduced links that lead there.
 
-        Up to the authority: every session that we dialed, and any command centre that dialed us. Down to a node: its own
+        Up to the authority: every session that we dialed, and any command center that dialed us. Down to a node: its own
         session, and every neighbor's that brought its envelopes lately; and where none is known, up, for somebody there may know.
         """
         if destination != AUTHORITY:

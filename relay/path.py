@@ -1,6 +1,6 @@
-"""What every way to the command centre must offer: one Protocol, one file per carrier in ``relay/paths/``.
+"""What every way to the command center must offer: one Protocol, one file per carrier in ``relay/paths/``.
 
-A path makes *sessions* with neighbours and moves *parcels* (an envelope, a receipt or a hop note, as opaque bytes) over
+A path makes *sessions* with neighbors and moves *parcels* (an envelope, a receipt or a hop note, as opaque bytes) over
 them in both directions. It promises nothing about delivery: ``send`` returning True means "handed to the carrier", never
 "arrived". What it must do is tell the truth about being up, keep its own queues short, and never block.
 """
@@ -48,7 +48,7 @@ class PathFacts:
 
 
 class Session(Protocol):
-    """One connection to one neighbour."""
+    """One connection to one neighbor."""
 
     @property
     def facts(self) -> PathFacts:
@@ -75,7 +75,7 @@ class KnownSession(Protocol):
 
     @property
     def peer_id(self) -> NodeId:
-        """The neighbour at the other end."""
+        """The neighbor at the other end."""
 
     def withdraw(self, parcel: bytes) -> None:
         """It has its answer by another way: don't send it any more, if it still waits."""
@@ -93,13 +93,13 @@ class PathEvents(Protocol):
     """Whom a path tells what happens; all calls come on the event loop."""
 
     def session_opened(self, session: Session) -> None:
-        """A neighbour can be spoken to."""
+        """A neighbor can be spoken to."""
 
     def session_received(self, session: Session, parcel: bytes) -> None:
         """A parcel came. It has at most ``limits.MAX_PARCEL_BYTES``; nothing else about it is known."""
 
     def session_closed(self, session: Session, reason: str) -> None:
-        """The neighbour can't be spoken to any more."""
+        """The neighbor can't be spoken to any more."""
 
 
 class Path(Protocol):

@@ -45,7 +45,7 @@ class PathReport(msgspec.Struct, frozen=True, kw_only=True):
     loss: float = 0.0
     """Share of pings that were not answered in time, 0 … 1, the newest weighing most."""
     goodput_up_bytes_s: float = 0.0
-    """What the path delivers towards the neighbour, bytes/s of parcels; 0 until enough was sent to tell."""
+    """What the path delivers towards the neighbor, bytes/s of parcels; 0 until enough was sent to tell."""
     goodput_down_bytes_s: float = 0.0
     """The most that came in any one second of the last minute, bytes."""
     bytes_up: int = 0
@@ -63,7 +63,7 @@ class PathReport(msgspec.Struct, frozen=True, kw_only=True):
     interface: str = ""
 
     def for_heartbeat(self) -> PathHealth:
-        """The part of it that a node's heartbeat tells the centre."""
+        """The part of it that a node's heartbeat tells the center."""
         return PathHealth(path=self.path, is_up=self.is_up, rtt_ms=self.rtt_ms, bytes_sent=self.bytes_up,
                           last_heard_age_ms=self.last_word_age_ms)  # fmt: skip
 

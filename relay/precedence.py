@@ -9,7 +9,7 @@ class Precedence(enum.IntEnum):
     FLASH = 0
     """A life at risk, and what answers it: on every path at once."""
     IMMEDIATE = 1
-    """Other alerts, stream signalling."""
+    """Other alerts, stream signaling."""
     PRIORITY = 2
     """Snapshots, instructions."""
     ROUTINE = 3

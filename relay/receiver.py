@@ -45,7 +45,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     passport: Passport
     via: NodeId
-    """The neighbour that handed it over."""
+    """The neighbor that handed it over."""
     path: str
     received_wall_ms: int
     received_monotonic_ms: int
@@ -111,10 +111,10 @@ class Receiver:
         self._wake = asyncio.Event()
 
     def take(self, link: Link, parcel: bytes) -> None:
-        """Verify a receipt or an envelope from an introduced neighbour and queue it.
+        """Verify a receipt or an envelope from an introduced neighbor and queue it.
 
         Raises:
-            SenderError: refused, and why; the caller counts it and tells the neighbour.
+            SenderError: refused, and why; the caller counts it and tells the neighbor.
         """
         if receipt.is_receipt(parcel):
             self._on_receipt(self._verified_receipt(parcel))
@@ -300,7 +300,7 @@ def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) 
 def _require_may_send(passport: Passport, kind: Kind) -> None:
     """Refuse what is none of the sender's business: words from above by anybody but a center, alerts by another agency."""
     if kind.goes_down and passport.role != Role.CENTER:
-        raise NotForUs(f"only a command centre may send {kind.name}, and {passport.name} is a {passport.role.name}")
+        raise NotForUs(f"only a command center may send {kind.name}, and {passport.name} is a {passport.role.name}")
     is_agency = passport.role is Role.AGENCY
     if (is_agency and kind not in _OF_AN_AGENCY) or (kind is Kind.CHECKPOINT and not is_agency):
         raise NotForUs(f"expected checkpoints from an agency and from nobody else, found {kind.name} of {passport.name}, "

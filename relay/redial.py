@@ -22,7 +22,7 @@ SPARES_S: Final = (2.0, 120.0)
 """Least and longest time between two spare attempts of one path, with decorrelated jitter: a thousand nodes that suspect an
 overloaded neighbor must not become its end."""
 HURRIED_S: Final = 3.0
-"""Longest wait of who has no other path. A thousand such nodes are 600 attempts a second at a centre that is back."""
+"""Longest wait of who has no other path. A thousand such nodes are 600 attempts a second at a center that is back."""
 
 
 def _never() -> bool:

@@ -6,7 +6,7 @@ FLASH races on every link that leads there, at once; on a metered one after the 
 have come, if an unmetered one is there. IMMEDIATE goes on the link with the earliest expected answer, and on the next one
 after the first's p95. PRIORITY takes the unmetered link that brings it there first, or a metered one within its budget where
 there is no other; ROUTINE the cheapest. BULK is striped over the unmetered links (``striping``) and never costs money.
-What a neighbour holds already is offered to it again only much later, in case its disk
+What a neighbor holds already is offered to it again only much later, in case its disk
 burned; what is unanswered is sent again after a few round trips, ever more slowly, and never given up.
 """
 
@@ -31,7 +31,7 @@ class Plan:
     flooded: frozenset[LinkId]
     """Links on which some node has more than a few alerts without an answer."""
     parked: tuple[tuple[int, int], ...]
-    """(number, until): enough neighbours hold it, so nothing is to be done before that time (ms)."""
+    """(number, until): enough neighbors hold it, so nothing is to be done before that time (ms)."""
 
 
 def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
@@ -74,7 +74,7 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
 def in_turn(entries: Iterable[Entry]) -> list[Entry]:
     """The order in which envelopes get what room there is.
 
-    Stubborn ones come last and take turns, whatever their precedence: a window's worth that a neighbour never takes (a
+    Stubborn ones come last and take turns, whatever their precedence: a window's worth that a neighbor never takes (a
     revoked node's, say) must not starve the others.
     """
     ranks: dict[tuple[Precedence, bytes], int] = {}

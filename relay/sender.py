@@ -1,7 +1,7 @@
 """The loop that sends: what the spool holds, over what links there are, as the scheduler plans.
 
 Keeps a bounded window of envelopes in memory, most urgent first; the spool is the truth and the window a view of it.
-What enough neighbours hold is *parked*: only its number stays in memory until its receipt comes or its recheck is due.
+What enough neighbors hold is *parked*: only its number stays in memory until its receipt comes or its recheck is due.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Sender:
         self._window: dict[int, _InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
         self._held_by: dict[NodeId, dict[tuple[NodeId, NodeId, int], RangeSet]] = {}
-        """What each neighbour said it holds when its last session began."""
+        """What each neighbor said it holds when its last session began."""
         self._count_of: Counter[NodeId] = Counter()
         """In the window, by origin."""
         self._parked: dict[int, _Parked] = {}
@@ -110,7 +110,7 @@ class Sender:
         self._wake.set()
 
     def offer_carried(self, carried: Iterable[tuple[Spooled, NodeId]]) -> None:
-        """The same for what neighbours handed over, each with its neighbour."""
+        """The same for what neighbors handed over, each with its neighbor."""
         carried = list(carried)
         self.offer(spooled for spooled, _ in carried)
         for spooled, via in carried:
@@ -122,9 +122,9 @@ class Sender:
         self._wake.set()
 
     def link_opened(self, peer: NodeId, path: str) -> None:
-        """A neighbour is there: what waits parked is due, unless this one holds it too.
+        """A neighbor is there: what waits parked is due, unless this one holds it too.
 
-        Also what was under way to it when its path died: who holds a copy meanwhile may be cut off from the centre.
+        Also what was under way to it when its path died: who holds a copy meanwhile may be cut off from the center.
         """
         self._recheck_ms = 0
         for parked in self._parked.values():
@@ -136,7 +136,7 @@ class Sender:
         self._wake.set()
 
     def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
-        """A neighbour says that it holds these. Returns those that wait in the window, for whoever tells the owner."""
+        """A neighbor says that it holds these. Returns those that wait in the window, for whoever tells the owner."""
         found: list[Waiting] = []
         for identifier in ids:
             item = self._window.get(self._numbers.get(identifier, 0))
@@ -146,8 +146,8 @@ class Sender:
         self._wake.set()
         return found
 
-    def neighbour_holds(self, peer: NodeId, note: hop.Holds) -> list[Waiting]:
-        """A neighbour says what it holds of whole numberings; it counts for what is read from the spool later, too."""
+    def neighbor_holds(self, peer: NodeId, note: hop.Holds) -> list[Waiting]:
+        """A neighbor says what it holds of whole numberings; it counts for what is read from the spool later, too."""
         self._held_by[peer] = {
             (NodeId(item.origin), NodeId(item.destination), item.series): RangeSet(
                 (first, last) for first, last in item.spans if first <= last
@@ -167,7 +167,7 @@ class Sender:
         return True
 
     def ask_again(self, peer: NodeId, origin: NodeId) -> None:
-        """A neighbour lacked a passport and has it now: what it could not take is due again."""
+        """A neighbor lacked a passport and has it now: what it could not take is due again."""
         for item in self._window.values():
             if item.waiting.origin == origin:
                 item.entry.forget_unanswered(peer)

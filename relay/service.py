@@ -138,7 +138,7 @@ def retract_verb(station: Station) -> Verb:
 
 
 def carrying_verbs(station: Station) -> Mapping[str, Verb]:
-    """What any station answers at its door, the centre's too: its status, and carrying by hand."""
+    """What any station answers at its door, the center's too: its status, and carrying by hand."""
 
     async def carry(raw: msgspec.Raw) -> object:
         return await courier.carry(station, courier.order_of(raw))

@@ -37,7 +37,7 @@ class AnswerLevel(enum.IntEnum):
 
     SPOOLED = 1
     RELAYED = 2
-    """A neighbour holds it."""
+    """A neighbor holds it."""
     HEARD = 3
     """The destination has stored it durably: its signed receipt is here."""
     SEEN = 4
@@ -56,7 +56,7 @@ class Answer:
     at_monotonic_ms: int
     at_wall_ms: int
     by: str
-    """The neighbour, or who signed the receipt."""
+    """The neighbor, or who signed the receipt."""
 
 
 class Settler:
@@ -81,17 +81,17 @@ class Settler:
         self.callbacks: list[Callable[[Answer], None]] = []
 
     def arrived(self, receipt: Receipt) -> None:
-        """Queue a verified receipt. A centre signs for the authority's streams, a node for those addressed to it.
+        """Queue a verified receipt. A center signs for the authority's streams, a node for those addressed to it.
 
         Raises:
             UnknownSender, Revoked: the signer may not speak now.
-            NotForUs: the signer is no centre, and what it claims to have stored does not come from one.
+            NotForUs: the signer is no center, and what it claims to have stored does not come from one.
         """
         signer = self._trust.passport_of(receipt.signer)
         destination = AUTHORITY if signer.role == Role.CENTER else signer.node_id
         if destination != AUTHORITY and self._trust.passport_of(receipt.origin).role != Role.CENTER:
             raise NotForUs(
-                f"only a command centre receipts what {self._trust.name_of(receipt.origin)} sends up, and {signer.name} "
+                f"only a command center receipts what {self._trust.name_of(receipt.origin)} sends up, and {signer.name} "
                 f"is a {signer.role.name}: its receipt frees nothing"
             )
         self._queue.append((receipt, destination))
@@ -162,7 +162,7 @@ class Settler:
                 link.send(receipt.wire, Lane.URGENT)
 
     def held(self, peer: Passport, ids: Iterable[EnvelopeId]) -> None:
-        """A neighbour says that it holds these."""
+        """A neighbor says that it holds these."""
         for waiting in self._sender.held_by(peer.node_id, ids):
             if waiting.origin == self._own_id:
                 self._tell(
@@ -170,8 +170,8 @@ class Settler:
                 )
 
     def holds(self, peer: Passport, note: hop.Holds) -> None:
-        """A neighbour says what it holds of a whole numbering: as if it had said so of each."""
-        for waiting in self._sender.neighbour_holds(peer.node_id, note):
+        """A neighbor says what it holds of a whole numbering: as if it had said so of each."""
+        for waiting in self._sender.neighbor_holds(peer.node_id, note):
             if waiting.origin == self._own_id:
                 self._tell(
                     waiting.id, waiting.sequence, waiting.kind, waiting.destination, AnswerLevel.RELAYED, peer.name

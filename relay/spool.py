@@ -206,7 +206,7 @@ class Spool:
     def settle(self, connection: sqlite3.Connection, receipt: Receipt, destination: NodeId) -> list[Freed] | None:
         """Let go of everything that a receipt covers; None if we hold one that says as much already.
 
-        ``destination`` is the signer's id, or ``AUTHORITY`` if a command centre signed. The caller has verified it.
+        ``destination`` is the signer's id, or ``AUTHORITY`` if a command center signed. The caller has verified it.
         """
         stored = receipt.ranges()
         known = self.receipt_for(connection, receipt.origin, destination, receipt.series)
@@ -226,7 +226,7 @@ class Spool:
             )
             freed += [Freed(number=r[0], id=r[1], origin=r[2], sequence=r[3], kind=r[4]) for r in rows]
         if receipt.origin == self._identity.node_id:
-            # A centre that was restored from a backup, or another one, may not have what an earlier receipt let us free.
+            # A center that was restored from a backup, or another one, may not have what an earlier receipt let us free.
             # Only what we did send: a receiver that says otherwise must not fill our disk.
             gone = before.minus(stored)
             above = gone.minus(forgone.given(connection, destination, receipt.series))

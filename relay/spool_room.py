@@ -96,7 +96,7 @@ def make(
     if used + size_bytes > allowed:
         raise SpoolFull(
             f"expected room for {size_bytes} bytes of {precedence.name}, found {used} of {allowed} bytes used and "
-            "nothing less urgent to evict: restore a path to the command centre, or give the spool more room"
+            "nothing less urgent to evict: restore a path to the command center, or give the spool more room"
         )
 
 

@@ -1,4 +1,4 @@
-"""A station: keys, spool, neighbours, sender and receiver under one roof. Nodes, relays and the centre are built on it.
+"""A station: keys, spool, neighbors, sender and receiver under one roof. Nodes, relays and the center are built on it.
 
 It is the composition root of this package: ``Station.open`` reads top to bottom as the start order, and the stop order is
 the reverse by construction. Everything runs on the caller's event loop but SQLite, which has its own thread.
@@ -155,7 +155,7 @@ class Station:
         if inbox is None and enrollment.own_passport().passport.role == Role.CENTER:
             # It would sign receipts for what nobody keeps.
             raise ConfigError(
-                f"{config.state_dir} belongs to a command centre: start that, a bare station can't stand in for it"
+                f"{config.state_dir} belongs to a command center: start that, a bare station can't stand in for it"
             )
         parts = {
             "spool": spool.SCHEMA,
@@ -256,7 +256,7 @@ class Station:
 
     @property
     def listening_on(self) -> tuple[str, ...]:
-        """The endpoints that neighbours can reach us at."""
+        """The endpoints that neighbors can reach us at."""
         return tuple(listener.endpoint for listener in self._listeners)
 
     async def status(self) -> StationStatus:
@@ -274,7 +274,7 @@ class Station:
             name=self.passport.name, role=self.passport.role.name.lower(), site=self.passport.site,
             node_id=self.identity.node_id.hex(), backlog=backlog, oldest_waiting_s=oldest_s, spool_bytes=size_bytes,
             forgone=tuple(forgone), paths=self.path_health(),
-            neighbours=tuple(sorted({link.peer.name for link in self._links if link.peer})),
+            neighbors=tuple(sorted({link.peer.name for link in self._links if link.peer})),
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
             conduct=dict(self.conduct.told(self.trust.name_of)),
             links=self._links.report(self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
@@ -312,7 +312,7 @@ class Station:
         return signed
 
     async def publish_roster(self, roster: Roster) -> None:
-        """Follow a roster, keep it, enforce it, and tell every neighbour."""
+        """Follow a roster, keep it, enforce it, and tell every neighbor."""
         statement = self.trust.follow(roster)
         if statement is not None:
             await self._spread(roster, statement)

@@ -30,7 +30,7 @@ class StationStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes: int
     forgone: tuple[tuple[int, int], ...]
     paths: tuple[PathReport, ...]
-    neighbours: tuple[str, ...]
+    neighbors: tuple[str, ...]
     counters: dict[str, int]
     left_without_receipt: dict[str, int]
     listening_on: tuple[str, ...]

@@ -22,7 +22,7 @@ _ROOM = {
     "none": "\nFULL: not even alerts find room; restore a path",
 }
 _MOST_LINKS = 20
-"""Neighbors by name; a centre that a thousand nodes dial says how many more there are."""
+"""Neighbors by name; a center that a thousand nodes dial says how many more there are."""
 
 
 def status_view(known: StationStatus) -> RenderableType:

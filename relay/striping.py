@@ -26,7 +26,7 @@ flood may not."""
 
 
 SILENT_MS: Final = 1_000
-"""Beyond the time that the way takes: a neighbour that commits to a poor disk may need so long for its answer."""
+"""Beyond the time that the way takes: a neighbor that commits to a poor disk may need so long for its answer."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Sorts what comes in from the neighbours: notes, receipts, envelopes; and says what is answered at once.
+"""Sorts what comes in from the neighbors: notes, receipts, envelopes; and says what is answered at once.
 
 It is what the paths call (``PathEvents``). It owns no envelope: those go to ``receiver``, receipts to ``settler``, and who is
 who to ``introduction``. A refusal is counted, logged and answered here, and goes no further.
@@ -178,7 +178,7 @@ class Switchboard:
                 self._counters.refused("unexpected_note")
 
     def _introduced(self, link: Link, signed: SignedPassport | None, roster_number: int) -> None:
-        """Start working with a neighbour; None: it has not proved itself yet."""
+        """Start working with a neighbor; None: it has not proved itself yet."""
         if self._trust.roster is not None and roster_number < self._trust.roster_number:
             link.note(hop.RosterNote(self._trust.roster.statement, self._trust.roster.signature))
         if signed is None:
@@ -202,7 +202,7 @@ class Switchboard:
         self._sender.link_opened(peer.node_id, link.session.facts.name)
 
     async def _send_known_receipts(self, link: Link, node_id: NodeId) -> None:
-        """What this neighbour may have missed while it was away."""
+        """What this neighbor may have missed while it was away."""
         wires = await self._database.run(lambda connection: self._spool.receipts_to(connection, node_id))
         if link.session.facts.is_detour:  # it may hold copies of ours and of others', and nobody else tells it
             wires += await self._database.run(

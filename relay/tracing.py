@@ -57,7 +57,7 @@ class AlertWay(msgspec.Struct, frozen=True, kw_only=True):
     clock_quality: str
     legs: tuple[LegTold, ...]
     heard_after_ms: int | None
-    """Until the command centre's receipt was settled here, since durable; null: not yet."""
+    """Until the command center's receipt was settled here, since durable; null: not yet."""
 
 
 def way_through(station: Station, stay: Stay) -> AlertWay:

@@ -98,7 +98,7 @@ class Showing:
             self._over.set_result(why)
 
     def more_stills(self) -> None:
-        """The centre has the last one."""
+        """The center has the last one."""
         self._more_stills.set()
 
     def viewing(self) -> Viewing:

@@ -9,7 +9,7 @@ A thing of another class is the same thing only if it turns up at once, in the m
 lost: a detector that wavers between handgun and rifle. At the picture's edge it is somebody else who comes in.
 
 Known miss: a second thing of the same class that appears within the hold-off time, near where the first was lost, is
-taken for it. So the time is short and the reach small: one alert too many is merged by the centre, one too few is lost.
+taken for it. So the time is short and the reach small: one alert too many is merged by the center, one too few is lost.
 """
 
 import math

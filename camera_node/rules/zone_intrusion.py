@@ -2,7 +2,7 @@
 
 Known false alarms: staff and animals that the detector calls a person; reflections and posters within the zone; a box
 whose lower end is hidden (behind a car, a counter), which puts the foot too high and perhaps into another zone; a zone
-drawn so near the horizon that a pixel is a metre. Known misses: who crosses the zone in fewer than N frames.
+drawn so near the horizon that a pixel is a meter. Known misses: who crosses the zone in fewer than N frames.
 """
 
 from collections.abc import Sequence

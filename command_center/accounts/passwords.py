@@ -24,7 +24,7 @@ MOST_WAITING_OF_ONE: Final = 4
 """Of one address: whoever hammers at the door keeps only himself waiting."""
 _WORN: Final = re.compile(
     r"passwor[dt]|passwd|changeme|change.?it|letmein|welcome|default|secret|admin(istrator)?|root|guest|test|demo|"
-    r"dispatch(er)?|supervisor|auditor|command|center|centre|heard|police|security|camera|login|qwert[yz]|asdfgh|"
+    r"dispatch(er)?|supervisor|auditor|command|center|center|heard|police|security|camera|login|qwert[yz]|asdfgh|"
     r"iloveyou|monkey|dragon|master|abc(def)*|(0?123456789|12345678|1234567|123456|12345|1234|123|4321)"
 )
 _SEQUENCES: Final = ("abcdefghijklmnopqrstuvwxyz", "0123456789" * 3, "qwertyuiopasdfghjklzxcvbnm", "zyxwvutsrqponmlkjihgfedcba",

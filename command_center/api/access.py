@@ -27,7 +27,7 @@ _ASKED_BY_THE_SIGN_IN: Final = frozenset({"/api/v1/session"})
 
 
 def services(request: Request) -> Services:
-    """The centre's parts, as ``app`` was given them."""
+    """The center's parts, as ``app`` was given them."""
     found: Services = request.app.state.services
     return found
 

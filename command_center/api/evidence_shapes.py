@@ -1,4 +1,4 @@
-"""What the evidence and audit addresses take and give. Times are ms since 1970 by the centre's clock."""
+"""What the evidence and audit addresses take and give. Times are ms since 1970 by the center's clock."""
 
 from typing import Literal
 
@@ -180,7 +180,7 @@ class WitnessWord(Shape):
 
 
 class WitnessedLog(Shape):
-    """Another centre's newest checkpoint that this one has signed."""
+    """Another center's newest checkpoint that this one has signed."""
 
     origin: str
     size: int

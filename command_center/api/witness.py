@@ -1,4 +1,4 @@
-"""``/api/v1/witness``: other centres' checkpoints are kept and signed here (C2SP tlog-witness), and who keeps ours."""
+"""``/api/v1/witness``: other centers' checkpoints are kept and signed here (C2SP tlog-witness), and who keeps ours."""
 
 import sqlite3
 from typing import Final

@@ -1,4 +1,4 @@
-"""Where callbacks may go: a receiver's address must not lead the centre into its own network (SSRF).
+"""Where callbacks may go: a receiver's address must not lead the center into its own network (SSRF).
 
 The name is resolved once, every address that it gives is judged, and the request goes to the address that was judged:
 a name that answers differently a moment later changes nothing.

@@ -21,7 +21,7 @@ _NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
 
 
 def perform(connection: sqlite3.Connection, command: CallbackCommand, *, by: str, url: str, now_ms: int) -> Outcome:
-    """Do it, journalled. ``url`` is where others reach this centre.
+    """Do it, journalled. ``url`` is where others reach this center.
 
     Raises:
         BadRequest, NotFound: it can't be done, and why.

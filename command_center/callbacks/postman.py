@@ -40,7 +40,7 @@ Carriers = Mapping[ReceiverKind, Carrier]
 
 
 class Postman:
-    """Owns the tasks. ``run`` goes on for as long as the centre does."""
+    """Owns the tasks. ``run`` goes on for as long as the center does."""
 
     def __init__(self, *, database: Database, readers: Readers, clock: Clock, metrics: Metrics, key: SigningKey,
                  origin: Origin, after_commit: Callable[[], None]) -> None:  # fmt: skip
@@ -56,7 +56,7 @@ class Postman:
 
     @property
     def base_url(self) -> str:
-        """Where people reach this centre: links begin with it."""
+        """Where people reach this center: links begin with it."""
         return self._origin.base_url
 
     @property

@@ -120,7 +120,7 @@ def due(connection: sqlite3.Connection, receiver: str, now_ms: int, longest_ms: 
 
 
 def next_at_ms(connection: sqlite3.Connection) -> int | None:
-    """When the next delivery to a receiver in use is due, centre's wall clock."""
+    """When the next delivery to a receiver in use is due, center's wall clock."""
     row = connection.execute(
         "SELECT MIN(next_at_ms) FROM delivery WHERE state = 'pending' AND receiver IN "
         "(SELECT name FROM receiver WHERE disabled_why = '')"

@@ -31,7 +31,7 @@ class Told:
     at_ms: int
     entry: int
     center: str
-    """This centre's id in hexadecimal: what makes ids unique in the world."""
+    """This center's id in hexadecimal: what makes ids unique in the world."""
     agency: str
     incident: Incident | None
     unit: Unit | None = None

@@ -1,7 +1,7 @@
 """The console that people work at: a TypeScript program in ``app/``, built into ``web/``, and what is served as it stands, ``static/``.
 
 Built by ``scripts/build_console.py``: in the wheel by the build hook, in a checkout by ``make setup``. Nothing here runs on
-the centre; ``api/app`` serves the files.
+the center; ``api/app`` serves the files.
 """
 
 from pathlib import Path

@@ -49,7 +49,7 @@ def note_answer(connection: sqlite3.Connection, node: bytes, word: Followed, at_
 
 
 class ClipOrders:
-    """Puts what is due into the spool; lives in the running centre."""
+    """Puts what is due into the spool; lives in the running center."""
 
     def __init__(
         self, *, database: Database, spool: Spool, clock: Clock, announce: Callable[[Sequence[Spooled]], None]

@@ -1,4 +1,4 @@
-"""What an administrator may ask of custody; through the running centre's door, or on the database while nothing runs."""
+"""What an administrator may ask of custody; through the running center's door, or on the database while nothing runs."""
 
 import msgspec
 

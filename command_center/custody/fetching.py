@@ -36,7 +36,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     """Its name."""
     hearing: str
-    """How long ago the centre heard of it, in words."""
+    """How long ago the center heard of it, in words."""
     answer: str
     """"" none yet; else done, under way, refused."""
     detail: str

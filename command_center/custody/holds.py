@@ -1,4 +1,4 @@
-"""Legal hold: nothing of these incidents may go, at the centre or at a node, until a person lets them go.
+"""Legal hold: nothing of these incidents may go, at the center or at a node, until a person lets them go.
 
 A hold covers an incident, what people merged into it, and what alerts join either later. Nodes are told by an instruction for each
 alert (``clip_orders``); a node that can't be reached now is told when it can.

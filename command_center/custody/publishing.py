@@ -40,7 +40,7 @@ def give(connection: sqlite3.Connection, to: str, *, actor: str, at_ms: int) -> 
     row = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
     if row is None:
         raise BadRequest(
-            "expected a signed checkpoint, found none: the centre signs one when it has run for some seconds"
+            "expected a signed checkpoint, found none: the center signs one when it has run for some seconds"
         )
     note_published(connection, size=row[0], note=row[1], to=[to[:200]], actor=actor, at_ms=at_ms)
     return str(row[1])

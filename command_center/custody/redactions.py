@@ -1,7 +1,7 @@
 """Redactions: what a picture must not show when it is given away. The original stays, and its digest is in every bag.
 
 A redaction is a fact of the journal; exports follow it from then on (``evidence.masking``). A clip can't be masked here, only
-withheld: it is not encoded again on a centre.
+withheld: it is not encoded again on a center.
 """
 
 import json

@@ -56,7 +56,7 @@ def demo(
     ] = "",
     signers: Annotated[str, typer.Option(help="Whose bundles are trusted, for a bundle of your own.")] = "",
 ) -> int:
-    """Run a command centre, a site relay and a camera node on this machine, enrolled with one another."""
+    """Run a command center, a site relay and a camera node on this machine, enrolled with one another."""
     _require_readable(camera, model)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated_like_interrupted())
@@ -98,7 +98,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _for_a_person(wishes: Wishes) -> int:
-    print("starting a command centre, a site relay and a camera node, and enrolling them …", flush=True)
+    print("starting a command center, a site relay and a camera node, and enrolling them …", flush=True)
     try:
         with Household.running(wishes) as household:
             print(
@@ -187,7 +187,7 @@ def _report(
 ) -> Report:  # fmt: skip
     stored = {alert["id"]: alert for alert in shown}
     both = [(alert, stored[alert["alert_id"]]) for alert in alerts if alert["alert_id"] in stored]
-    # Node and centre run on one machine here, so their monotonic clocks are one and every hop can be measured exactly.
+    # Node and center run on one machine here, so their monotonic clocks are one and every hop can be measured exactly.
     return Report(
         alerts_spooled=len(alerts),
         alerts_heard=sum(alert["heard_monotonic_ms"] is not None for alert in alerts),

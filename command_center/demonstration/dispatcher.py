@@ -63,7 +63,7 @@ class Dispatcher:
                     self._look_at(incident)
                 after = max(after, int(first["watermark"]))
                 after = self._follow(after)
-            except httpx.TransportError:  # the centre is restarting, or the stream was quiet for too long: look again
+            except httpx.TransportError:  # the center is restarting, or the stream was quiet for too long: look again
                 time.sleep(0.2)
             except Exception as error:  # noqa: BLE001  handed to the main thread, which ends the demonstration with it
                 self.failure = error

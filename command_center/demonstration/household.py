@@ -1,6 +1,6 @@
-"""Sets up and runs a command centre, a site relay and a camera node as three processes, enrolled by the real commands.
+"""Sets up and runs a command center, a site relay and a camera node as three processes, enrolled by the real commands.
 
-Everything that it makes lies under one state folder, which is the command centre's own (so every ``command-center`` command
+Everything that it makes lies under one state folder, which is the command center's own (so every ``command-center`` command
 takes the same ``--state``), with the others' below it: ``relay/``, ``node/``, ``model/``, ``logs/``. A folder that holds an earlier
 run is taken up again, keys, spool and all.
 """
@@ -135,7 +135,7 @@ class Household:
                     return
             time.sleep(0.05)
         raise DemonstrationFailed(
-            f"the command centre was not ready within {START_WITHIN_S:.0f} s: {self._log_hint('center')}"
+            f"the command center was not ready within {START_WITHIN_S:.0f} s: {self._log_hint('center')}"
         )
 
     def _wait_for_door(self, name: str, state_dir: Path) -> None:
@@ -156,7 +156,7 @@ class Household:
         code = re.search(r"HEARD1-[A-Z2-7]+", invited)
         if code is None:
             raise DemonstrationFailed(
-                f"expected an enrolment code from `command-center node invite`, found: {invited!r}"
+                f"expected an enrollment code from `command-center node invite`, found: {invited!r}"
             )
         self._command(program, "enroll", code.group(), "--state", str(state_dir))
 

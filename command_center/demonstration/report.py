@@ -9,7 +9,7 @@ import msgspec
 from models.demonstration import SceneTruth
 
 Alert = dict[str, Any]
-"""One alert as JSON: from ``camera-node status --json``, or from the centre's API."""
+"""One alert as JSON: from ``camera-node status --json``, or from the center's API."""
 
 
 class HopTime(msgspec.Struct, frozen=True, kw_only=True):

@@ -111,7 +111,7 @@ def _drain(waiting: deque[Future[None]], most: int) -> None:
 
 
 class BagWriter:
-    """One bag: payload first, then manifests, then the centre's signature over them."""
+    """One bag: payload first, then manifests, then the center's signature over them."""
 
     def __init__(self, stream: BinaryIO, name: str, progress: Progress | None = None) -> None:
         self._archive = ArchiveWriter(stream)

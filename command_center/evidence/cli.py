@@ -148,7 +148,7 @@ def erase(
 
 
 def _unlink(own: StateDir) -> None:
-    """Delete the files that tombstones name; a running centre does so itself within a minute."""
+    """Delete the files that tombstones name; a running center does so itself within a minute."""
     try:
         database = own.open_database()
     except SpoolBusy:
@@ -201,14 +201,14 @@ def _fetch(state: StateDir, chosen: Selection, progress: Progress, answer_within
         begun = await admin_door.ask(state.admin_socket_file, FetchBegin(incidents=incidents_of(state, chosen)))
         if begun is None:
             raise OperatorError(
-                "expected a running centre, found none: only it can ask nodes; start it, or export without --fetch"
+                "expected a running center, found none: only it can ask nodes; start it, or export without --fetch"
             )
         alerts = tuple(msgspec.json.decode(begun.data, type=list[str]))
 
         async def look() -> list[fetching.Item]:
             answered = await admin_door.ask(state.admin_socket_file, FetchLook(alerts=alerts))
             if answered is None:
-                raise OperatorError("the centre stopped while nodes were sending: start it and export again")
+                raise OperatorError("the center stopped while nodes were sending: start it and export again")
             items = msgspec.json.decode(answered.data, type=list[fetching.Item])
             _show_progress(items)
             return items

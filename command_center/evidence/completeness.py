@@ -54,7 +54,7 @@ def write(bag: BagWriter, reading: Reading, selection: Selection, said: dict[tup
         "asked_of_nodes": asked, "selection": selection.words, "journal_size": reading.size, "missing_media": missing, "redactions": list(_redactions(reading, media)),
         "streams": [{"node": s.node.hex(), "series": s.series, "first": s.first, "last": s.last, "file": s.file,
                      "is_forked": _is_forked(reading, s)} for s in streams],
-        "range": "all numbers known to the centre" if selection.is_all else "from the first to the last statement in this bag",
+        "range": "all numbers known to the center" if selection.is_all else "from the first to the last statement in this bag",
         "not_included_by_kind": "pieces of pictures (their whole is in media/), heartbeats that said nothing new",
     }))  # fmt: skip
     return lost

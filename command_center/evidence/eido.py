@@ -4,7 +4,7 @@ Source: NENA-STA-021.1b-2024 and NENA's published schema of it, version 1.0.0 (g
 field names, which are required, their types; ``Schema/NIEMComponents/apco.yaml``: the codes of incident types), RFC 4119 and RFC 5491 (PIDF-LO).
 What a registry rules is filled from the tables below, and the agency's own words stand beside it in the fields for internal text.
 Where a registry has no word for something (a disposition "handled"), the field that demands one is left out and a note says it.
-Identifiers are UUIDs made from the centre's key and the incident's number, so the same incident has the same ones in every bag.
+Identifiers are UUIDs made from the center's key and the incident's number, so the same incident has the same ones in every bag.
 """
 
 import html

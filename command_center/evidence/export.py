@@ -1,9 +1,9 @@
-"""``command-center export``: from the centre's records to one ZIP that a stranger can check.
+"""``command-center export``: from the center's records to one ZIP that a stranger can check.
 
 The steps, in this order so that an end at any point leaves either no bag or a whole one:
 
 1. The journal says that an export began, who asked and for what. Nothing is read before that is durable.
-2. One read transaction sees one moment; a running centre goes on undisturbed.
+2. One read transaction sees one moment; a running center goes on undisturbed.
 3. The bag is written under a temporary name beside its target, hashed on the way, signed, and fsynced.
 4. The journal names the digest on which the bag hangs. An export that could not be finished is journalled with its reason.
 5. The target's name is taken, never over something, and the folder is fsynced.
@@ -70,22 +70,22 @@ def export(state: StateDir, chosen: Selection, target_file: Path, clock: Clock, 
     """Write the evidence of ``chosen`` to a new file.
 
     Args:
-        state: the centre's folder.
+        state: the center's folder.
         chosen: which incidents.
         target_file: a name that is free.
         clock: for the entries.
         identifier: ``new_identifier`` where the caller has to know it.
         by: whose wish it is; this process's user if not given.
-        note_step: how steps are journalled; through the running centre's door, or into the database while nothing runs.
+        note_step: how steps are journalled; through the running center's door, or into the database while nothing runs.
         progress: told how far it is.
         against: an earlier checkpoint that somebody holds: the bag proves that the journal begins with it.
         prepare: done after the journal knows of the export and before anything is read; may refuse it.
 
     Raises:
-        NotInitialized, KeyFileError: there is no centre here, or not with these keys.
+        NotInitialized, KeyFileError: there is no center here, or not with these keys.
         NotFound: no such incident.
         ExportStopped: by whoever holds ``progress``.
-        OperatorError: the target is there already, the disk is full, or the running centre did not journal it.
+        OperatorError: the target is there already, the disk is full, or the running center did not journal it.
     """
     state.require_initialized()
     authority, own = Identity.load(state.authority_key_file), Identity.load(state.identity_key_file)

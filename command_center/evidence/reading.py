@@ -88,7 +88,7 @@ class AlertFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentFacts:
-    """One incident as the centre's view has it."""
+    """One incident as the center's view has it."""
 
     id: int
     number: str
@@ -101,7 +101,7 @@ def words_of(body: Alert) -> str:
 
 
 class Reading:
-    """One moment of the centre's records."""
+    """One moment of the center's records."""
 
     def __init__(self, connection: sqlite3.Connection, authority: Identity, blobs: BlobStore,
                  damaged: frozenset[bytes] = frozenset(), *, is_unredacted: bool = False) -> None:  # fmt: skip
@@ -240,15 +240,15 @@ class Reading:
                 return f"deleted at the center at {utc(row[0])}, journal entry {row[1]}: {row[2]}"
             return "the node announced it, and its bytes have not all arrived"
         if sha256 in self._damaged:
-            return "the copy at the centre is damaged: its SHA-256 is not the signed one"
+            return "the copy at the center is damaged: its SHA-256 is not the signed one"
         try:
             found = self.blobs.file_of(sha256).stat().st_size
         except OSError as error:
-            return f"it was stored at the centre, and its file can't be read now: {error.strerror}"
+            return f"it was stored at the center, and its file can't be read now: {error.strerror}"
         return (
             ""
             if found == size_bytes
-            else f"the copy at the centre is damaged: expected {size_bytes} bytes, found {found}"
+            else f"the copy at the center is damaged: expected {size_bytes} bytes, found {found}"
         )
 
     # ------------------------------------------------------------------ journal

@@ -1,4 +1,4 @@
-"""Gets an export's steps into the journal: through the running centre's door, or into the database while nothing runs."""
+"""Gets an export's steps into the journal: through the running center's door, or into the database while nothing runs."""
 
 import asyncio
 from typing import cast
@@ -20,12 +20,12 @@ def write(state: StateDir, clock: Clock, command: EvidenceExport) -> Noted:
     Raises:
         OperatorError: it could not be journalled, and so must not be exported.
     """
-    # The door decodes by the struct's tag; a centre that does not know it answers with a refusal.
+    # The door decodes by the struct's tag; a center that does not know it answers with a refusal.
     try:
         answered: Outcome | None = asyncio.run(admin_door.ask(state.admin_socket_file, cast("Command", command)))
     except OperatorError as error:
         raise OperatorError(
-            f"the running centre did not journal this export, so nothing was exported: {error}; stop it and export again"
+            f"the running center did not journal this export, so nothing was exported: {error}; stop it and export again"
         ) from error
     if answered is not None:
         return msgspec.json.decode(answered.data, type=Noted)

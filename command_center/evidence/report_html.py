@@ -64,7 +64,7 @@ def end() -> Iterator[bytes]:
 
 
 def incident_facts(shown: IncidentFacts) -> list[tuple[str, str]]:
-    """An incident in labelled lines; the same in both reports."""
+    """An incident in labeled lines; the same in both reports."""
     c = shown.columns
     closed = (
         f"{str(c['disposition']).replace('_', ' ')} by {c['closed_by']} at {readable(_ms(c['closed_at_ms']))}"

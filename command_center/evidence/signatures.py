@@ -1,4 +1,4 @@
-"""Ed25519 by libsodium, for ``command-center verify``: the same judgement as ``verifier/ed25519``, fifty times as fast."""
+"""Ed25519 by libsodium, for ``command-center verify``: the same judgment as ``verifier/ed25519``, fifty times as fast."""
 
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError

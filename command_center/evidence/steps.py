@@ -21,7 +21,7 @@ Step = Literal["export-started", "export-finished", "export-failed", "export-tim
 
 
 class EvidenceExport(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """Journal a step of an export. A command of the running centre's door."""
+    """Journal a step of an export. A command of the running center's door."""
 
     step: Step
     export: str

@@ -1,7 +1,7 @@
 """Asks a time-stamping authority (RFC 3161) for a token over the tag manifest, and puts it into a bag, at once or later.
 
 An authority that can't be reached never holds an export up: the bag goes without, says whose timestamp was wanted, and
-``command-center timestamp`` adds it. Nothing but 32 bytes of a hash leaves the centre.
+``command-center timestamp`` adds it. Nothing but 32 bytes of a hash leaves the center.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def stamper(config: TimestampConfig, signing: SigningKey) -> Stamper | None:
 
 
 def stamp_files(token: bytes, chain: bytes, signing: SigningKey) -> dict[str, bytes]:
-    """The files of a timestamp, with the centre's signature over what they are."""
+    """The files of a timestamp, with the center's signature over what they are."""
     files = {timestamp.TOKEN: token, **({timestamp.CHAIN: chain} if chain else {})}
     listed = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
     return {**files, timestamp.LIST: listed, timestamp.LIST_SIG: signing.sign(listed).signature}
@@ -117,7 +117,7 @@ def add(place: Path, config: TimestampConfig, own: Identity) -> tuple[str, str]:
     A ZIP is replaced by its successor in one step: a power cut leaves the one or the other.
 
     Raises:
-        BadRequest: no authority is configured, not a bag of this centre, or it has a timestamp.
+        BadRequest: no authority is configured, not a bag of this center, or it has a timestamp.
         NoTimestamp: there is none, and why.
     """
     if not config.url:

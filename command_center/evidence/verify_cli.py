@@ -1,4 +1,4 @@
-"""``command-center verify``: by itself, because it needs nothing of a centre and must start as fast as it checks."""
+"""``command-center verify``: by itself, because it needs nothing of a center and must start as fast as it checks."""
 
 from pathlib import Path
 from typing import Annotated

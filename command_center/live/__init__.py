@@ -1,1 +1,1 @@
-"""Live video at the centre: who may watch what, the signalling to the node, and the end of it."""
+"""Live video at the center: who may watch what, the signaling to the node, and the end of it."""

@@ -1,4 +1,4 @@
-"""How a viewing is written down and ordered: used while the centre runs, and for what a killed centre left open."""
+"""How a viewing is written down and ordered: used while the center runs, and for what a killed center left open."""
 
 import sqlite3
 from typing import Final
@@ -36,7 +36,7 @@ def order(connection: sqlite3.Connection, spool: Spool, node: Node, said: Order)
 
 
 def close_left_open(connection: sqlite3.Connection, spool: Spool, clock: Clock, longest_s: float) -> list[Spooled]:
-    """End what an earlier run of this centre opened and did not end: nobody could cut it any more."""
+    """End what an earlier run of this center opened and did not end: nobody could cut it any more."""
     now = clock.wall_ms()
     ended: set[bytes] = set()
     spooled: list[Spooled] = []

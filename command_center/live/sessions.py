@@ -41,7 +41,7 @@ _log = structlog.get_logger("command_center.live")
 STILLS_LEFT_AFTER_S: Final = 20.0
 """A viewing by stills that nobody asks for any more."""
 OVERTIME_S: Final = 30.0
-"""The node ends a viewing that has lasted long enough; after this the centre does."""
+"""The node ends a viewing that has lasted long enough; after this the center does."""
 _WATCH_EVERY_S: Final = 0.5
 _CUT_CONFIRMED_WITHIN_S: Final = 1.5
 _ENDED_REMEMBERED: Final = 500

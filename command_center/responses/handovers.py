@@ -1,6 +1,6 @@
 """The handover of a shift: what is open is written down by those who go, and read and taken over by somebody who stays.
 
-The summary is made by the centre, kept in the journal as it was shown, and can't be left out. Whoever gave it can't take it.
+The summary is made by the center, kept in the journal as it was shown, and can't be left out. Whoever gave it can't take it.
 """
 
 import json

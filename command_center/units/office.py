@@ -13,7 +13,7 @@ from command_center.units.nearest import Position
 
 
 def perform(connection: sqlite3.Connection, command: UnitCommand, *, by: str, url: str, now_ms: int) -> Outcome:
-    """Do it, journalled. ``url`` is where people reach this centre.
+    """Do it, journalled. ``url`` is where people reach this center.
 
     Raises:
         BadRequest, NotFound, NotPossible: it can't be done, and why.

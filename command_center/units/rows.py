@@ -17,7 +17,7 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One unit as the board shows it. Times are the centre's wall clock, ms."""
+    """One unit as the board shows it. Times are the center's wall clock, ms."""
 
     name: str
     version: int

@@ -43,7 +43,7 @@ def is_due(connection: sqlite3.Connection) -> bool:
 
 
 class Correspondence:
-    """Lives in the running centre."""
+    """Lives in the running center."""
 
     def __init__(self, *, database: Database, spool: Spool, identity: Identity, origin: str, clock: Clock,
                  metrics: Metrics, announce: Callable[[Sequence[Spooled]], None]) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""This centre as a witness of others: one row for each known log, moved only by a proof, in one transaction with its journal entry."""
+"""This center as a witness of others: one row for each known log, moved only by a proof, in one transaction with its journal entry."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
-"""This centre's station in another agency's fleet: it carries checkpoints there and cosignatures back, store and forward.
+"""This center's station in another agency's fleet: it carries checkpoints there and cosignatures back, store and forward.
 
 Its folder lies in ``agencies/`` of the state folder, made by ``command-center witness join``: keys of its own, the passport that the other agency
 signed, ``relay.toml`` with the paths to it, a spool. Over any carrier, through any outage; a USB stick will do, too.
 
 A submission waits in the spool for as long as it takes; the next one is made when the word on it has come, or after a day without.
-Kept apart from the centre's own database: what another agency's network does to this spool is no business of the dispatch.
+Kept apart from the center's own database: what another agency's network does to this spool is no business of the dispatch.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ CREATE TABLE submission (                   -- checkpoints that were sent to thi
   known_size  INTEGER,                      -- what the witness has, as it says; NULL: no word yet
   cosignature TEXT    NOT NULL DEFAULT '',
   problem     TEXT    NOT NULL DEFAULT '',
-  is_noted    INTEGER NOT NULL DEFAULT 0    -- the centre's own database has it
+  is_noted    INTEGER NOT NULL DEFAULT 0    -- the center's own database has it
 ) STRICT;
 """,
 )
@@ -138,7 +138,7 @@ class Outstation:
         self._station.announce([await self._station.database.run(work)])
 
     async def words(self) -> list[Word]:
-        """Answers that the centre's own database does not have yet, in order."""
+        """Answers that the center's own database does not have yet, in order."""
 
         def read(connection: sqlite3.Connection) -> list[Word]:
             rows = connection.execute(
@@ -152,7 +152,7 @@ class Outstation:
         return await self._station.database.run(read)
 
     async def noted(self, words: Sequence[Word]) -> None:
-        """They are in the centre's own database now."""
+        """They are in the center's own database now."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany(
@@ -163,7 +163,7 @@ class Outstation:
 
 
 class _Inbox:
-    """Takes cosignatures; each is checked against the checkpoint and the other centre's key before it counts."""
+    """Takes cosignatures; each is checked against the checkpoint and the other center's key before it counts."""
 
     def __init__(self, identity: Identity, metrics: Metrics, after_commit: Callable[[], None]) -> None:
         self._identity = identity
@@ -200,7 +200,7 @@ class _Inbox:
 
 
 def origin_of(passport: Passport) -> str:
-    """The name under which a centre signs."""
+    """The name under which a center signs."""
     return f"heard/{passport.node_id.hex()}"
 
 

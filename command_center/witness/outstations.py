@@ -1,4 +1,4 @@
-"""All the centre's stations in other agencies' fleets, kept running, and what those agencies said taken into the centre's own records.
+"""All the center's stations in other agencies' fleets, kept running, and what those agencies said taken into the center's own records.
 
 What can't be opened, or fails, keeps nobody from dispatching: it is logged, counted, shown among the witnesses, and tried again. A folder that
 ``command-center witness join`` makes meanwhile is found by itself.
@@ -55,7 +55,7 @@ class Outstations:
         return name in self._running
 
     async def run(self) -> None:
-        """Open what is there and what comes, and take in what is said; for as long as the centre runs."""
+        """Open what is there and what comes, and take in what is said; for as long as the center runs."""
         async with crew() as members:
             members.start(self._heed(), "words of agencies")
             while True:

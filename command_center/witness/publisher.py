@@ -1,4 +1,4 @@
-"""Gives this centre's checkpoints to others from time to time: folders, addresses, witnesses. Each failure is counted and kept in words.
+"""Gives this center's checkpoints to others from time to time: folders, addresses, witnesses. Each failure is counted and kept in words.
 
 Whoever can rewrite this machine can't rewrite what lies there; bags prove that history still begins with each of them.
 """

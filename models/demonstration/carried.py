@@ -42,7 +42,7 @@ class Carried(Enum):
 
 
 class BodyFrame:
-    """Turns body coordinates (forward, left, up), in metres, into world points."""
+    """Turns body coordinates (forward, left, up), in meters, into world points."""
 
     def __init__(self, x_m: float, z_m: float, heading_rad: float, scale: float) -> None:
         self.forward = np.array([math.sin(heading_rad), 0.0, math.cos(heading_rad)])

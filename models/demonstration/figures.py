@@ -1,7 +1,7 @@
 """Builds the people of the demonstration scene out of `painter.Solid`s.
 
 A `Person` says who walks and what it carries; `body` gives the solids of one instant. What is in the hands is built in
-`carried.py`. Lengths are in metres for a height of 1.75 m, scaled afterwards.
+`carried.py`. Lengths are in meters for a height of 1.75 m, scaled afterwards.
 """
 
 import math

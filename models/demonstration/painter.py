@@ -1,6 +1,6 @@
 """Projects solid shapes through a pinhole camera and paints them with light, shade and cast shadow.
 
-Everything that moves in the demonstration scene is a `Solid`: the convex hull of a few spheres in metres. A limb is
+Everything that moves in the demonstration scene is a `Solid`: the convex hull of a few spheres in meters. A limb is
 two spheres, a torso four, a rifle barrel two very small ones. That one primitive gives outline, depth order, rounded
 shading and the shadow on the ground. It draws pictures and nothing else; `figures.py` says what the solids are.
 
@@ -37,7 +37,7 @@ class Camera:
     focal_px: float = 1100.0
 
     def project(self, points: Doubles) -> Doubles:
-        """Image positions and depth of world points. *Shapes*: `(N, 3)` metres to `(N, 3)` as (x px, y px, depth m)."""
+        """Image positions and depth of world points. *Shapes*: `(N, 3)` meters to `(N, 3)` as (x px, y px, depth m)."""
         sine, cosine = math.sin(self.pitch_rad), math.cos(self.pitch_rad)
         down = self.height_m - points[:, 1]
         depth = np.maximum(points[:, 2] * cosine + down * sine, NEAREST_M)

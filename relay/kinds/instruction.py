@@ -1,7 +1,7 @@
-"""An instruction: the centre asks a node for something. One struct for each thing that may be asked, told apart by a number.
+"""An instruction: the center asks a node for something. One struct for each thing that may be asked, told apart by a number.
 
 A node follows what it knows and answers (``relay.kinds.answer``); what it does not know it keeps as unread and counts, so an
-older node meets a newer centre without harm. Numbers are never used twice. Nothing here steers a camera: a camera that
+older node meets a newer center without harm. Numbers are never used twice. Nothing here steers a camera: a camera that
 people can turn from afar can be turned away.
 
 An instruction that is only worth following now (a stream to open) carries a time to live in its header.
@@ -58,7 +58,7 @@ class IceServer(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forb
 
 
 class OpenStream(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True, tag=4):
-    """Show one camera to one viewer, whom the centre has authorized and journalled."""
+    """Show one camera to one viewer, whom the center has authorized and journalled."""
 
     session: SessionId
     camera: Name

@@ -1,4 +1,4 @@
-"""The bounds of a WebRTC offer, checked by the centre that takes it from a viewer and by the node that acts on it.
+"""The bounds of a WebRTC offer, checked by the center that takes it from a viewer and by the node that acts on it.
 
 Not a parser of SDP (RFC 8866): it refuses what no viewer of one camera has a reason to say, before anything larger reads it.
 Both ends run it, because neither trusts the other's copy.

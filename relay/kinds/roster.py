@@ -24,7 +24,7 @@ class RosterStatement(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 
 
 class Roster(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """A statement with its signature; neighbours pass it on as a hop note."""
+    """A statement with its signature; neighbors pass it on as a hop note."""
 
     statement: bytes
     signature: bytes

@@ -1,7 +1,7 @@
 """A trace: where a station's time with alerts went. Each one tells of itself alone, signed like everything it sends.
 
 One station's intervals are on one clock, its own monotonic one, so they need nobody's wall clock: how long it held an alert, and
-how long after sending it over a path the other end said "stored", or the receipt came. Put together by the centre they say who
+how long after sending it over a path the other end said "stored", or the receipt came. Put together by the center they say who
 owns the delay. Times are ms of the teller's monotonic clock in the boot that the envelope's header names.
 """
 
@@ -44,7 +44,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unk
     """The other end's "stored", or the receipt, was here."""
     tries: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)] = 1
     is_receipt: bool = False
-    """Answered by the command centre's signed receipt, by whichever path that came."""
+    """Answered by the command center's signed receipt, by whichever path that came."""
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):

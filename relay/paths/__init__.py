@@ -1,1 +1,1 @@
-"""The ways to the command centre: one file per carrier."""
+"""The ways to the command center: one file per carrier."""

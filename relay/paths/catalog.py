@@ -19,14 +19,14 @@ from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
 
 
 class Listener(Path, Protocol):
-    """A path that neighbours come to."""
+    """A path that neighbors come to."""
 
     @property
     def endpoint(self) -> str:
         """Where; with the real port once it listens."""
 
     async def listening(self) -> None:
-        """Return once neighbours can come."""
+        """Return once neighbors can come."""
 
     def ban(self, transport_keys: set[bytes]) -> None:
         """Refuse these keys from now on, where keys are proved, and cut their connections."""

@@ -1,7 +1,7 @@
 """The HTTPS path, our side: for networks that let nothing else out, through a proxy where there is one.
 
 Up: each lane POSTs its parcels in batches over its own connection, so a chunk never holds an alert up. Down: one long poll is
-always open. The listener hands out the session's unguessable name. TLS proves the server's host name only; who the neighbour
+always open. The listener hands out the session's unguessable name. TLS proves the server's host name only; who the neighbor
 is, and who we are, is proved by ``relay.introduction``.
 """
 

@@ -24,11 +24,11 @@ from relay.paths.outbox import Outbox
 
 _MAX_SESSIONS: Final = 4_000
 _IDLE_S: Final = 45.0
-"""Without a poll for this long the neighbour is gone."""
+"""Without a poll for this long the neighbor is gone."""
 
 
 class PolledSession:
-    """A session that a neighbour opened."""
+    """A session that a neighbor opened."""
 
     def __init__(self, listener: "HttpsListen", name: str) -> None:
         self._listener = listener
@@ -45,12 +45,12 @@ class PolledSession:
         return not self.is_over and self.outbox.put(parcel, lane)
 
     def drop(self, reason: str) -> None:
-        """End it; the neighbour's next request is answered with 404."""
+        """End it; the neighbor's next request is answered with 404."""
         self._listener.forget(self, reason)
 
 
 class HttpsListen:
-    """A path that neighbours reach over HTTP(S)."""
+    """A path that neighbors reach over HTTP(S)."""
 
     def __init__(
         self, *, facts: PathFacts, endpoint: str, counters: Counters, certificate_file: Path | None = None,
@@ -71,7 +71,7 @@ class HttpsListen:
         self.is_listening = asyncio.Event()
 
     async def listening(self) -> None:
-        """Return once neighbours can come."""
+        """Return once neighbors can come."""
         await self.is_listening.wait()
 
     def ban(self, transport_keys: set[bytes]) -> None:
@@ -176,7 +176,7 @@ class HttpsListen:
             lane = Lane.BULK
             batch = session.outbox.take(lane)
         if request.transport is None or request.transport.is_closing():
-            session.outbox.give_back(batch, lane)  # the neighbour hung up while we waited
+            session.outbox.give_back(batch, lane)  # the neighbor hung up while we waited
             return web.Response(status=204)
         _mark(request, self.facts.marking, lane if batch else Lane.URGENT)
         return web.Response(status=200 if batch else 204, body=parcels.join(batch))

@@ -1,4 +1,4 @@
-"""The MQTT path, our side: for sites that run a broker already. The neighbour answers on the same broker, by ``mqtt_listen``.
+"""The MQTT path, our side: for sites that run a broker already. The neighbor answers on the same broker, by ``mqtt_listen``.
 
 A session is 16 random bytes that we choose, and two connections to the broker, urgent and bulk, so that a chunk never holds an
 alert up. Under ``<prefix>/<the listener's node id>/``:
@@ -9,7 +9,7 @@ alert up. Under ``<prefix>/<the listener's node id>/``:
 * ``here``, ``gone``         the listener came, with its incarnation; the listener went: its Last Will
 
 Nothing is retained. The broker and its other clients are strangers: they can drop, repeat and invent, which ends sessions and
-wastes our time, and no more. Who the neighbour is, and who we are, is proved by ``relay.introduction``.
+wastes our time, and no more. Who the neighbor is, and who we are, is proved by ``relay.introduction``.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ from relay.paths.parcels import MAX_BATCH_BYTES
 MAX_PACKET_BYTES: Final = 2 * MAX_BATCH_BYTES
 """Above it the connection is cut. MQTT 5 tells the broker so; it then keeps larger ones of other clients from us."""
 QOS: Final = {Lane.URGENT: 0, Lane.BULK: 1}
-"""Neither is custody: the spool keeps its copy until the centre's receipt, and sessions are clean, so a broker repeats nothing
+"""Neither is custody: the spool keeps its copy until the center's receipt, and sessions are clean, so a broker repeats nothing
 after a break. Urgent parcels go with QoS 0, the fewest bytes and nothing to wait for. Bulk goes with QoS 1 for its flow
 control alone: the broker's ack opens the window, so that a clip never lies in the kernel's buffers before a thin uplink."""
 BATCH_BYTES: Final = {Lane.URGENT: 32 * 1024, Lane.BULK: 5 * 1024}

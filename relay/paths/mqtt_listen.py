@@ -1,6 +1,6 @@
 """The MQTT path, the other side: a station that answers on a broker. The topics are described in ``mqtt``.
 
-It connects to the broker as its neighbours do, once a lane, and so needs no open port. A broker that is away keeps nobody from
+It connects to the broker as its neighbors do, once a lane, and so needs no open port. A broker that is away keeps nobody from
 starting: it is tried for ever. A session costs a name and two short queues; nothing that is said in it is believed for that.
 """
 
@@ -28,13 +28,13 @@ _log = structlog.get_logger("relay.paths.mqtt")
 
 _MAX_SESSIONS: Final = 4_000
 _IDLE_S: Final = 45.0
-"""Without a word for this long the neighbour is gone."""
+"""Without a word for this long the neighbor is gone."""
 _SESSION_NAME: Final = re.compile(f"[0-9a-f]{{{2 * SESSION_BYTES}}}")
 _LANES: Final = {str(lane.value): lane for lane in Lane}
 
 
 class AnsweredSession:
-    """A session that a neighbour opened."""
+    """A session that a neighbor opened."""
 
     def __init__(self, listener: "MqttListen", name: str) -> None:
         self._listener = listener
@@ -56,12 +56,12 @@ class AnsweredSession:
         return True
 
     def drop(self, reason: str) -> None:
-        """End it; the neighbour is told, and knocks again."""
+        """End it; the neighbor is told, and knocks again."""
         self._listener.dismiss(self, reason)
 
 
 class MqttListen:
-    """A path that neighbours reach through a broker."""
+    """A path that neighbors reach through a broker."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class MqttListen:
         self.is_listening = asyncio.Event()
 
     async def listening(self) -> None:
-        """Return once neighbours can come, or the broker has failed us for the first time: the other paths don't wait for it."""
+        """Return once neighbors can come, or the broker has failed us for the first time: the other paths don't wait for it."""
         await self.is_listening.wait()
 
     def ban(self, transport_keys: set[bytes]) -> None:
@@ -173,7 +173,7 @@ class MqttListen:
                 session.queued.discard(lane)
 
     def _tell(self, name: str, word: str, payload: bytes = b"") -> None:
-        """A word to one neighbour, where there is room: strangers can ask for any number."""
+        """A word to one neighbor, where there is room: strangers can ask for any number."""
         connection = self._connections.get(Lane.URGENT)
         if connection is not None and connection.takes_words:
             connection.publish(f"{self._root}/down/{name}/{word}", payload)
@@ -181,7 +181,7 @@ class MqttListen:
             self._counters.refused("too_many_knocks")
 
     def dismiss(self, session: AnsweredSession, reason: str) -> None:
-        """End a session and tell the neighbour."""
+        """End a session and tell the neighbor."""
         if not session.is_over:
             self._tell(session.name, GONE)
         self._forget(session, reason)
@@ -203,7 +203,7 @@ class MqttListen:
         elif what == GONE:
             session = self._sessions.get(name)
             if session is not None:
-                self._forget(session, "the neighbour has gone")
+                self._forget(session, "the neighbor has gone")
         elif what in _LANES:
             self._parcels_arrived(name, payload)
         else:

@@ -1,8 +1,8 @@
-"""How a parcel travels on a tiny path: proved to come from the neighbour, and as small as it can be made.
+"""How a parcel travels on a tiny path: proved to come from the neighbor, and as small as it can be made.
 
 Where a frame takes two seconds, or a burst costs money, there is no room for a hello. Both ends are configured with each other's
 name, so each holds the other's passport, and their transport keys (X25519) give a secret that only the two can compute. Every
-parcel carries 8 bytes made with it: so its neighbour is proved without a word before, and the tag of a radio frame names the two to
+parcel carries 8 bytes made with it: so its neighbor is proved without a word before, and the tag of a radio frame names the two to
 nobody else. A recorded parcel can be said again; envelopes, receipts and notes all say the same the second time.
 
 A sealed parcel is ``code (1 byte), proof (8 bytes), content``. An envelope's msgpack framing is left out and put back, which makes
@@ -44,7 +44,7 @@ _HEADER_BYTES: Final[dict[int, int]] = {_Code.ENVELOPE_UP: header.UP_BYTES, _Cod
 
 
 class TinySeal:
-    """Seals for one neighbour and opens what comes from it."""
+    """Seals for one neighbor and opens what comes from it."""
 
     def __init__(self, identity: Identity, peer: Passport) -> None:
         shared = crypto_scalarmult(identity.transport_secret, peer.transport_key)
@@ -52,7 +52,7 @@ class TinySeal:
         self._own_id = identity.node_id
         self.peer_id: NodeId = peer.node_id
         self.transport_key = peer.transport_key
-        """The neighbour's; it proves with each parcel that it holds its secret."""
+        """The neighbor's; it proves with each parcel that it holds its secret."""
         self.tag = hashlib.blake2b(key=self._key, digest_size=TAG_BYTES, person=b"heard/tag").digest()
         """Names this pair on a shared medium, to the two of them only."""
 
@@ -62,11 +62,11 @@ class TinySeal:
         return bytes((code,)) + self._proof(self._own_id, code, content) + content
 
     def open(self, data: bytes) -> bytes:
-        """The parcel again, as its neighbour said it.
+        """The parcel again, as its neighbor said it.
 
         Raises:
             Malformed: not a sealed parcel.
-            BadSignature: not from this neighbour, or changed on the way.
+            BadSignature: not from this neighbor, or changed on the way.
         """
         if len(data) <= OVERHEAD_BYTES:
             raise Malformed(f"expected a sealed parcel of more than {OVERHEAD_BYTES} bytes, found {len(data)}")

@@ -1,4 +1,4 @@
-"""A session on a tiny path: its neighbour is configured, every parcel is sealed for it, and its queue is short and tidy.
+"""A session on a tiny path: its neighbor is configured, every parcel is sealed for it, and its queue is short and tidy.
 
 Shared by ``short_burst``, ``sms`` and ``serial_radio``. The queue holds each parcel once, however often the sender offers it; a newer
 receipt takes the place of the older one of the same series, and what got its answer by another way is withdrawn. Receipts go first,
@@ -39,7 +39,7 @@ class _Queued:
 
 
 class TinySession:
-    """One neighbour. The path takes parcels with ``next_sealed`` and hands in what came with ``arrived``."""
+    """One neighbor. The path takes parcels with ``next_sealed`` and hands in what came with ``arrived``."""
 
     def __init__(
         self, *, facts: PathFacts, seal: TinySeal, is_outgoing: bool, counters: Counters, name: str = ""
@@ -47,7 +47,7 @@ class TinySession:
         self.facts = facts
         self.is_outgoing = is_outgoing
         self.name = name
-        """The neighbour's, or its address: for logs."""
+        """The neighbor's, or its address: for logs."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.filled = asyncio.Event()
         """Set while something waits."""
@@ -60,12 +60,12 @@ class TinySession:
 
     @property
     def peer_id(self) -> NodeId:
-        """The configured neighbour."""
+        """The configured neighbor."""
         return self._seal.peer_id
 
     @property
     def transport_key(self) -> bytes:
-        """The neighbour's: only who holds its secret can make the proof in each parcel."""
+        """The neighbor's: only who holds its secret can make the proof in each parcel."""
         return self._seal.transport_key
 
     @property
@@ -157,7 +157,7 @@ class TinySession:
         return self._seal.seal(parcel)
 
     def opened(self, data: bytes) -> bytes:
-        """What came from the carrier, proved to be the neighbour's.
+        """What came from the carrier, proved to be the neighbor's.
 
         Raises:
             Malformed, BadSignature: refused; the path counts it.

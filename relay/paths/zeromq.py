@@ -54,7 +54,7 @@ def _key_in(user_id: str) -> bytes:
 
 
 class ZeroMqDial:
-    """A path that connects to a listening neighbour, for as long as it runs."""
+    """A path that connects to a listening neighbor, for as long as it runs."""
 
     def __init__(
         self, *, facts: PathFacts, endpoint: str, server_key: bytes, identity: Identity, interface: str = "",
@@ -130,7 +130,7 @@ class ZeroMqDial:
 
 
 class AcceptedSession:
-    """Our end of a connection that a neighbour made to our listener."""
+    """Our end of a connection that a neighbor made to our listener."""
 
     def __init__(self, listener: "ZeroMqListen", attempt: bytes, transport_key: bytes) -> None:
         self._listener = listener
@@ -147,7 +147,7 @@ class AcceptedSession:
         return self._listener.facts
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
-        """Queue for the carrier; False if the lane is full or the neighbour is gone."""
+        """Queue for the carrier; False if the lane is full or the neighbor is gone."""
         return self._listener.send(self, parcel, lane if lane in self.lanes else Lane.URGENT)
 
     def pace(self, bytes_s: int) -> None:
@@ -156,12 +156,12 @@ class AcceptedSession:
             slow_down(*self.connections[Lane.BULK], bytes_s or UNLIMITED)
 
     def drop(self, reason: str) -> None:
-        """Forget the neighbour; it must say hello again."""
+        """Forget the neighbor; it must say hello again."""
         self._listener.forget(self, reason)
 
 
 class ZeroMqListen:
-    """A path that neighbours connect to: one ROUTER socket, any CURVE key that the upper floor has not banned."""
+    """A path that neighbors connect to: one ROUTER socket, any CURVE key that the upper floor has not banned."""
 
     def __init__(
         self, *, facts: PathFacts, endpoint: str, identity: Identity, counters: Counters,
@@ -181,7 +181,7 @@ class ZeroMqListen:
         self.is_listening = asyncio.Event()
 
     async def listening(self) -> None:
-        """Return once neighbours can come."""
+        """Return once neighbors can come."""
         await self.is_listening.wait()
 
     def ban(self, transport_keys: set[bytes]) -> None:

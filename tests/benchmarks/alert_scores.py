@@ -1,4 +1,4 @@
-"""How many alerts of each rule are right, on labelled pictures: precision and recall of alerts, not of boxes.
+"""How many alerts of each rule are right, on labeled pictures: precision and recall of alerts, not of boxes.
 
 The boxes may be anybody's: the product's own detector's, or those of Ultralytics' ``predict`` with the same weights, so that what
 differs is the detector's code alone. Tampering is done to the pictures here, so its truth is known.
@@ -25,7 +25,7 @@ from camera_node.sight import Sight
 from camera_node.view import View
 from camera_node.zone import Zone
 from relay.kinds.alert import Rule
-from tests.benchmarks.labelled_shows import (
+from tests.benchmarks.labeled_shows import (
     BAG,
     CROWD,
     LEAST_CROWD,
@@ -36,7 +36,7 @@ from tests.benchmarks.labelled_shows import (
     PERSON,
     WEAPON,
     ZONE,
-    LabelledPicture,
+    LabeledPicture,
     shown,
     truth,
 )
@@ -107,7 +107,7 @@ class AlertScores:
 
     scores: dict[str, Score] = field(default_factory=lambda: {name: Score() for name in RULES})
 
-    def show(self, picture: LabelledPicture, boxes_of: BoxesOf) -> None:
+    def show(self, picture: LabeledPicture, boxes_of: BoxesOf) -> None:
         """Show it to all rules at once, and hold what they tell against its labels."""
         sight, told = Sight(_Given(boxes_of), rules=list(RULES.values()), zones=[LEFT]), set[str]()
         for frame in shown(picture):

@@ -1,4 +1,4 @@
-"""The peer of the centre's ingest: the least that does the same work.
+"""The peer of the center's ingest: the least that does the same work.
 
 Receives over CURVE, checks the signature with PyNaCl,
 group-commits to SQLite with synchronous=FULL, acknowledges after the commit. No journal, no incidents, no decryption.

@@ -1,4 +1,4 @@
-"""The centre's ingest: alerts a second that are verified, decrypted, journalled, made into incidents, durable, and receipted."""
+"""The center's ingest: alerts a second that are verified, decrypted, journalled, made into incidents, durable, and receipted."""
 
 import asyncio
 import contextlib

@@ -47,12 +47,12 @@ def measure() -> list[Figure]:
             Figure(name="fdatasync of 4 KiB, appended", value=disk, unit="/s"),
             Figure(name="spool put, one caller", value=alone, unit="/s", peer="the disk's fdatasyncs", peer_value=disk),
             Figure(name=f"spool put, {TOGETHER} callers", value=grouped, unit="/s", peer="the disk's fdatasyncs", peer_value=disk),
-            Figure(name="put to the centre's receipt, all in flight that may be", value=end_to_end, unit="/s",
+            Figure(name="put to the center's receipt, all in flight that may be", value=end_to_end, unit="/s",
                    peer="the disk's fdatasyncs", peer_value=disk),
         ]  # fmt: skip
         for peer, is_to_beat, rate in _peers(folder):
             target = 1.0 if is_to_beat else None
-            figures.append(Figure(name="put to the centre's receipt", value=end_to_end, unit="/s", peer=peer, peer_value=rate,
+            figures.append(Figure(name="put to the center's receipt", value=end_to_end, unit="/s", peer=peer, peer_value=rate,
                                   target_ratio=target))  # fmt: skip
         return figures
 
@@ -81,7 +81,7 @@ def _fdatasyncs(folder: Path) -> float:
 
 
 async def _end_to_end(folder: Path) -> float:
-    """A node and a centre with a ledger and a disk each, both on this one; the window is the node's own."""
+    """A node and a center with a ledger and a disk each, both on this one; the window is the node's own."""
     house = House(folder / "house")
     house.enroll("center", Role.CENTER)
     house.enroll("gate", Role.CAMERA)

@@ -107,7 +107,7 @@ class Load:
     def run_steady(self, *, rate_per_s: float, count: int, seed: int) -> list[float]:
         """Send so many signed alerts of nodes by turns, at moments of their own as a Poisson process has them; ms to each receipt.
 
-        One thread that blocks in ``poll``: an event loop with a task for each node took longer over a receipt than a centre does.
+        One thread that blocks in ``poll``: an event loop with a task for each node took longer over a receipt than a center does.
         After this the sockets are not for ``run`` any more.
         """
         random = Random(seed)

@@ -1,6 +1,6 @@
 """A relay that holds 1,000,000 envelopes: its memory, and how long it takes to start. Fills a spool of 600 MB first: minutes.
 
-The relay is the real program, ``alert-relay run``, with a path to a centre that nobody has started: what it holds stays.
+The relay is the real program, ``alert-relay run``, with a path to a center that nobody has started: what it holds stays.
 """
 
 import os

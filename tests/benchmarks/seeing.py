@@ -1,8 +1,8 @@
-"""What seeing costs beside a bare loop, and how many alerts are right: on the footage and the labelled pictures of HEARD_TEST_DATA.
+"""What seeing costs beside a bare loop, and how many alerts are right: on the footage and the labeled pictures of HEARD_TEST_DATA.
 
 Cost: processor time a frame of decode, detect, track and rules, beside the same clip and weights in a bare ONNX Runtime loop
 (``seeing_cost``), each in processes of its own by turns, the least of three. The whole node is measured beside it: all its processes,
-while it watches the clip at its own ten frames a second, records, sends and keeps its books. Alerts: ``alert_scores`` over ``labelled_shows``.
+while it watches the clip at its own ten frames a second, records, sends and keeps its books. Alerts: ``alert_scores`` over ``labeled_shows``.
 With HEARD_ULTRALYTICS_PYTHON naming a Python that has the ``ultralytics`` extra, its own ``track`` and ``predict`` run the same: ``track``
 as it comes, and held to one thread (docs/decisions/0056).
 """
@@ -30,7 +30,7 @@ from command_center.demonstration.household import Household, Wishes
 from relay import door
 from tests.benchmarks.alert_scores import AlertScores, Score, tamper_score
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.labelled_shows import DATA, pictures
+from tests.benchmarks.labeled_shows import DATA, pictures
 
 CLIP = DATA / "vtest_480x360.avi"
 WEIGHTS = DATA / "yolo11n_qdq_416.onnx"

@@ -2,7 +2,7 @@
 """Ultralytics' own ``track`` and ``predict`` on the same clip, pictures and weights; run by a Python that has the extra.
 
 ``ultralytics_peer.py track CLIP WEIGHTS FRAMES`` prints what ``track`` costs, as ``seeing_cost`` does for the other sides.
-``… predict WEIGHTS FILE`` writes what ``predict`` finds on every frame of every labelled show, a JSON array a line.
+``… predict WEIGHTS FILE`` writes what ``predict`` finds on every frame of every labeled show, a JSON array a line.
 
 Its ONNX session has as many threads as there are processors, and they spin while they wait: ``track`` is measured as it comes, and
 once more with one thread, as the other side has.
@@ -27,7 +27,7 @@ import cv2
 import onnxruntime
 
 from camera_node.ultralytics_detector import _import_guarded
-from tests.benchmarks.labelled_shows import pictures, shown
+from tests.benchmarks.labeled_shows import pictures, shown
 from tests.benchmarks.seeing_cost import WARM_FRAMES
 
 LEAST = 0.25

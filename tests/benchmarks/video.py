@@ -1,4 +1,4 @@
-"""Live video against its targets: a real RTSP camera at 720p30, a real node and centre, a real Chromium, all on the loopback.
+"""Live video against its targets: a real RTSP camera at 720p30, a real node and center, a real Chromium, all on the loopback.
 
 Each picture carries its number in a row of black and white blocks. The camera says when it sent picture 0, so a number read
 in Chromium's frame callback is a time from the camera's output to the browser's screen buffer: glass to glass without lens

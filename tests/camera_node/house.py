@@ -1,4 +1,4 @@
-"""A real authority, a real centre station and enrolled nodes, all in one process, over real sockets on port 0."""
+"""A real authority, a real center station and enrolled nodes, all in one process, over real sockets on port 0."""
 
 import contextlib
 import sqlite3
@@ -27,7 +27,7 @@ from relay.station import Station
 
 @dataclass
 class CenterInbox:
-    """Keeps everything in memory: a stand-in for the command centre's journal."""
+    """Keeps everything in memory: a stand-in for the command center's journal."""
 
     arrivals: list[Arrival] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class House:
         ).save(state_dir)  # fmt: skip
 
     def enroll_camera(self, name: str = "node") -> Path:
-        """Keys and enrolment for a camera node; its state folder."""
+        """Keys and enrollment for a camera node; its state folder."""
         state_dir = self._base_dir / name
         self._enroll(state_dir, self._issue(name, Role.CAMERA, state_dir), [self.center])
         state_dir.chmod(0o700)
@@ -86,7 +86,7 @@ class House:
     async def run_center(
         self, endpoint: str = "tcp://127.0.0.1:0"
     ) -> AsyncIterator[tuple[Station, CenterInbox, PathConfig]]:
-        """A listening centre, what it gets, and how a node reaches it."""
+        """A listening center, what it gets, and how a node reaches it."""
         inbox = CenterInbox()
         config = StationConfig(state_dir=self.center_dir, listen=(ListenConfig(endpoint=endpoint),))
         async with Station.open(config, inbox=inbox) as station:

@@ -1,4 +1,4 @@
-"""A whole node with a real eye and a real stage; the test plays the command centre."""
+"""A whole node with a real eye and a real stage; the test plays the command center."""
 
 import contextlib
 import secrets

@@ -116,7 +116,7 @@ async def test_ended_clip_is_hashed_whole_and_by_segment(tmp_path: Path, fragmen
         assert any("a.mp4 2.0 s" in line for line in lines(kept.ask(lambda connection: describe(connection, {}))))
 
 
-async def test_quota_takes_what_the_centre_has_first_and_counts_what_it_has_not(
+async def test_quota_takes_what_the_center_has_first_and_counts_what_it_has_not(
     tmp_path: Path, fragmented: bytes
 ) -> None:
     room = 3 * len(fragmented) + 10

@@ -1,4 +1,4 @@
-"""What the centre asks of clips: sent on demand, kept on hold, let go; each order is answered."""
+"""What the center asks of clips: sent on demand, kept on hold, let go; each order is answered."""
 
 import hashlib
 import sqlite3
@@ -44,7 +44,7 @@ def passport(node: Node) -> Passport:
     return node.station.passport
 
 
-async def test_kept_clip_is_sent_when_the_centre_asks_and_again_when_it_asks_again(tmp_path: Path) -> None:
+async def test_kept_clip_is_sent_when_the_center_asks_and_again_when_it_asks_again(tmp_path: Path) -> None:
     house = House(tmp_path)
     state_dir = house.enroll_camera()
     async with (

@@ -1,4 +1,4 @@
-"""A clip's way to the centre: bounded, behind every alert, resumed after a restart; and whole where it arrives."""
+"""A clip's way to the center: bounded, behind every alert, resumed after a restart; and whole where it arrives."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ def put_together(house: House, inbox: CenterInbox) -> dict[bytes, bytes]:
     return {sha256: b"".join(content for _, content in sorted(parts.items())) for sha256, parts in found.items()}
 
 
-async def test_clip_is_recorded_sent_and_the_same_at_the_centre(tmp_path: Path) -> None:
+async def test_clip_is_recorded_sent_and_the_same_at_the_center(tmp_path: Path) -> None:
     house = House(tmp_path)
     state_dir = house.enroll_camera()
     async with house.run_center() as (_, inbox, path), running(config(tmp_path, state_dir, path=path)) as node:
@@ -198,7 +198,7 @@ async def test_eye_that_is_killed_mid_event_leaves_a_clip_that_is_sent(tmp_path:
         assert len(pictures(put_together(house, inbox)[bytes.fromhex(first.sha256)])) >= 15
 
 
-async def test_clip_reaches_the_command_centre_and_is_served_in_ranges(tmp_path: Path) -> None:
+async def test_clip_reaches_the_command_center_and_is_served_in_ranges(tmp_path: Path) -> None:
     listen = ("tcp://127.0.0.1:0",)
     async with running_center(tmp_path / "center", listen=listen) as house, house.signed_in() as client:
         outcome = await house.center.administration.perform(

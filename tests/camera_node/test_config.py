@@ -82,7 +82,7 @@ def test_files_named_inside_a_path_count_from_the_folder_too(tmp_path: Path) -> 
     ("pre_roll_s = 3", "longest_s = 12", ["[clip] longest_s", "camera 'gate', 15", "found 12"]),
     ("loop = true", "pre_roll_s = 500", ["120", "pre_roll_s"]),
     ("deadline_s", "deadline", ["unknown key 'deadline'", "deadline_s"]),
-    ('state_dir = "state"', 'state_dir = "state"\ncolour = 1', ["unknown key 'colour'", "state_dir", "heartbeat"]),
+    ('state_dir = "state"', 'state_dir = "state"\ncolor = 1', ["unknown key 'color'", "state_dir", "heartbeat"]),
     ('name = "gate"', 'name = "the northern gate"', ["1 to 12 bytes", "the northern gate"]),
     ('zones = ["yard"]', 'zones = ["roof"]', ["zone 'roof'", "known are yard"]),
     ("[1.0, 1.0]]", "[1.0, 1.5]]", ["1.0", "polygon"]),

@@ -1,4 +1,4 @@
-"""A whole node with a real eye process, a real station and a real centre station over real sockets."""
+"""A whole node with a real eye process, a real station and a real center station over real sockets."""
 
 import asyncio
 import contextlib

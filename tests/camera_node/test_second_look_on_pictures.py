@@ -12,7 +12,7 @@ from camera_node.onnx_detector import OnnxDetector
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
 from camera_node.second_look import SecondLook
 from camera_node.sight import Sight
-from tests.benchmarks.labelled_shows import DATA, SWAY_FRAMES, pictures, shown
+from tests.benchmarks.labeled_shows import DATA, SWAY_FRAMES, pictures, shown
 
 MISTAKEN = tuple("handgun" if label == "umbrella" else label for label in COCO_LABELS)
 SCALES = Scales(look_alikes=LOOK_ALIKES, least_confidence=0.35, margin=0.15)

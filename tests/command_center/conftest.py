@@ -1,4 +1,4 @@
-"""Fixtures of the command centre's tests."""
+"""Fixtures of the command center's tests."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.command_center.house import House, running_center
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """A running centre with real keys, database and files."""
+    """A running center with real keys, database and files."""
     async with running_center(tmp_path / "center") as made:
         yield made
 

@@ -1,4 +1,4 @@
-"""A centre in a temporary folder and nodes that speak to it with real keys and real envelopes."""
+"""A center in a temporary folder and nodes that speak to it with real keys and real envelopes."""
 
 import contextlib
 import hashlib
@@ -93,7 +93,7 @@ class Node:
 
 
 class House:
-    """A running centre; what arrives is handed to it as the receiver does."""
+    """A running center; what arrives is handed to it as the receiver does."""
 
     def __init__(self, state: StateDir, center: Center, clock: SimulatedClock) -> None:
         self.state, self.center, self.clock = state, center, clock
@@ -179,7 +179,7 @@ async def running_center(
     clock: SimulatedClock | None = None,
     config: CenterConfig | None = None,
 ) -> AsyncIterator[House]:
-    """A centre with its HTTP on a free port; made if there is none yet."""
+    """A center with its HTTP on a free port; made if there is none yet."""
     clock = clock or SimulatedClock()
     state = StateDir(root_dir)
     if not state.config_file.exists():

@@ -132,7 +132,7 @@ def test_offline_commands_and_check_find_a_flipped_byte(made: Path) -> None:
     assert "entry 2 (user-added, user:bob) was changed" in done.stdout
 
 
-def test_killed_centre_starts_again_with_everything_as_written(made: Path) -> None:
+def test_killed_center_starts_again_with_everything_as_written(made: Path) -> None:
     for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", "from command_center.cli import main; main()", "run", "--state", str(made),
@@ -142,7 +142,7 @@ def test_killed_centre_starts_again_with_everything_as_written(made: Path) -> No
         assert process.stdout.readline().startswith("Console:")
         process.kill()
         process.communicate()
-    assert command("user", "list", state=made).returncode == 0  # a socket without a centre behind it is no obstacle
+    assert command("user", "list", state=made).returncode == 0  # a socket without a center behind it is no obstacle
     assert command("check", state=made).returncode == 0
 
 
@@ -160,7 +160,7 @@ def test_full_disk_is_one_clear_line_and_nothing_is_lost(made: Path) -> None:
     assert command("check", state=made).returncode == 0
 
 
-def test_centre_stops_at_once_though_a_console_is_listening(made: Path) -> None:
+def test_center_stops_at_once_though_a_console_is_listening(made: Path) -> None:
     password_file = made / "password"
     password_file.write_text("long enough to be one")
     command("user", "add", "bob", "--role", "dispatcher", "--password-file", str(password_file), state=made)

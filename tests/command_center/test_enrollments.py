@@ -115,7 +115,7 @@ async def test_revoked_node_is_named_in_a_roster_that_outlives_a_restart(tmp_pat
             await office.perform(NodeStanding(name="gate", standing="approved"))
         listed = await office.perform(NodeList())
         assert "revoked" in listed.lines[0]
-        await house.query("DELETE FROM roster")  # as if the centre had been stopped before its station kept it
+        await house.query("DELETE FROM roster")  # as if the center had been stopped before its station kept it
     async with running_center(tmp_path / "c") as house:
         assert house.center.station.trust.is_revoked(node.id)
 

@@ -346,7 +346,7 @@ async def test_check_finds_a_flipped_byte_in_an_entry_and_in_a_picture(house: Ho
 
 
 async def down_to(house: House, node: Node) -> list[Acknowledgement]:
-    """The acknowledgements that wait in the centre's spool, opened with the node's key."""
+    """The acknowledgements that wait in the center's spool, opened with the node's key."""
     from relay import envelope as envelopes
 
     secret = node.identity.shared_secret(house.center.station.identity.sealing_key)

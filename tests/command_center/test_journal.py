@@ -188,7 +188,7 @@ def test_untouched_journal_is_all_as_written(filled: tuple[Database, SigningKey]
         ("DELETE FROM entry WHERE id = 20", "entry 20 is missing"),
         ("DELETE FROM entry WHERE id >= 25", "expected"),
         ("UPDATE tree_hash SET hash = zeroblob(32) WHERE level = 2 AND position = 1", "level 2, position 1"),
-        ("UPDATE checkpoint SET note = replace(note, 'heard/x', 'heard/y')", "not signed by this centre's key"),
+        ("UPDATE checkpoint SET note = replace(note, 'heard/x', 'heard/y')", "not signed by this center's key"),
         ("UPDATE checkpoint SET size = 21 WHERE size = 20", "the checkpoint kept for size 21 says 20"),
     ],
 )

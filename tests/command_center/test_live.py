@@ -1,6 +1,6 @@
-"""Live video at the centre: authorized, journalled before the node is asked, answered or refused in words, cut at once.
+"""Live video at the center: authorized, journalled before the node is asked, answered or refused in words, cut at once.
 
-The node here is a set of keys: what the centre puts for it is read from the spool, what it says is delivered.
+The node here is a set of keys: what the center puts for it is read from the spool, what it says is delivered.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ WHY = {"reason": "a person at the fence"}
 
 
 class Camera:
-    """A node's keys, and what the centre asks of it."""
+    """A node's keys, and what the center asks of it."""
 
     def __init__(self, house: House, node: Node) -> None:
         self.house, self.node = house, node
@@ -61,7 +61,7 @@ class Camera:
         ]
 
     async def asked(self, kind: type[S], count: int = 1) -> S:
-        """Wait until the centre has asked that often; the newest."""
+        """Wait until the center has asked that often; the newest."""
 
         async def is_there() -> bool:
             return sum(isinstance(order, kind) for order in await self.orders()) >= count

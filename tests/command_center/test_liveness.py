@@ -135,7 +135,7 @@ def test_the_log_of_a_whole_journey_holds_no_secret(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection:
         secrets["password hash"] = connection.execute("SELECT password_hash FROM account").fetchone()[0]
     said = (tmp_path / "log").read_text()
-    assert "command centre up" in said or "command center up" in said, "there is a log to look through"
+    assert "command center up" in said or "command center up" in said, "there is a log to look through"
     assert "Argon2" not in said
     for what, value in secrets.items():
         assert len(value) >= 6, what

@@ -1,4 +1,4 @@
-"""TLS out of the box: the centre's own certificate authority, a given certificate, and what can't be used."""
+"""TLS out of the box: the center's own certificate authority, a given certificate, and what can't be used."""
 
 import asyncio
 import shutil

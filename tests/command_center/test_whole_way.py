@@ -67,7 +67,7 @@ async def test_alert_is_heard_seen_and_the_camera_knows(tmp_path: Path) -> None:
             await node.put(node.draft_up(Kind.ALERT, Precedence.FLASH, alert.encode()))
 
             async def is_refused() -> bool:
-                return not house.center.station.path_health() and not (await house.center.station.status()).neighbours
+                return not house.center.station.path_health() and not (await house.center.station.status()).neighbors
 
             await until(is_refused)
         assert await house.query("SELECT COUNT(*) FROM alert") == [(1,)]

@@ -1,4 +1,4 @@
-"""One centre's history and its bags, made once for all tests that only read them."""
+"""One center's history and its bags, made once for all tests that only read them."""
 
 import shutil
 from pathlib import Path
@@ -14,13 +14,13 @@ from tests.evidence.scene import make, unpack
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped centre; don't write to it."""
+    """A stopped center; don't write to it."""
     return make(tmp_path_factory.mktemp("history") / "center")
 
 
 @pytest.fixture
 def center(history: Path, tmp_path: Path) -> Path:
-    """A stopped centre of one's own."""
+    """A stopped center of one's own."""
     return Path(shutil.copytree(history, tmp_path / "center"))
 
 

@@ -1,4 +1,4 @@
-"""A centre with a small, real history: two nodes, pictures, a gap, a view, an acknowledgement, a withdrawn node."""
+"""A center with a small, real history: two nodes, pictures, a gap, a view, an acknowledgement, a withdrawn node."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ def picture(text: str, *, size: tuple[int, int] = (64, 48)) -> bytes:
 
 async def show(house: House, node: Node, alert_id: bytes, data: bytes, *, media_type: str = "image/jpeg",
                deliver_all: bool = True) -> bytes:  # fmt: skip
-    """Send an exhibit and its bytes; waits until the centre has put them together."""
+    """Send an exhibit and its bytes; waits until the center has put them together."""
     sha256 = hashlib.sha256(data).digest()
     item = ExhibitItem(media_type=media_type, sha256=sha256, size_bytes=len(data), chunk_bytes=4096, width_px=64,
                        height_px=48, captured_wall_ms=house.clock.wall_ms(), captured_monotonic_ms=1)  # fmt: skip
@@ -73,7 +73,7 @@ async def play(house: House) -> None:
 
 
 def make(root_dir: Path, story: Callable[[House], Awaitable[None]] = play) -> Path:
-    """Run the story in a new centre and stop it; returns its state folder."""
+    """Run the story in a new center and stop it; returns its state folder."""
 
     async def run() -> None:
         async with running_center(root_dir) as house:
@@ -93,7 +93,7 @@ def unpack(file: Path, to_dir: Path) -> Path:
 
 
 def seal_again(bag_dir: Path, center: Identity) -> None:
-    """What somebody with the centre's key can do: make every manifest fit, and sign."""
+    """What somebody with the center's key can do: make every manifest fit, and sign."""
 
     def manifest(names: list[str]) -> bytes:
         return b"".join(

@@ -1,4 +1,4 @@
-"""``export`` and ``verify`` as a person types them, with the centre stopped and running."""
+"""``export`` and ``verify`` as a person types them, with the center stopped and running."""
 
 import contextlib
 import hashlib
@@ -69,7 +69,7 @@ def test_refusals_say_what_to_do(center: Path, arguments: tuple[str, ...], expec
     assert not (center.parent / "x.zip").exists()
 
 
-def test_verify_starts_without_a_whole_centre() -> None:
+def test_verify_starts_without_a_whole_center() -> None:
     code = "import sys; sys.argv = ['command-center', 'verify', '/nothing']; from command_center.entry import main\ntry:\n main()\n"
     code += "except SystemExit as end:\n print(end.code, sorted({'fastapi', 'fpdf', 'httpx', 'PIL', 'zmq'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -77,10 +77,10 @@ def test_verify_starts_without_a_whole_centre() -> None:
     assert "REFUSED /nothing: can't be read" in done.stdout
 
 
-def test_fetching_needs_a_running_centre_and_a_node_that_answers(center: Path) -> None:
+def test_fetching_needs_a_running_center_and_a_node_that_answers(center: Path) -> None:
     bag_zip = center.parent / "bag.zip"
     arguments = ("export", "1", "--to", bag_zip, "--fetch", "--fetch-within", "1", "--state", center)
-    assert "expected a running centre, found none" in one_line_of(command(*arguments))
+    assert "expected a running center, found none" in one_line_of(command(*arguments))
     with running(center):
         said = one_line_of(command(*arguments))
     assert "node gate (" in said
@@ -124,8 +124,8 @@ def test_by_time_and_camera(center: Path) -> None:
         assert wrong_in(bag_zip) == ""
 
 
-@pytest.mark.skipif(not DOOR_KNOWS, reason="the running centre's door does not take EvidenceExport")
-def test_a_running_centre_journals_the_export_itself(center: Path) -> None:
+@pytest.mark.skipif(not DOOR_KNOWS, reason="the running center's door does not take EvidenceExport")
+def test_a_running_center_journals_the_export_itself(center: Path) -> None:
     bag_zip = center.parent / "bag.zip"
     with running(center):
         done = command("export", "--all", "--to", bag_zip, "--state", center)
@@ -134,7 +134,7 @@ def test_a_running_centre_journals_the_export_itself(center: Path) -> None:
         assert "all as written" in command("check", "--state", center).stdout
 
 
-def test_a_running_centre_that_does_not_journal_it_lets_nothing_out(center: Path) -> None:
+def test_a_running_center_that_does_not_journal_it_lets_nothing_out(center: Path) -> None:
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(center / "admin.sock"))
         door.listen()

@@ -161,7 +161,7 @@ async def _redacted(house: House) -> None:
 
 @pytest.fixture(scope="module")
 def redacted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped centre with redactions and positions."""
+    """A stopped center with redactions and positions."""
     return make(tmp_path_factory.mktemp("redacted") / "center", _redacted)
 
 

@@ -64,7 +64,7 @@ def test_a_timestamped_bag_is_checked_by_openssl_by_us_and_by_python_alone(
         made = exported(center)
         assert made.timestamp.endswith(f"Z by {url}"), made.timestamp
         assert len(queries) == 1
-        assert len(queries[0]) < 80, "nothing but a hash leaves the centre"
+        assert len(queries[0]) < 80, "nothing but a hash leaves the center"
     said = line_of(made.file)
     assert "an authority says that the tag manifest existed at 20" in said
     assert "signed with the certificate in it" in said

@@ -172,7 +172,7 @@ def test_public_tools_cover_every_file(bag_dir: Path) -> None:
                      "signatures/tagmanifest-sha256.txt.sig"}  # fmt: skip
 
 
-# ---------------------------------------------------------------------- a centre that lies
+# ---------------------------------------------------------------------- a center that lies
 
 
 def lie(bag_dir: Path, center: Path, change: Callable[[Path], None]) -> str:
@@ -254,7 +254,7 @@ def test_sealing_again_without_a_change_passes(bag_dir: Path, history: Path) -> 
 def test_another_centers_key_is_not_enough(bag_dir: Path) -> None:
     stranger = Identity.generate()
     seal_again(bag_dir, stranger)
-    assert "not by the centre" in wrong_in(bag_dir)
+    assert "not by the center" in wrong_in(bag_dir)
 
 
 # ---------------------------------------------------------------------- refused
@@ -331,7 +331,7 @@ def test_writer_and_zipfile_agree() -> None:
 
 
 def test_garbage_in_every_json_is_a_named_error(bag_dir: Path, history: Path) -> None:
-    """Also under the centre's own seal: no file makes the verifier stumble."""
+    """Also under the center's own seal: no file makes the verifier stumble."""
     originals = {f: f.read_bytes() for f in (bag_dir / "data").rglob("*.json*") if "alerts" not in str(f)}
     for file, data in originals.items():
         for garbage in (

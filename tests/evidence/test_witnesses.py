@@ -45,7 +45,7 @@ def publisher_of(house: House, config: WitnessConfig) -> Publisher:
 
 
 def known(house: House, config: WitnessConfig) -> None:
-    """Let a running centre witness others."""
+    """Let a running center witness others."""
     changed = msgspec.structs.replace(house.services.config, witness=config)
     object.__setattr__(house.services, "config", changed)
 
@@ -201,7 +201,7 @@ def test_requests_and_keys_come_through_whole() -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A stopped centre, and the checkpoint that somebody outside got half way through its history."""
+    """A stopped center, and the checkpoint that somebody outside got half way through its history."""
     folder_dir = tmp_path_factory.mktemp("kept")
 
     async def story(house: House) -> None:
@@ -221,7 +221,7 @@ def center(kept: tuple[Path, Path], tmp_path: Path) -> Path:
 
 
 def rewrite(center: Path) -> None:
-    """Somebody with the centre's disk and its key changes an old entry and makes everything fit again."""
+    """Somebody with the center's disk and its key changes an old entry and makes everything fit again."""
     connection = sqlite3.connect(center / "center.sqlite", isolation_level=None)
     rows = connection.execute("SELECT id, at_ms, kind, actor, subject, payload FROM entry ORDER BY id").fetchall()
     connection.executescript("DELETE FROM entry; DELETE FROM tree_hash; DELETE FROM checkpoint;")
@@ -276,7 +276,7 @@ def test_other_checkpoints_are_refused_with_the_reason(center: Path, kept: tuple
     stranger, own = Identity.generate(), Identity.load(center / "identity.key")
     origin = kept[1].read_text().split("\n")[0]
     for name, note, text in (
-        ("stranger", checkpoint.sign(origin=origin, size=3, root=bytes(32), signing=stranger.signing).note, "not signed by the centre"),
+        ("stranger", checkpoint.sign(origin=origin, size=3, root=bytes(32), signing=stranger.signing).note, "not signed by the center"),
         ("later", checkpoint.sign(origin=origin, size=10_000, root=bytes(32), signing=own.signing).note, "history was cut off"),
         ("garbage", "no note at all\n", "expected a signed note"), ("empty", "", "expected a signed note"),
         ("binary", "\x00\n\n\x00", "expected a signed note"),
@@ -313,7 +313,7 @@ def test_command_lines_say_the_same(center: Path, kept: tuple[Path, Path], tmp_p
     assert (wrong.returncode, "history was rewritten" in wrong.stdout) == (1, True)
 
 
-async def test_a_centre_that_signed_nothing_gives_no_checkpoint(tmp_path: Path) -> None:
+async def test_a_center_that_signed_nothing_gives_no_checkpoint(tmp_path: Path) -> None:
     async with running_center(tmp_path / "center") as house:
         await house.database.run(lambda c: c.execute("DELETE FROM checkpoint"))
         with pytest.raises(BadRequest, match="found none"):

@@ -1,4 +1,4 @@
-"""A command centre and a camera node, enrolled and connected over loopback, with live video: the whole way in one process.
+"""A command center and a camera node, enrolled and connected over loopback, with live video: the whole way in one process.
 
 The eye and the stage are processes of their own, as always.
 """

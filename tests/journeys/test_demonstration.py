@@ -35,7 +35,7 @@ def test_headless_demonstration_hears_and_acknowledges_everything(tmp_path: Path
     assert report["scene"]["alerted"] == report["scene"]["events"] >= 1
     for hop in HOPS:
         assert 0 <= report[hop]["p50"] <= report[hop]["p95"] <= report[hop]["max"]
-    # The state is kept, and the centre's own commands take it.
+    # The state is kept, and the center's own commands take it.
     checked = subprocess.run(
         [BIN / "command-center", "check", "--state", tmp_path / "state"], capture_output=True, text=True, timeout=60
     )

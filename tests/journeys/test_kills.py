@@ -84,7 +84,7 @@ def wait_until_shown(dispatcher: Dispatcher, wanted: set[str], within_s: float =
     missing = wanted
     while missing and time.monotonic() < deadline_s:
         time.sleep(0.5)
-        with contextlib.suppress(Exception):  # the centre may be starting
+        with contextlib.suppress(Exception):  # the center may be starting
             missing = wanted - {alert["id"] for alert in dispatcher.alerts()}
     return missing
 

@@ -1,4 +1,4 @@
-"""Live video through a real coturn only: the centre's credentials are good there, and no others are."""
+"""Live video through a real coturn only: the center's credentials are good there, and no others are."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Watching live, the whole way: a real Chromium, and WHEP clients that are not ours, against a real centre and a real node."""
+"""Watching live, the whole way: a real Chromium, and WHEP clients that are not ours, against a real center and a real node."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ pc.ontrack = (event) => { video.srcObject = new MediaStream([event.track]); };
 
 @contextlib.asynccontextmanager
 async def page_of(house: LiveHouse, html: str) -> AsyncIterator[Page]:
-    """A page of the centre's own origin, as a player that somebody embeds there would be."""
+    """A page of the center's own origin, as a player that somebody embeds there would be."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM_FILE,

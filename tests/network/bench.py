@@ -324,7 +324,7 @@ class Bench:
                 await process.wait()
 
     async def read(self) -> None:
-        """What the centre shows, and what the nodes still keep."""
+        """What the center shows, and what the nodes still keep."""
         self.journal.shown.update(await asyncio.to_thread(ids_in, self._house.dir_of("center"), "shown"))
         for name in node_names(self.scenario):
             self.journal.spooled.update(await asyncio.to_thread(ids_in, self._house.dir_of(name), "envelope"))

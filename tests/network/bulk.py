@@ -37,9 +37,9 @@ class Fed(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
     content_bytes_s: float
-    """Of the clip, receipted by the centre."""
+    """Of the clip, receipted by the center."""
     wire_bytes_s: dict[str, float]
-    """What came out of each link at the centre's end."""
+    """What came out of each link at the center's end."""
     alert_ms: tuple[float, ...]
     envelopes_sent: int
     chunks_heard: int

@@ -21,7 +21,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     raised: int
     lost: int
-    """Promised by the node and never shown by the centre."""
+    """Promised by the node and never shown by the center."""
     unheard: int
     """Shown, but the node never learned of it."""
     shown_twice: int
@@ -71,7 +71,7 @@ class Journal:
         self.carried: dict[str, list[tuple[float, int]]] = {}
         """By station: when how much of a clip was receipted."""
         self.shown: Counter[str] = Counter()
-        """From the centre's own table, at the end."""
+        """From the center's own table, at the end."""
         self.spooled: set[str] = set()
         """What its node still keeps at the end: no receipt has freed it."""
         self.counters: dict[str, dict[str, int]] = {}

@@ -1,6 +1,6 @@
 """One direction of an emulated link: what it loses, delays, doubles and swaps. Pure; the clock is passed in.
 
-A packet goes through these steps in order: hard down or blackhole, bursty loss, random loss, the serialiser with its
+A packet goes through these steps in order: hard down or blackhole, bursty loss, random loss, the serializer with its
 bounded queue, the delay line, doubling. ``emulator.py`` owns the devices and calls ``offer`` and ``due``.
 """
 
@@ -33,7 +33,7 @@ class Impairment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rate_kbit: Amount = 0.0
     """Kilobits a second; 0 is unlimited."""
     queue_kb: Amount = 64.0
-    """KiB that may wait for the serialiser; what comes on top is dropped."""
+    """KiB that may wait for the serializer; what comes on top is dropped."""
     duplicate_pct: Percent = 0.0
     reorder_pct: Percent = 0.0
     """Of the packets: they skip the delay line and overtake."""
@@ -84,7 +84,7 @@ class Pipe:
         self._random = random.Random(seed)  # a string is hashed the same way in every process
         self._line: list[tuple[float, int, bytes]] = []
         self._count = 0
-        self._serialiser_free_s = 0.0
+        self._serializer_free_s = 0.0
         self._last_due_s = 0.0
         self._is_bad_time = False
 
@@ -98,7 +98,7 @@ class Pipe:
         if impairment.is_cut:
             self.tally.swallowed += len(self._line)
             self._line.clear()
-            self._serialiser_free_s = self._last_due_s = 0.0
+            self._serializer_free_s = self._last_due_s = 0.0
 
     @property
     def next_due_s(self) -> float | None:
@@ -137,15 +137,15 @@ class Pipe:
         return self._hits(how.loss_pct)
 
     def _sent_at_s(self, now_s: float, size_bytes: int, how: Impairment) -> float | None:
-        """When its last bit has left the serialiser; None if the queue is full."""
+        """When its last bit has left the serializer; None if the queue is full."""
         if not how.rate_kbit:
             return now_s
         bytes_per_s = how.rate_kbit * 125
-        start_s = max(now_s, self._serialiser_free_s)
+        start_s = max(now_s, self._serializer_free_s)
         if (start_s - now_s) * bytes_per_s + size_bytes > how.queue_kb * 1024:
             return None
-        self._serialiser_free_s = start_s + size_bytes / bytes_per_s
-        return self._serialiser_free_s
+        self._serializer_free_s = start_s + size_bytes / bytes_per_s
+        return self._serializer_free_s
 
     def _delay(self, sent_s: float, packet: bytes, how: Impairment) -> None:
         due_s = sent_s

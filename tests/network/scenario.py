@@ -17,7 +17,7 @@ from tests.network.pipe import Impairment
 SCENARIOS_DIR: Final = Path(__file__).parent / "scenarios"
 Station = Literal["node", "flooder", "relay", "site", "region", "east", "west", "center"]
 RELAYS: Final = ("east", "west", "region", "site", "relay")
-"""Places with a relay, the one nearest to the centre first."""
+"""Places with a relay, the one nearest to the center first."""
 Changes = dict[str, float | bool]
 
 

@@ -39,7 +39,7 @@ SHOWN_SCHEMA: Final = ("CREATE TABLE shown (id BLOB NOT NULL, at_s REAL NOT NULL
 
 
 class PathSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to a neighbour, pinned to an interface."""
+    """A way to a neighbor, pinned to an interface."""
 
     name: str
     endpoint: str
@@ -112,7 +112,7 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
-    """The centre's receipt for an alert is at its node."""
+    """The center's receipt for an alert is at its node."""
 
     station: str
     id: str
@@ -120,7 +120,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag="heard"):
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True, tag="carried"):
-    """The centre's receipts cover so many bytes of a clip by now."""
+    """The center's receipts cover so many bytes of a clip by now."""
 
     station: str
     content_bytes: int
@@ -157,7 +157,7 @@ def tell(what: Told) -> None:
 
 
 class Screen:
-    """The centre's inbox: writes down each alert in the transaction that stores it, as a console would."""
+    """The center's inbox: writes down each alert in the transaction that stores it, as a console would."""
 
     def accept(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
         now_s = time.monotonic()

@@ -54,7 +54,7 @@ def test_bursty_loss_has_its_rate_and_comes_in_bursts() -> None:
     assert sum(b == a + 1 for a, b in itertools.pairwise(lost)) > 0.7 * len(lost)
 
 
-def test_serialiser_keeps_its_rate_and_drops_what_its_queue_cannot_hold() -> None:
+def test_serializer_keeps_its_rate_and_drops_what_its_queue_cannot_hold() -> None:
     pipe = Pipe(Impairment(rate_kbit=100, queue_kb=2), seed=1)  # 12.5 bytes a ms
     for number in range(100):
         pipe.offer(1.0, bytes([number]) * 125)

@@ -31,6 +31,6 @@ def signed(origin: int, series: int, sequence: int, content: int, precedence: Pr
 
 
 def receipt_for(origin: Identity, series: int, stored: RangeSet, signer: Identity = CENTER) -> Receipt:
-    """A receipt of the centre."""
+    """A receipt of the center."""
     return receipt.issue(stored, signer=signer.node_id, signing=signer.signing, stored_at_s=0, origin=origin.node_id,
                          series=series)  # fmt: skip

@@ -17,7 +17,7 @@ ALERT = 230
 
 
 class Pipe:
-    """A link with a serialiser and a queue without bound; what is sent has come through when its answer is back."""
+    """A link with a serializer and a queue without bound; what is sent has come through when its answer is back."""
 
     def __init__(self, number: int, rate_bytes_s: float, rtt_ms: float, seed: int) -> None:
         self.id = LinkId(number)
@@ -119,7 +119,7 @@ def test_an_alert_finds_little_of_a_clip_before_it(rate: float, rtt_ms: float, s
     clear(pipe)
     stood = run([pipe], 10, alerts_every_ms=1_500)
     assert len(stood) >= 6
-    assert max(stood) <= QUEUE_MS + 1.5 * CHUNK / rate * 1000, "100 ms of the link's time, or a chunk and its neighbour"
+    assert max(stood) <= QUEUE_MS + 1.5 * CHUNK / rate * 1000, "100 ms of the link's time, or a chunk and its neighbor"
     assert pipe.carried_bytes > 0.3 * rate * 10, "and the clip does not starve"
 
 

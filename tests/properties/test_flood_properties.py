@@ -22,7 +22,7 @@ FEW_EXAMPLES = settings(max_examples=2, derandomize=True, phases=[Phase.generate
 
 
 class SharedLink:
-    """A serialiser with a queue without bound, in simulated milliseconds. What is sent is answered when it has come through."""
+    """A serializer with a queue without bound, in simulated milliseconds. What is sent is answered when it has come through."""
 
     def __init__(self, rate_bytes_s: float, rtt_ms: float, seed: int) -> None:
         self.rate_bytes_s = rate_bytes_s

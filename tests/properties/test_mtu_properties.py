@@ -145,7 +145,7 @@ def test_what_has_its_receipt_is_withdrawn_from_every_tiny_path() -> None:
     assert wire.withdrawn == [b"an alert"]
 
 
-def test_only_the_neighbour_s_passport_makes_a_link_of_a_known_session() -> None:
+def test_only_the_neighbor_s_passport_makes_a_link_of_a_known_session() -> None:
     link = Link(
         id=cast("Any", 1), session=cast("Session", TinyWire(facts=PathFacts(name="a", mtu_bytes=100), peer=PEERS[0]))
     )

@@ -160,7 +160,7 @@ class SpoolMachine(RuleBasedStateMachine):
         who=st.integers(-1, 1), spans=st.lists(st.tuples(st.integers(1, 16), st.integers(0, 6)), min_size=1, max_size=3)
     )
     def settle(self, who: int, spans: list[tuple[int, int]]) -> None:
-        """Any receipt at all: older, newer, from a centre that lost its disk. Only never for numbers not yet given."""
+        """Any receipt at all: older, newer, from a center that lost its disk. Only never for numbers not yet given."""
         most = self.given if who == -1 else 8
         stored = RangeSet((first, min(first + more, most)) for first, more in spans if first <= most)
         origin, series = (ME, self._series()) if who == -1 else (OTHERS[who], 9)
@@ -176,14 +176,14 @@ class SpoolMachine(RuleBasedStateMachine):
         self.receipted[who] = RangeSet([*self.receipted[who], *stored])
 
     @rule(first=st.integers(1, 4), second=st.integers(1, 4), more=st.integers(2, 6))
-    def settle_by_two_centres(self, first: int, second: int, more: int) -> None:
+    def settle_by_two_centers(self, first: int, second: int, more: int) -> None:
         """Each has stored what the other has not."""
         self.put_several(Precedence.IMMEDIATE, 60, 4)
         self.settle(-1, [(first, more)])
         self.settle(-1, [(first + second, more)])
 
     @rule(signer=st.sampled_from(OTHERS), spans=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 6)), max_size=3))
-    def receipt_of_somebody_who_is_no_centre(self, signer: Identity, spans: list[tuple[int, int]]) -> None:
+    def receipt_of_somebody_who_is_no_center(self, signer: Identity, spans: list[tuple[int, int]]) -> None:
         receipt = receipt_for(ME, self._series(), RangeSet((first, first + more) for first, more in spans), signer)
         freed = self.database.run_blocking(lambda connection: self.spool.settle(connection, receipt, signer.node_id))
         assert not freed

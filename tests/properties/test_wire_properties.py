@@ -129,7 +129,7 @@ def test_receipt_survives_its_encoding(spans: list[tuple[int, int]], origin: Nod
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=80), st.binary(min_size=8, max_size=8),
        st.binary(min_size=16, max_size=16))  # fmt: skip
-def test_enrolment_code_survives_being_copied(url: str, invite_id: bytes, secret: bytes) -> None:
+def test_enrollment_code_survives_being_copied(url: str, invite_id: bytes, secret: bytes) -> None:
     keys = AuthorityKeys(signing_key=IDENTITY.signing_key, sealing_key=IDENTITY.sealing_key)
     code = make_code(url, keys, invite_id, secret)
     for copied in (code, code.lower(), f" {code[:9]}\n {code[9:]} "):
@@ -139,7 +139,7 @@ def test_enrolment_code_survives_being_copied(url: str, invite_id: bytes, secret
 
 
 @given(st.data())
-def test_mistyped_enrolment_code_is_refused_or_the_same(data: st.DataObject) -> None:
+def test_mistyped_enrollment_code_is_refused_or_the_same(data: st.DataObject) -> None:
     keys = AuthorityKeys(signing_key=IDENTITY.signing_key, sealing_key=IDENTITY.sealing_key)
     code = make_code("http://10.0.0.1:8480", keys, b"invite-1", bytes(16))
     at = data.draw(st.integers(7, len(code) - 1))
@@ -148,7 +148,7 @@ def test_mistyped_enrolment_code_is_refused_or_the_same(data: st.DataObject) -> 
         parsed = parse_code(code[:at] + letter + code[at + 1 :])
     except EnrollmentRefused:
         return
-    # One in 65,536 slips past the check digits; a wrong secret or fingerprint is then found out at the centre.
+    # One in 65,536 slips past the check digits; a wrong secret or fingerprint is then found out at the center.
     assert (parsed.url, parsed.invite_id) == ("http://10.0.0.1:8480", b"invite-1") or letter == code[at]
 
 
@@ -183,7 +183,7 @@ plain = st.recursive(
 def test_decoder_takes_any_well_formed_value(name: str, value: object) -> None:
     packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass")
     survives(name, packed)
-    if name in {"enrolment_request", "enrolment_reply"}:
+    if name in {"enrollment_request", "enrollment_reply"}:
         survives(name, msgspec.json.encode(repr(value)))
 
 
@@ -235,7 +235,7 @@ def test_claim_of_four_billion_elements_costs_nothing(name: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-@pytest.mark.parametrize("name", ["enrolment_request", "enrolment_reply"])
+@pytest.mark.parametrize("name", ["enrollment_request", "enrollment_reply"])
 def test_json_with_bytes_that_are_no_utf_8_is_refused(name: str) -> None:
     for data in (b'{"\x80nvite_id": "x"}', b'{"state": "\xff"}', b'{"invite_id": "\xc3"}', b"\xff\xfe{}"):
         survives(name, data)

@@ -107,7 +107,7 @@ class NeighborCarrier(Carrier):
 
 @dataclass(frozen=True, kw_only=True)
 class SatelliteCarrier(Carrier):
-    """A modem at the camera, the operator's gateway at the centre."""
+    """A modem at the camera, the operator's gateway at the center."""
 
     modem: SatelliteModem
     is_tiny: bool = True

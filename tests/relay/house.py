@@ -58,7 +58,7 @@ class House:
         return self.state_dir / name
 
     def settle(self, *, strangers: bool = False) -> None:
-        """Give every station its enrolment, with everybody else's passport; or, as ``strangers``, without other cameras'."""
+        """Give every station its enrollment, with everybody else's passport; or, as ``strangers``, without other cameras'."""
         for name, own in self.passports.items():
             self.dir_of(name).mkdir(parents=True, exist_ok=True)
             Enrollment(

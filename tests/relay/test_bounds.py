@@ -21,7 +21,7 @@ from relay.settler import SERIES_KEPT, forget_least
 from relay.spool import Draft, Spool
 from relay.station import Station
 from tests.relay.house import House, Kept, until
-from tests.relay.neighbour import Neighbour, neighbour
+from tests.relay.neighbor import Neighbor, neighbor
 from tests.relay.spooling import opened
 
 
@@ -85,7 +85,7 @@ def test_a_thousand_numberings_of_one_node_leave_a_few_receipts(tmp_path: Path) 
     assert 1999 in kept, "and the newest may be the real one, too"
 
 
-def _is_said(camera: Neighbour, wire: bytes) -> bool:
+def _is_said(camera: Neighbor, wire: bytes) -> bool:
     return camera.session is not None and camera.session.send(wire, Lane.URGENT)
 
 
@@ -102,7 +102,7 @@ async def test_receipts_of_a_camera_for_what_was_never_sent_to_it_do_not_fill_th
 
     async with (
         house.station("center", listen="tcp://127.0.0.1:0") as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         order = Draft(kind=Kind.INSTRUCTION, precedence=Precedence.IMMEDIATE, body=bytes(40), destination=camera_id,
                       peer_sealing_key=house.identities["gate-camera"].sealing_key)  # fmt: skip
@@ -135,7 +135,7 @@ async def test_what_a_neighbor_calls_its_refusals_does_not_name_our_counters(tmp
     house.settle()
     async with (
         house.station("center", listen="tcp://127.0.0.1:0") as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         for number in range(50):
             camera.say(hop.Refused(bytes(32), f'"}} 1\nforged_{number}', "?"))

@@ -47,7 +47,7 @@ async def test_a_restarted_node_sends_a_relay_nothing_that_it_holds(tmp_path: Pa
             assert gate.counters["envelopes_sent"] == len(rest), "only what was missing took the way"
 
 
-async def test_a_restarted_node_sends_the_centre_nothing_that_it_has_stored(tmp_path: Path) -> None:
+async def test_a_restarted_node_sends_the_center_nothing_that_it_has_stored(tmp_path: Path) -> None:
     """The node is killed before it learns of the receipts: they come first in the next session, and bulk waits for them."""
     house = enrolled(tmp_path)
     kept = Kept()
@@ -56,7 +56,7 @@ async def test_a_restarted_node_sends_the_centre_nothing_that_it_has_stored(tmp_
         async with house.station("gate", to=to_center) as gate:
             ids = await put_clip(gate)
             copied = await gate.database.run(lambda connection: list(connection.iterdump()))
-            await until(lambda: len(kept.arrivals) == CHUNKS, "the clip at the centre", 60)
+            await until(lambda: len(kept.arrivals) == CHUNKS, "the clip at the center", 60)
         _restore(house.dir_of("gate") / "spool.sqlite", "\n".join(copied))
         async with house.station("gate", to=to_center) as gate:
             assert (await gate.status()).backlog[Precedence.BULK] == CHUNKS, "it does not know yet"

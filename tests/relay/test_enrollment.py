@@ -231,11 +231,11 @@ def test_machine_waits_for_its_approval_and_keeps_its_keys(tmp_path: Path) -> No
         (lambda _: (200, b'{"state": "refused", "message": "the invite has expired"}'), "the invite has expired"),
         (lambda _: (403, b'{"message": "used up"}'), "answered 403: used up"),
         (lambda _: (404, b"not here"), "answered 404: not here"),
-        (lambda _: (200, b"<html>"), "expected an enrolment reply"),
+        (lambda _: (200, b"<html>"), "expected an enrollment reply"),
         (pending, "nobody approved within 0 s"),
     ],
 )
-def test_refusal_is_one_clear_line_and_leaves_no_enrolment(
+def test_refusal_is_one_clear_line_and_leaves_no_enrollment(
     tmp_path: Path, answer: Callable[[bytes], tuple[int, bytes]], says: str
 ) -> None:
     with center_that(answer) as (url, _), pytest.raises(EnrollmentRefused, match=says) as refusal:
@@ -256,11 +256,11 @@ def test_man_in_the_middle_can_only_break_it_off(tmp_path: Path) -> None:
     assert not (tmp_path / "enrollment.msgpack").exists()
 
 
-def test_unreachable_centre_is_a_matter_of_the_network(tmp_path: Path) -> None:
+def test_unreachable_center_is_a_matter_of_the_network(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(NetworkError, match="can't reach the command centre"):
+        with pytest.raises(NetworkError, match="can't reach the command center"):
             enroll(make_code(url, keys_of(AUTHORITY), INVITE, SECRET), tmp_path, wait_s=1)
 
 
@@ -277,7 +277,7 @@ def test_other_program_behind_the_address_is_told(tmp_path: Path) -> None:
         thread = threading.Thread(target=greet)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(NetworkError, match="can't reach the command centre"):
+        with pytest.raises(NetworkError, match="can't reach the command center"):
             enroll(make_code(url, keys_of(AUTHORITY), INVITE, SECRET), tmp_path, wait_s=1)
         thread.join()
 
@@ -297,7 +297,7 @@ def test_code_with_another_kind_of_address_is_refused(tmp_path: Path, url: str) 
 
 
 @pytest.mark.parametrize("content", [b"", b"\x94\xc4", b"\xff" * 50])
-def test_damaged_enrolment_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_damaged_enrollment_file_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "enrollment.msgpack").write_bytes(content)
     with pytest.raises(KeyFileError, match="enroll this machine anew"):
         Enrollment.load(tmp_path)

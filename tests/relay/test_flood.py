@@ -104,7 +104,7 @@ def test_in_all_no_more_than_the_bound_waits() -> None:
 
 async def test_an_alert_overtakes_another_node_s_flood_in_the_relay_s_spool(tmp_path: Path) -> None:
     house = filled(House(tmp_path), "flooder", "gate")
-    async with house.station("relay", listen="tcp://127.0.0.1:0") as relay:  # no way to the centre yet
+    async with house.station("relay", listen="tcp://127.0.0.1:0") as relay:  # no way to the center yet
         to_relay = [("relay", relay.listening_on[0])]
         async with house.station("flooder", to=to_relay) as flooder, house.station("gate", to=to_relay) as gate:
             for _ in range(8):
@@ -117,7 +117,7 @@ async def test_an_alert_overtakes_another_node_s_flood_in_the_relay_s_spool(tmp_
         house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center,
         house.station("relay", to=[("center", center.listening_on[0])]),
     ):  # restarted: everything is read from its disk again
-        await until(lambda: len(kept.arrivals) >= 3201, "all of it at the centre", 60)
+        await until(lambda: len(kept.arrivals) >= 3201, "all of it at the center", 60)
     origins = [arrival.passport.name for arrival in kept.arrivals]
     assert origins.index("gate") < 1_600, f"its alert came as number {origins.index('gate')} of {len(origins)}"
 
@@ -216,7 +216,7 @@ async def test_a_fork_of_a_node_s_chain_is_counted_and_named_and_neither_branch_
         house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center,
         house.station("relay", to=[("center", center.listening_on[0])]),
     ):
-        await until(lambda: len(kept.arrivals) == 3, "both branches at the centre", 30)
+        await until(lambda: len(kept.arrivals) == 3, "both branches at the center", 30)
         assert sorted(arrival.is_fork for arrival in kept.arrivals) == [False, False, True]
         assert center.counters["chain_forks"] == 1
         assert center.conduct.told(center.trust.name_of) == {"gate": {"chain_fork": 1}}

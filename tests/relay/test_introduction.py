@@ -1,4 +1,4 @@
-"""The proof of keys between neighbours, where the carrier proves nothing: every shortcut is refused."""
+"""The proof of keys between neighbors, where the carrier proves nothing: every shortcut is refused."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_recorded_proof_is_worth_nothing_on_another_session(house: House) -> N
     assert another.link.peer is None
 
 
-def test_the_centre_s_own_proof_can_not_be_thrown_back_at_it(house: House) -> None:
+def test_the_center_s_own_proof_can_not_be_thrown_back_at_it(house: House) -> None:
     _, center, welcome = up_to_welcome(house)
     with pytest.raises(BadSignature):
         center.speaks.proved_arrived(center.link, hop.Proved(welcome.proof))

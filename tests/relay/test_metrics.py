@@ -148,7 +148,7 @@ def a_status() -> StationStatus:
         spool_bytes=123_456, forgone=((3, 4), (9, 9)),
         paths=(PathReport(path="lte", is_up=True, is_metered=True, rtt_ms=48.5, budget_left=0.25, spent=1.5),
                PathReport(path="sat", is_up=False)),
-        neighbours=("center",), counters=dict(counters.snapshot()), left_without_receipt={"evicted_bulk": 2},
+        neighbors=("center",), counters=dict(counters.snapshot()), left_without_receipt={"evicted_bulk": 2},
         listening_on=("tcp://0.0.0.0:5701",), spool_capacity_bytes=10**9, uptime_s=93_784, release="0.1.0",
         conduct={"yard-camera": {"flood": 12_000}},
     )  # fmt: skip

@@ -50,7 +50,7 @@ def path_on(broker: Mosquitto, options: MqttOptions | None = None) -> PathConfig
 async def pair(
     house: House, broker: Mosquitto, inbox: Kept, options: MqttOptions | None = None
 ) -> AsyncIterator[tuple[Station, Station]]:
-    """A centre and a camera on one broker, introduced to each other."""
+    """A center and a camera on one broker, introduced to each other."""
     async with (
         house.station("center", listen=listen_on(broker, options), inbox=inbox) as center,
         house.station("gate-camera", to=[path_on(broker, options)]) as node,
@@ -148,7 +148,7 @@ async def test_the_will_of_either_side_ends_the_session_of_the_other_at_once(hou
                 [of_center], [of_node] = list(center._links), list(node._links)
                 stranger.say(up.removesuffix("0") + "gone", b"")
                 await until(
-                    lambda: of_center not in list(center._links), "the session's end at the centre", timeout_s=2
+                    lambda: of_center not in list(center._links), "the session's end at the center", timeout_s=2
                 )
                 await until(lambda: of_node not in list(node._links), "its end at the node", timeout_s=4)
                 await until(lambda: node.path_health()[0].is_up, "the next session")

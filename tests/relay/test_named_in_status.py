@@ -13,7 +13,7 @@ from relay.errors import SpoolFull
 from relay.passport import Role
 from relay.paths.at_modem import AtModem
 from tests.relay.house import House, Kept, until
-from tests.relay.neighbour import neighbour, said_by
+from tests.relay.neighbor import neighbor, said_by
 from tests.relay.test_path_conformance import an_alert
 from tests.relay.test_status_view import shown
 
@@ -33,7 +33,7 @@ def house(tmp_path: Path) -> House:
 async def test_a_replay_is_stored_once_and_seen(house: House, where: str) -> None:
     async with (
         house.station(where, listen=ANYWHERE) as station,
-        neighbour(house, "gate-camera", station.listening_on[0], to=where) as camera,
+        neighbor(house, "gate-camera", station.listening_on[0], to=where) as camera,
     ):
         alert = said_by(house.identities["gate-camera"], 1).wire
         camera.say(alert)

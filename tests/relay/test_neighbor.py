@@ -58,7 +58,7 @@ async def test_a_node_without_uplink_is_carried_by_the_one_beside_it_and_the_ans
         async with camera(house, "camera-a", uplink) as a, camera(house, "camera-b", inbox=node_inbox) as b:
             b.on_answer(answers.append)
             spooled = await b.put(an_alert(b))
-            await until(lambda: bool(inbox.arrivals), "the alert at the centre", timeout_s=30)
+            await until(lambda: bool(inbox.arrivals), "the alert at the center", timeout_s=30)
             [arrival] = inbox.arrivals
             assert (arrival.envelope.id, arrival.passport.name) == (spooled.envelope.id, "camera-b")
             assert arrival.via == a.identity.node_id
@@ -129,8 +129,8 @@ async def test_strangers_on_the_lan_are_not_called_and_their_passports_not_taken
     others.settle()
     async with camera(others, "camera-x") as stranger, camera(house, "camera-a") as a, camera(house, "camera-b") as b:
         await until(lambda: is_beside(a, "camera-b") and is_beside(b, "camera-a"), "the neighbors", timeout_s=30)
-        assert (await stranger.status()).neighbours == ()
-        assert (await a.status()).neighbours == ("camera-b",)
+        assert (await stranger.status()).neighbors == ()
+        assert (await a.status()).neighbors == ("camera-b",)
 
 
 async def test_an_announcement_with_our_tag_and_another_s_key_opens_nothing(
@@ -147,7 +147,7 @@ async def test_an_announcement_with_our_tag_and_another_s_key_opens_nothing(
             await until(
                 lambda: impostor.counters.refused_total + a.counters.refused_total > 0, "the refusal", timeout_s=30
             )
-            assert (await a.status()).neighbours == ()
+            assert (await a.status()).neighbors == ()
 
 
 def test_an_announcement_says_no_more_than_it_must(house: House) -> None:

@@ -140,7 +140,7 @@ async def test_the_passport_of_another_authority_is_refused(house: House, way: C
             )
         else:
             await asyncio.sleep(1)
-            assert (await center.status()).neighbours == ()
+            assert (await center.status()).neighbors == ()
         assert not inbox.arrivals
 
 
@@ -162,7 +162,7 @@ async def test_a_passport_without_its_keys_opens_nothing(house: House, way: Carr
             await station.put(an_alert(station))  # it says nothing before it has something to say
         refusals = (center.counters, station.counters)  # on a radio, a tag under a wrong key is just other people's
         await until(lambda: any(c.refused_total + c["radio_for_others"] > 0 for c in refusals), "the refusal")
-        assert "gate-camera" not in (await center.status()).neighbours
+        assert "gate-camera" not in (await center.status()).neighbors
         await station.put(an_alert(station))
         await asyncio.sleep(0.5)
         assert not inbox.arrivals

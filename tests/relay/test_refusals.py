@@ -18,7 +18,7 @@ from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.station import Station
 from tests.relay.house import House, Kept, until
-from tests.relay.neighbour import Neighbour, neighbour, said_by
+from tests.relay.neighbor import Neighbor, neighbor, said_by
 from tests.relay.test_status_view import shown
 
 STRANGER = Identity.from_seed(b"s" * 32)
@@ -38,11 +38,11 @@ def house(tmp_path: Path) -> House:
 
 
 @contextlib.asynccontextmanager
-async def center_and_camera(house: House) -> AsyncIterator[tuple[Station, Neighbour, Kept]]:
+async def center_and_camera(house: House) -> AsyncIterator[tuple[Station, Neighbor, Kept]]:
     inbox = Kept()
     async with (
         house.station("center", listen=ANYWHERE, inbox=inbox) as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         camera.say(said_by(house.identities["gate-camera"], 1).wire)
         await until(lambda: bool(camera.receipts), "the receipt of an honest alert")
@@ -68,7 +68,7 @@ HOSTILE: dict[str, tuple[Hostile, str]] = {
     "changed header": (lambda h: flipped(said_by(h.identities["gate-camera"], 5).wire, 20), "bad_signature"),
     "another node's key": (
         lambda h: said_by(h.identities["gate-camera"], 5, signing=h.identities["yard-camera"]).wire, "bad_signature"),
-    "centre impersonated": (
+    "center impersonated": (
         lambda h: said_by(h.identities["center"], 5, kind=Kind.ROSTER, signing=h.identities["gate-camera"],
                           destination=h.identities["yard-camera"].node_id).wire, "bad_signature"),
     "truncated": (lambda h: said_by(h.identities["gate-camera"], 5).wire[:-1], "malformed"),
@@ -144,7 +144,7 @@ async def test_second_content_under_a_used_number_is_kept_and_marked_as_a_fork(h
     inbox = Kept()
     async with (
         house.station("center", listen=ANYWHERE, inbox=inbox) as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         camera.say(said_by(house.identities["gate-camera"], 1).wire)
         camera.say(said_by(house.identities["gate-camera"], 1, body=b"another past").wire)
@@ -165,7 +165,7 @@ async def test_parcel_over_the_transport_s_bound_costs_its_sender_the_connection
 async def test_passport_over_somebody_elses_connection_is_refused(house: House) -> None:
     async with (
         center_and_camera(house) as (center, _, _),
-        neighbour(house, "gate-camera", center.listening_on[0], identity=STRANGER, expect_welcome=False) as thief,
+        neighbor(house, "gate-camera", center.listening_on[0], identity=STRANGER, expect_welcome=False) as thief,
     ):
         await until(lambda: center.counters["refused_not_for_us"] > 0, "the refusal of a borrowed passport")
         thief.say(said_by(house.identities["gate-camera"], 9).wire)
@@ -173,10 +173,10 @@ async def test_passport_over_somebody_elses_connection_is_refused(house: House) 
         assert not thief.is_welcome
 
 
-async def test_neighbour_that_never_said_hello_is_not_listened_to(house: House) -> None:
+async def test_neighbor_that_never_said_hello_is_not_listened_to(house: House) -> None:
     async with (
         center_and_camera(house) as (center, _, _),
-        neighbour(house, "yard-camera", center.listening_on[0], expect_welcome=False) as rude,
+        neighbor(house, "yard-camera", center.listening_on[0], expect_welcome=False) as rude,
     ):
         await until(lambda: rude.is_welcome, "the welcome")
         other = said_by(house.identities["yard-camera"], 1, signing=STRANGER)
@@ -184,12 +184,12 @@ async def test_neighbour_that_never_said_hello_is_not_listened_to(house: House) 
         await until(lambda: center.counters["refused_bad_signature"] > 0, "the refusal")
 
 
-@pytest.fixture(params=["camera", "relay", "claims to be the centre", "foreign series", "foreign node"])
+@pytest.fixture(params=["camera", "relay", "claims to be the center", "foreign series", "foreign node"])
 def false_receipt(request: pytest.FixtureRequest) -> tuple[str, Callable[[House, int], receipt.Receipt]]:
     made: dict[str, tuple[str, Callable[[House, int], receipt.Receipt]]] = {
         "camera": ("refused_not_for_us", lambda h, series: a_receipt(h, "yard-camera", "gate-camera", series)),
         "relay": ("refused_not_for_us", lambda h, series: a_receipt(h, "site-relay", "gate-camera", series)),
-        "claims to be the centre": (
+        "claims to be the center": (
             "refused_bad_signature", lambda h, series: a_receipt(h, "yard-camera", "gate-camera", series, claims="center")),
         "foreign series": ("", lambda h, series: a_receipt(h, "center", "gate-camera", series ^ 1)),
         "foreign node": ("", lambda h, series: a_receipt(h, "center", "yard-camera", series)),
@@ -204,8 +204,8 @@ async def test_receipt_that_nobody_may_give_frees_nothing(
     counted, make = false_receipt
     async with (
         house.station("site-relay", listen=ANYWHERE) as carrier,
-        neighbour(house, "gate-camera", carrier.listening_on[0], to="site-relay") as camera,
-        neighbour(house, "yard-camera", carrier.listening_on[0], to="site-relay") as hostile,
+        neighbor(house, "gate-camera", carrier.listening_on[0], to="site-relay") as camera,
+        neighbor(house, "yard-camera", carrier.listening_on[0], to="site-relay") as hostile,
     ):
         camera.say(said_by(house.identities["gate-camera"], 1).wire)
         await until(lambda: any(isinstance(note, hop.Stored) for note in camera.notes), "custody")
@@ -222,13 +222,13 @@ async def test_receipt_that_nobody_may_give_frees_nothing(
         assert (await carrier.status()).backlog[Precedence.FLASH] == 1
 
 
-async def test_receipt_of_a_camera_does_not_free_its_neighbours_own_alerts(house: House) -> None:
+async def test_receipt_of_a_camera_does_not_free_its_neighbors_own_alerts(house: House) -> None:
     async with house.station("yard-camera", listen=ANYWHERE) as node:
         spooled = await node.put(
             node.draft_up(Kind.ALERT, Precedence.FLASH, b"body that nobody opens here")
         )  # fmt: skip
         series = spooled.envelope.header.series
-        async with neighbour(house, "gate-camera", node.listening_on[0], to="yard-camera") as hostile:
+        async with neighbor(house, "gate-camera", node.listening_on[0], to="yard-camera") as hostile:
             hostile.say(a_receipt(house, "gate-camera", "yard-camera", series).wire)
             await until(lambda: node.counters["refused_not_for_us"] > 0, "the refusal")
             assert (await node.status()).backlog[Precedence.FLASH] == 1
@@ -236,7 +236,7 @@ async def test_receipt_of_a_camera_does_not_free_its_neighbours_own_alerts(house
 
 async def test_revoked_node_is_cut_off_within_five_seconds_and_stays_out(house: House) -> None:
     async with center_and_camera(house) as (center, _, inbox):
-        async with neighbour(house, "yard-camera", center.listening_on[0]) as revoked:
+        async with neighbor(house, "yard-camera", center.listening_on[0]) as revoked:
             statement = RosterStatement(number=1, issued_at_ms=1, revoked=(house.identities["yard-camera"].node_id,))
             session = revoked.session
             await center.publish_roster(roster.issue(house.authority.signing, statement))
@@ -246,7 +246,7 @@ async def test_revoked_node_is_cut_off_within_five_seconds_and_stays_out(house: 
             with pytest.raises(AssertionError, match="in vain"):  # it dials again and again
                 await until(lambda: revoked.is_welcome, "a welcome", timeout_s=1.5)
         # What it signed is refused whoever brings it.
-        async with neighbour(house, "site-relay", center.listening_on[0]) as carrier:
+        async with neighbor(house, "site-relay", center.listening_on[0]) as carrier:
             carrier.say(said_by(house.identities["yard-camera"], 3).wire)
             await until(lambda: center.counters["refused_revoked"] > 0, "the refusal")
         assert len(inbox.arrivals) == 1

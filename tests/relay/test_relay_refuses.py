@@ -13,7 +13,7 @@ from relay.kinds.roster import RosterStatement
 from relay.passport import Role
 from relay.station import Station
 from tests.relay.house import House, Kept, until
-from tests.relay.neighbour import Neighbour, neighbour, said_by
+from tests.relay.neighbor import Neighbor, neighbor, said_by
 from tests.relay.test_path_conformance import an_alert
 
 STRANGER = Identity.generate()
@@ -47,7 +47,7 @@ async def stored(relay: Station) -> tuple[int, int]:
     return await relay.database.run(read)
 
 
-async def _say(camera: Neighbour, wire: bytes, relay: Station, reason: str) -> None:
+async def _say(camera: Neighbor, wire: bytes, relay: Station, reason: str) -> None:
     before = relay.counters[f"refused_{reason}"]
     camera.say(wire)
     await until(lambda: relay.counters[f"refused_{reason}"] > before, f"the refusal {reason}")
@@ -56,7 +56,7 @@ async def _say(camera: Neighbour, wire: bytes, relay: Station, reason: str) -> N
 async def test_forged_unknown_and_revoked_are_refused_before_anything_is_stored(house: House) -> None:
     async with (
         house.station("yard-relay", listen=ANYWHERE) as relay,
-        neighbour(house, "gate-camera", relay.listening_on[0], to="yard-relay") as camera,
+        neighbor(house, "gate-camera", relay.listening_on[0], to="yard-relay") as camera,
     ):
         before = await stored(relay)
         await _say(camera, flipped(said_by(house.identities["gate-camera"], 5).wire, 100), relay, "bad_signature")
@@ -77,7 +77,7 @@ async def test_another_authority_s_node_is_not_even_introduced(house: House, tmp
     other.enroll("gate-camera", Role.CAMERA)
     async with house.station("yard-relay", listen=ANYWHERE) as relay:
         other.identities["yard-relay"] = house.identities["yard-relay"]
-        async with neighbour(
+        async with neighbor(
             other, "gate-camera", relay.listening_on[0], to="yard-relay", expect_welcome=False
         ) as camera:
             await until(lambda: relay.counters["refused_bad_signature"] > 0, "the refusal of its passport")

@@ -122,7 +122,7 @@ async def test_a_relay_takes_what_a_stick_brings_into_custody(house: House, stic
     ) as carrier:  # fmt: skip
         done = await courier.deliver(carrier, stick_dir)
         assert done.taken == 1
-        await until(lambda: len(inbox.arrivals) == 1, "the alert at the centre")
+        await until(lambda: len(inbox.arrivals) == 1, "the alert at the center")
 
 
 async def test_torn_forged_and_foreign_files_are_counted_and_the_rest_arrives(
@@ -244,10 +244,10 @@ async def test_a_stick_that_fills_up_leaves_no_torn_file_and_says_what_stayed_be
         assert len(list(Stick(small_dir).envelopes())) == done.envelopes
 
 
-async def test_no_stick_and_no_centre_are_said_in_words(house: House, tmp_path: Path) -> None:
+async def test_no_stick_and_no_center_are_said_in_words(house: House, tmp_path: Path) -> None:
     async with house.station("gate-camera") as node:
         with pytest.raises(OperatorError, match="is it plugged in"):
             await courier.carry(node, tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match="belongs to a command centre"):
+    with pytest.raises(ConfigError, match="belongs to a command center"):
         async with Station.open(StationConfig(state_dir=house.dir_of("center"))):
             pass

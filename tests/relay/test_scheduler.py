@@ -9,7 +9,7 @@ from relay.scheduler import plan
 POLICY = SendPolicy()
 WIFI = LinkView(id=LinkId(1), peer=b"relay", path="wifi", rtt_ms=20, rtt_variation_ms=5)
 LTE = LinkView(id=LinkId(2), peer=b"relay", path="lte", rtt_ms=60, rtt_variation_ms=10)
-SATELLITE = LinkView(id=LinkId(3), peer=b"centre", path="sat", rtt_ms=600, rtt_variation_ms=50, is_metered=True)
+SATELLITE = LinkView(id=LinkId(3), peer=b"center", path="sat", rtt_ms=600, rtt_variation_ms=50, is_metered=True)
 
 
 def entry(precedence: Precedence, *links: LinkView) -> Entry:
@@ -25,7 +25,7 @@ def sent_on(found: Entry, now_ms: int) -> list[str]:
     return [by_id[link_id].path for _, link_id in decided.sends]
 
 
-def test_flash_races_on_both_paths_to_one_neighbour() -> None:
+def test_flash_races_on_both_paths_to_one_neighbor() -> None:
     assert sent_on(entry(Precedence.FLASH, WIFI, LTE), 0) == ["wifi", "lte"]
 
 
@@ -61,7 +61,7 @@ def test_who_must_choose_one_way_avoids_the_one_that_owes_an_answer() -> None:
     )
 
 
-def test_immediate_does_not_hedge_on_what_a_neighbour_holds() -> None:
+def test_immediate_does_not_hedge_on_what_a_neighbor_holds() -> None:
     alert = entry(Precedence.IMMEDIATE, WIFI, SATELLITE)
     assert sent_on(alert, 1_000) == ["wifi"]
     alert.note_held(WIFI.peer, 1_020)
@@ -70,7 +70,7 @@ def test_immediate_does_not_hedge_on_what_a_neighbour_holds() -> None:
     assert decided.parked[0][0] == 1
 
 
-def test_snapshot_gives_a_silent_path_up_for_the_next_one_to_the_same_neighbour() -> None:
+def test_snapshot_gives_a_silent_path_up_for_the_next_one_to_the_same_neighbor() -> None:
     picture = entry(Precedence.PRIORITY, WIFI, LTE)
     assert sent_on(picture, 0) == ["wifi"]
     assert sent_on(picture, 999) == []

@@ -14,7 +14,7 @@ from relay.passport import Role, SignedPassport
 from relay.precedence import Precedence
 from relay.station import Answer, AnswerLevel
 from tests.relay.house import House, Kept, until
-from tests.relay.neighbour import neighbour, said_by
+from tests.relay.neighbor import neighbor, said_by
 
 ANYWHERE = "tcp://127.0.0.1:0"
 
@@ -41,7 +41,7 @@ async def test_full_disk_while_a_passport_is_learned_does_not_stop_the_station(
     inbox = Kept()
     async with house.station("center", listen=ANYWHERE, inbox=inbox) as center:
         monkeypatch.setattr(trust, "keep_passport", no_room)
-        async with neighbour(house, "gate-camera", center.listening_on[0]) as camera:
+        async with neighbor(house, "gate-camera", center.listening_on[0]) as camera:
             await until(lambda: bool(happened), "the fault")
             camera.say(said_by(house.identities["gate-camera"], 1).wire)
             await until(lambda: len(inbox.arrivals) == 1, "the alert", timeout_s=5)
@@ -61,7 +61,7 @@ async def test_full_disk_while_expiring_does_not_stop_the_station(
     inbox = Kept()
     async with (
         house.station("center", listen=ANYWHERE, inbox=inbox) as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         await until(lambda: len(happened) > 1, "the fault, twice")
         camera.say(said_by(house.identities["gate-camera"], 1).wire)
@@ -82,12 +82,12 @@ async def test_evicted_envelope_is_not_sent_any_more(house: House) -> None:
 
 
 async def test_alerts_of_a_revoked_camera_do_not_starve_the_others_at_the_relay(house: House) -> None:
-    """The centre never takes them; they must not keep what it would take from being sent."""
+    """The center never takes them; they must not keep what it would take from being sent."""
     house.enroll("yard-camera", Role.CAMERA)
     house.settle()
     center_inbox, answers = Kept(), list[Answer]()
     async with house.station("site-relay", listen=ANYWHERE) as carrier:
-        async with neighbour(house, "yard-camera", carrier.listening_on[0], to="site-relay") as flood:
+        async with neighbor(house, "yard-camera", carrier.listening_on[0], to="site-relay") as flood:
             for sequence in range(1, 601):
                 flood.say(said_by(house.identities["yard-camera"], sequence).wire)
                 if sequence % 20 == 0:

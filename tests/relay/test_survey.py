@@ -16,7 +16,7 @@ from relay.service import station_verbs
 from relay.survey import SurveyOrder
 from relay.survey_report import Budgets, PathFinding, report_of
 from tests.relay.house import House, until
-from tests.relay.neighbour import neighbour
+from tests.relay.neighbor import neighbor
 
 ANYWHERE = "tcp://127.0.0.1:0"
 FAST = PathFinding(path="fiber", carrier="zeromq", provider="A", peer="center", is_metered=False, rtt_ms=20, rtt_p95_ms=30,
@@ -35,7 +35,7 @@ def house(tmp_path: Path) -> House:
 async def test_a_neighbor_s_probes_are_echoed_up_to_its_allowance_and_then_refused_by_name(house: House) -> None:
     async with (
         house.station("center", listen=ANYWHERE) as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         camera.say(hop.Probe(1, 5_000, False, b"padding"))
         await until(lambda: hop.Echo(1, bytes(5_000)) in camera.notes, "the echo")
@@ -52,7 +52,7 @@ async def test_probes_of_who_is_not_introduced_are_refused_and_oversized_ones_ma
         stranger = House(house.state_dir / "elsewhere")
         stranger.enroll("gate-camera", Role.CAMERA)
         stranger.identities["center"] = house.identities["center"]
-        async with neighbour(stranger, "gate-camera", center.listening_on[0], expect_welcome=False) as unknown:
+        async with neighbor(stranger, "gate-camera", center.listening_on[0], expect_welcome=False) as unknown:
             unknown.say(hop.Probe(1, 5_000, False, b""))
             await until(lambda: center.counters["refused_not_introduced"] > 0, "the refusal")
             assert not any(isinstance(note, hop.Echo) for note in unknown.notes)
@@ -63,7 +63,7 @@ async def test_probes_of_who_is_not_introduced_are_refused_and_oversized_ones_ma
 async def test_an_echo_that_nobody_asked_for_is_refused(house: House) -> None:
     async with (
         house.station("center", listen=ANYWHERE) as center,
-        neighbour(house, "gate-camera", center.listening_on[0]) as camera,
+        neighbor(house, "gate-camera", center.listening_on[0]) as camera,
     ):
         camera.say(hop.Echo(77, b""))
         await until(lambda: center.counters["refused_unexpected_note"] == 1, "the refusal")

@@ -1,4 +1,4 @@
-"""What all tiny paths share: a seal that proves the neighbour and fits one frame, and a queue that says nothing twice."""
+"""What all tiny paths share: a seal that proves the neighbor and fits one frame, and a queue that says nothing twice."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ VECTORS_DIR = Path(__file__).parents[1] / "vectors"
 
 @pytest.fixture
 def seals(tmp_path: Path) -> tuple[TinySeal, TinySeal, TinySeal]:
-    """A camera's for the centre, the centre's for the camera, a stranger's for the centre."""
+    """A camera's for the center, the center's for the camera, a stranger's for the center."""
     house = House(tmp_path)
     for name, role in (("center", Role.CENTER), ("gate-camera", Role.CAMERA), ("stranger", Role.CAMERA)):
         house.enroll(name, role)

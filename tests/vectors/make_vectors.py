@@ -181,7 +181,7 @@ def authority_keys() -> AuthorityKeys:
     return AuthorityKeys(signing_key=AUTHORITY_IDENTITY.signing_key, sealing_key=AUTHORITY_IDENTITY.sealing_key)
 
 
-def enrolment_code() -> EnrollmentCode:
+def enrollment_code() -> EnrollmentCode:
     """The code of the vectors, parsed."""
     code = enrollment.make_code("http://center.example:8480", authority_keys(), b"invite-1", bytes(range(16)))
     return enrollment.parse_code(code)
@@ -218,16 +218,19 @@ def make_all() -> dict[str, Described]:
     for name, note in notes.items():
         made[f"note_{name}"] = (hop.encode(note), {"note": type(note).__name__})
     code = enrollment.make_code("http://center.example:8480", authority_keys(), b"invite-1", bytes(range(16)))
-    made["enrolment_code"] = (code.encode(), {"url": "http://center.example:8480", "invite_id": b"invite-1".hex()})
-    made["enrolment_request"] = (enrollment.build_request(enrolment_code(), CAMERA), {"secret": bytes(range(16)).hex()})
+    made["enrollment_code"] = (code.encode(), {"url": "http://center.example:8480", "invite_id": b"invite-1".hex()})
+    made["enrollment_request"] = (
+        enrollment.build_request(enrollment_code(), CAMERA),
+        {"secret": bytes(range(16)).hex()},
+    )
     return made
 
 
 def forge(name: str, wire: bytes) -> bytes:
     """The forged twin: what is signed or proved says something else; an unsigned note has something added."""
-    if name == "enrolment_code":
+    if name == "enrollment_code":
         return wire[:60] + (b"A" if wire[60:61] != b"A" else b"B") + wire[61:]
-    if name == "enrolment_request":
+    if name == "enrollment_request":
         request = json.loads(wire)
         request["transport_key"] = "00" * 32
         return msgspec.json.encode(request)

@@ -105,9 +105,9 @@ def understand(name: str, wire: bytes) -> None:
         receipt.verify(receipt.parse(wire), CENTER.signing_key)
     elif name == "passport":
         passport.verify(wire, AUTHORITY_IDENTITY.signing_key)
-    elif name == "enrolment_code":
+    elif name == "enrollment_code":
         enrollment.parse_code(wire.decode())
-    elif name == "enrolment_request":
+    elif name == "enrollment_request":
         enrollment.check_request(wire, lambda invite_id: bytes(range(16)) if invite_id == b"invite-1" else None)
     else:
         note = hop.decode(wire)

@@ -1,6 +1,6 @@
-"""The bag itself: what must be in it, that each file is as its manifest says, and that the centre signed the manifests.
+"""The bag itself: what must be in it, that each file is as its manifest says, and that the center signed the manifests.
 
-One hash pins all: payload manifest → tag manifest → the centre's signature over the tag manifest. Every byte of every
+One hash pins all: payload manifest → tag manifest → the center's signature over the tag manifest. Every byte of every
 file is covered; ``signatures/`` holds the only two files that no manifest lists, and both have one possible content; those of a
 timestamp have a list and a signature of their own (``timestamp``), because it is made after the rest, maybe years later.
 Source: RFC 8493.
@@ -82,13 +82,13 @@ def info(source: Source) -> dict[str, str]:
 
 
 def check_signature(source: Source, check: CheckSignature) -> bytes:
-    """The centre's signature over the tag manifest; returns the centre's key.
+    """The center's signature over the tag manifest; returns the center's key.
 
     Not checked: whose key that is. Its passport says so.
     """
     key = key_of(source, CENTER_PEM)
     if not check(key, read(source, TAG_MANIFEST, _SMALL), read(source, SIGNATURE, 64)):
-        raise Wrong(TAG_MANIFEST, f"the signature in {SIGNATURE} is not by the centre over this file")
+        raise Wrong(TAG_MANIFEST, f"the signature in {SIGNATURE} is not by the center over this file")
     return key
 
 
@@ -106,7 +106,7 @@ def check_tags(source: Source) -> None:
 def check_payload(source: Source, covered: frozenset[str] = frozenset()) -> Payload:
     """Every file of the payload against the manifest: none changed, none missing, none added.
 
-    ``covered`` are files of the timestamp, which the centre signed by themselves.
+    ``covered`` are files of the timestamp, which the center signed by themselves.
     """
     hashes = dict(_manifest(source, MANIFEST))
     rest = source.names() - hashes.keys() - {*_TAGS, TAG_MANIFEST, SIGNATURE, CENTER_PEM, *covered}

@@ -1,7 +1,7 @@
 """What is in, what is not, and why: for each node, every number of the range, and each picture that was announced.
 
 What it can show: that no number of the range is passed over in silence, and that the nodes' own signatures agree with the
-table: each header holds the beginning of the previous header's hash. That a number lies in another incident is the centre's
+table: each header holds the beginning of the previous header's hash. That a number lies in another incident is the center's
 word, under its signature.
 """
 
@@ -34,7 +34,7 @@ class Complete:
     redacted: int = 0
     """Pictures and clips that are masked or withheld, each with the digest of its original."""
     torn: int = 0
-    """Links that disagree in series which two machines used, as the centre says: forks."""
+    """Links that disagree in series which two machines used, as the center says: forks."""
 
 
 def check(source: Source, payload: Payload, statements: Statements) -> Complete:

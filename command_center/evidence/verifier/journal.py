@@ -24,7 +24,7 @@ _SMALL: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A checkpoint that the centre signed."""
+    """A checkpoint that the center signed."""
 
     origin: str
     size: int
@@ -166,7 +166,7 @@ def _head(source: Source, name: str, center: bytes, check_signature: CheckSignat
 
 
 def _held(note: bytes, center: bytes, check_signature: CheckSignature) -> Head:
-    """A checkpoint that somebody kept; witnesses may have signed below the centre."""
+    """A checkpoint that somebody kept; witnesses may have signed below the center."""
     text, _, stamps = note.partition(b"\n\n")
     origin = text.partition(b"\n")[0]
     own = [line for line in stamps.split(b"\n") if line.startswith(b"\xe2\x80\x94 " + origin + b" ")]
@@ -188,12 +188,12 @@ def _require_same(head: Head, held: Head, root: bytes | None) -> None:
         raise Wrong(CHECKPOINT, f"this bag has no proof about the journal of {held.size} entries: export with --against that checkpoint, "
                                 "or --all; nothing was found wrong")  # fmt: skip
     if root != held.root:
-        raise Wrong(CHECKPOINT, f"the journal of {held.size} entries had another root when the centre signed the checkpoint that you "
+        raise Wrong(CHECKPOINT, f"the journal of {held.size} entries had another root when the center signed the checkpoint that you "
                                 "hold: history was rewritten")  # fmt: skip
 
 
 def _earlier(source: Source, head: Head, center: bytes, check_signature: CheckSignature) -> list[Head]:
-    """Checkpoints that others were given: each is the centre's, and the journal begins with each."""
+    """Checkpoints that others were given: each is the center's, and the journal begins with each."""
     found: list[Head] = []
     if EARLIER not in source.names():
         return found
@@ -213,7 +213,7 @@ def _earlier(source: Source, head: Head, center: bytes, check_signature: CheckSi
 
 
 def _note(note: bytes, name: str, center: bytes, check_signature: CheckSignature) -> Head:
-    """A signed note: three lines, an empty one, the centre's signature."""
+    """A signed note: three lines, an empty one, the center's signature."""
     text, _, stamp = note.partition(b"\n\n")
     text += b"\n"
     try:
@@ -225,7 +225,7 @@ def _note(note: bytes, name: str, center: bytes, check_signature: CheckSignature
     identifier = hashlib.sha256(origin.encode() + b"\n\x01" + center).digest()[:4]
     again = f"{origin}\n{found.size}\n{base64.b64encode(found.root).decode()}\n\n— {origin} {base64.b64encode(mark).decode()}\n"
     if again.encode() != note or mark[:4] != identifier or not check_signature(center, text, mark[4:]):
-        raise Wrong(name, "not signed by the centre")
+        raise Wrong(name, "not signed by the center")
     return found
 
 

@@ -30,7 +30,7 @@ def claims(place: Path, *, authority: str = "", against: bytes = b"",
 def _claims(source: Source, authority: str, against: bytes, check: CheckSignature) -> Iterator[str]:
     stated = bag.info(source)
     signer = bag.check_signature(source, check)
-    yield "signature: the centre's key signed the tag manifest"
+    yield "signature: the center's key signed the tag manifest"
     bag.check_tags(source)
     yield "tag files: as the tag manifest says"
     stamp = timestamp.check(source, signer, check)
@@ -42,12 +42,12 @@ def _claims(source: Source, authority: str, against: bytes, check: CheckSignatur
     found = statements.check(source, authority_key, check)
     fingerprint = _check_authority(found, authority_key, signer, stated, authority)
     known = "the one expected" if authority else "compare it with the one that the agency publishes"
-    yield f"authority: {fingerprint} ({known}); it signed the centre's passport and those of {len(found.keys) - 1} nodes"
+    yield f"authority: {fingerprint} ({known}); it signed the center's passport and those of {len(found.keys) - 1} nodes"
     yield f"statements: {_counted(found)}, each signed by its node, each body with the signed SHA-256"
     yield f"revocations: {_revocations(found)}"
     part = journal.check(source, found, signer, check, against)
     whole = "all there are" if part.is_whole else f"of {part.head.size}"
-    yield f"journal: {part.entries} entries ({whole}), each proven to be in the checkpoint of size {part.head.size} that the centre signed"
+    yield f"journal: {part.entries} entries ({whole}), each proven to be in the checkpoint of size {part.head.size} that the center signed"
     if part.previous:
         yield f"history: the journal begins with the one of size {part.previous.size} of the previous export"
     if part.published:
@@ -88,7 +88,7 @@ def _check_authority(found: Statements, key: bytes, signer: bytes, stated: dict[
         raise Wrong(statements.AUTHORITY_PEM, f"this bag is of the authority {fingerprint}, expected {expected}: "
                                               "another agency's, or a forgery")  # fmt: skip
     if found.center != signer:
-        raise Wrong(bag.CENTER_PEM, "the authority has not signed a passport of a centre for this key")
+        raise Wrong(bag.CENTER_PEM, "the authority has not signed a passport of a center for this key")
     if stated.get("Heard-Authority") != fingerprint:
         raise Wrong("bag-info.txt", f"expected Heard-Authority {fingerprint}")
     return fingerprint

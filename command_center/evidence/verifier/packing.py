@@ -12,7 +12,7 @@ _MAX_DEPTH: Final = 8
 
 
 def pack(value: Value) -> bytes:
-    """The shortest encoding, which is the one that the centre signs."""
+    """The shortest encoding, which is the one that the center signs."""
     if isinstance(value, bool) or value is None or isinstance(value, float):
         raise TypeError(f"expected an integer, text, bytes or a list, found {value!r}")
     if isinstance(value, int):

@@ -49,7 +49,7 @@ class Statements:
     keys: dict[str, bytes] = field(default_factory=dict)
     """Signing keys by node id, each under a passport of the authority."""
     center: bytes = b""
-    """The key of the passport in the role of a centre."""
+    """The key of the passport in the role of a center."""
     by_entry: dict[int, Said] = field(default_factory=dict)
     by_id: dict[str, Said] = field(default_factory=dict)
     exhibited: dict[str, str] = field(default_factory=dict)

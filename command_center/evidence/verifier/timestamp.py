@@ -1,7 +1,7 @@
-"""The timestamp of a bag, if it has one: what a time-stamping authority said, and that the centre vouches for these bytes.
+"""The timestamp of a bag, if it has one: what a time-stamping authority said, and that the center vouches for these bytes.
 
 The token is over the tag manifest, on which everything else hangs. ``signatures/timestamp-sha256.txt`` lists the files of the timestamp
-and carries the centre's signature, so that no byte of them can change unnoticed. Here are checked: the imprint, the authority's
+and carries the center's signature, so that no byte of them can change unnoticed. Here are checked: the imprint, the authority's
 signature with the certificate in the token, and the time. *Not checked*: whether that certificate leads to a root that you trust and
 was valid: ``openssl ts -verify`` does that. Source: RFC 3161, RFC 5652 §5.
 """
@@ -41,7 +41,7 @@ def check(source: Source, center: bytes, check_signature: CheckSignature) -> Sta
     if not here:
         return None
     if not check_signature(center, read(source, LIST, _MAX), read(source, LIST_SIG, 64)):
-        raise Wrong(LIST, f"the signature in {LIST_SIG} is not by the centre over this file")
+        raise Wrong(LIST, f"the signature in {LIST_SIG} is not by the center over this file")
     listed = {line.partition("  ")[2]: line.partition("  ")[0] for line in lines(source, LIST, 4096)}
     if listed.keys() != here - {LIST, LIST_SIG} or TOKEN not in listed:
         raise Wrong(

@@ -78,7 +78,7 @@ def run(
             emulator.tell(socket_file, fault or Change(link=cut, to={"is_blackhole": True}))
             lines = _output(node).readlines()
             standing = emulator.tell(socket_file, Ask())
-            assert center.poll() is None, f"{peer}: the centre's end died"
+            assert center.poll() is None, f"{peer}: the center's end died"
             assert standing.up[cut].swallowed, f"{peer}: the cut swallowed nothing"
     return _summed_up(lines, cut_s, before, standing)
 

@@ -1,7 +1,7 @@
 """What every peer's two ends share: numbered messages up at a steady pace, their numbers back, one JSON line for each.
 
 A peer is a module with ``center`` and ``node``, run as ``python -m tests.network.peers.exchange PEER END STATE_DIR ADDRESS…``: the
-addresses are the centre's, one on each link, best link first. Times are the machine's monotonic clock.
+addresses are the center's, one on each link, best link first. Times are the machine's monotonic clock.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""Labelled pictures, shown to a camera for three seconds, with what each rule should tell of them.
+"""Labeled pictures, shown to a camera for three seconds, with what each rule should tell of them.
 
-There is no labelled footage of this kind under a clear licence: so each picture of COCO val is a scene that sways by one percent for two
+There is no labeled footage of this kind under a clear license: so each picture of COCO val is a scene that sways by one percent for two
 seconds, with a sensor's noise; then the camera turns by eight percent, so that whoever stands left of the middle crosses a line there. It
 turns slowly: a quick turn is a change of the whole picture, after which everything but weapons is held off for two seconds.
 What of a picture is within a hand's breadth of a rule's bound is not counted: its answer says more about the label than about the
@@ -36,7 +36,7 @@ WEAPON, PERSON, ZONE, LOITERING, LINE, CROWD, BAG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """A labelled box; shares of the picture's width and height."""
+    """A labeled box; shares of the picture's width and height."""
 
     label: str
     x: float
@@ -46,7 +46,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledPicture:
+class LabeledPicture:
     """One picture and what is on it."""
 
     pixels: Pixels
@@ -63,7 +63,7 @@ class LabelledPicture:
         return any(MIDDLE - 2 * TURN_FRAMES * TURN_A_FRAME < person.x < MIDDLE + 0.05 for person in self.people)
 
 
-def pictures() -> Iterator[LabelledPicture]:
+def pictures() -> Iterator[LabeledPicture]:
     """All, in the order of their names."""
     for file in sorted((DATA / "coco_val128/images").glob("*.jpg")):
         label_file = DATA / "coco_val128/labels" / f"{file.stem}.txt"
@@ -73,10 +73,10 @@ def pictures() -> Iterator[LabelledPicture]:
             Thing(label=COCO_LABELS[int(kind)], x=x, y=y, width=width, height=height)
             for kind, x, y, width, height in rows
         ]
-        yield LabelledPicture(pixels=np.asarray(cv2.imread(str(file)), np.uint8), things=tuple(things))
+        yield LabeledPicture(pixels=np.asarray(cv2.imread(str(file)), np.uint8), things=tuple(things))
 
 
-def shown(picture: LabelledPicture) -> Iterator[Frame]:
+def shown(picture: LabeledPicture) -> Iterator[Frame]:
     """Its frames; the camera turns only where somebody is near the line."""
     height, width = picture.pixels.shape[:2]
     noise = np.random.default_rng(5).normal(0, 2, picture.pixels.shape).astype(np.int16)
@@ -94,7 +94,7 @@ def shown(picture: LabelledPicture) -> Iterator[Frame]:
         now_ms += TURN_STEP_MS if turned else SWAY_STEP_MS
 
 
-def truth(picture: LabelledPicture) -> dict[str, bool | None]:
+def truth(picture: LabeledPicture) -> dict[str, bool | None]:
     """What each rule should tell; None: too close to call."""
     people, labels = picture.people, {thing.label for thing in picture.things}
     within = [_below(person.x, MIDDLE - SWAY - CLOSE, MIDDLE + SWAY + CLOSE) for person in people]

@@ -1,4 +1,4 @@
-"""A neighbour that says whatever a test wants, over a real CURVE connection: what a hostile or broken machine is."""
+"""A neighbor that says whatever a test wants, over a real CURVE connection: what a hostile or broken machine is."""
 
 import contextlib
 import hashlib
@@ -18,7 +18,7 @@ from relay.precedence import Precedence
 from tests.relay.house import House, until
 
 
-class Neighbour:
+class Neighbor:
     """Hears everything; says what it is told to."""
 
     def __init__(self, hello: hop.Hello) -> None:
@@ -57,16 +57,16 @@ class Neighbour:
 
 
 @contextlib.asynccontextmanager
-async def neighbour(
+async def neighbor(
     house: House, name: str, endpoint: str, *, to: str = "center", identity: Identity | None = None,
     expect_welcome: bool = True,
-) -> AsyncIterator[Neighbour]:  # fmt: skip
+) -> AsyncIterator[Neighbor]:  # fmt: skip
     """Dial a station and show the passport of ``name``; ``identity`` is who really holds the connection."""
-    speaker = Neighbour(hop.Hello(house.passports[name].wire, 0, bytes(16)))
+    speaker = Neighbor(hop.Hello(house.passports[name].wire, 0, bytes(16)))
     dial = ZeroMqDial(facts=PathFacts(name="test", mtu_bytes=65536), endpoint=endpoint,
                       server_key=house.identities[to].transport_key, identity=identity or house.identities[name])  # fmt: skip
     async with crew() as members:
-        members.start(dial.run(speaker), "neighbour")
+        members.start(dial.run(speaker), "neighbor")
         await until(lambda: speaker.session is not None, "the connection")
         if expect_welcome:
             await until(lambda: speaker.is_welcome, "the welcome")
