@@ -18,6 +18,7 @@ import structlog
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from relay.errors import OperatorError
+from relay.row_insert import insert_rows
 
 _log = structlog.get_logger("command_center.events")
 
@@ -54,9 +55,7 @@ def note(connection: sqlite3.Connection, kind: str, subject: str | int) -> None:
 
 def note_all(connection: sqlite3.Connection, kind: str, subjects: Iterable[str | int]) -> None:
     """``note`` for several subjects of one kind."""
-    connection.executemany(
-        "INSERT INTO event (kind, subject) VALUES (?, ?)", [(kind, str(subject)) for subject in subjects]
-    )
+    insert_rows(connection, "event (kind, subject)", [(kind, str(subject)) for subject in subjects])
 
 
 def watermark(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ from command_center.incidents import Disposition, Incident, Place, Quiet, Sighti
 from relay.envelope import Envelope
 from relay.kinds.alert import Alert
 from relay.precedence import Precedence
+from relay.row_insert import insert_rows
 
 _COLUMNS: Final = (
     "id, version, state, node, camera, label, is_quarantined, precedence, alert_count, first_series, first_boot, "
@@ -48,10 +49,7 @@ def next_id(connection: sqlite3.Connection) -> int:
 
 def insert_alerts(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
     """Write rows of ``alert``, without the two last columns: nothing is retracted yet."""
-    connection.executemany(
-        "INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
-        rows,
-    )
+    insert_rows(connection, "alert", [(*row, None, "") for row in rows])
 
 
 def insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, incident: Incident) -> None:

@@ -29,6 +29,7 @@ from command_center import checkpoint as checkpoints
 from command_center import merkle
 from command_center.checkpoint import Checkpoint
 from command_center.errors import JournalDamaged
+from relay.row_insert import insert_rows
 from relay.schema_steps import steps_in
 
 SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "journal"))
@@ -99,12 +100,10 @@ class Batch:
         """Add them. The batch is empty afterwards, and may be used on."""
         if not self._rows:
             return
-        self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", self._rows)
+        insert_rows(self._connection, "entry", self._rows)
         leaves = [row[6] for row in self._rows]
-        self._connection.executemany(
-            "INSERT INTO tree_hash VALUES (?, ?, ?)",
-            merkle.hashes_of_many(self._size, leaves, hash_reader(self._connection)),
-        )
+        hashes = merkle.hashes_of_many(self._size, leaves, hash_reader(self._connection))
+        insert_rows(self._connection, "tree_hash", list(hashes))
         self._rows = []
 
 

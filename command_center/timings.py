@@ -20,6 +20,7 @@ from relay.clock import Clock, ClockQuality
 from relay.database import Database
 from relay.errors import OperatorError
 from relay.header import Header
+from relay.row_insert import insert_rows
 from relay.spool import Spooled
 from relay.station import Answer
 
@@ -132,7 +133,7 @@ class Timings:
     def _write(
         self, connection: sqlite3.Connection, hops: Sequence[_Hop], touched: set[int], answers: Sequence[Answer]
     ) -> None:
-        connection.executemany("INSERT INTO hop VALUES (?, ?, ?, ?)", hops)
+        insert_rows(connection, "hop", hops)
         for answer in answers:
             row = connection.execute(
                 "UPDATE sent_acknowledgement SET to_node_ms = MAX(0, ? - put_monotonic_ms) "

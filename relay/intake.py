@@ -55,7 +55,9 @@ class Intake(Generic[T]):
     def take(self) -> list[T]:
         """The next group: a turn of each, beginning with who has waited longest; what is left of a queue goes to the end."""
         group: list[T] = []
-        turn = TURN_BESIDE_FEW if any(len(queue) <= TURN_BESIDE_FEW for queue in self._queues.values()) else TURN
+        waiting = [len(queue) for queue in self._queues.values()]
+        is_flood_beside_few = any(count > TURN for count in waiting) and min(waiting) <= TURN_BESIDE_FEW
+        turn = TURN_BESIDE_FEW if is_flood_beside_few else TURN
         for _ in range(len(self._queues)):
             if len(group) >= GROUP:
                 break

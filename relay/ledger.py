@@ -18,6 +18,7 @@ import msgspec
 from relay.envelope import Envelope
 from relay.ids import NodeId
 from relay.ranges import RangeSet
+from relay.row_insert import insert_rows
 from relay.schema_steps import steps_in
 
 SCHEMA: Final = steps_in(files("relay").joinpath("schema", "ledger"))
@@ -100,7 +101,7 @@ class Ledger:
 
     @staticmethod
     def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[NodeId, int, int, bytes]]) -> None:
-        connection.executemany("INSERT INTO inbound VALUES (?, ?, ?, ?)", rows)
+        insert_rows(connection, "inbound", rows)
 
     def extend(
         self, connection: sqlite3.Connection, envelopes: Iterable[Envelope]

@@ -15,7 +15,7 @@ from relay import limits
 from relay.path import Lane
 
 HANDSHAKE_S: Final = 6.0
-_DRAIN_AT_MOST: Final = 100
+_DRAIN_AT_MOST: Final = 500
 """Parcels read in one go before other tasks may run: 10 ms of verifying."""
 
 
