@@ -54,7 +54,11 @@ async def test_an_auditor_watches_stops_orders_by_camera_and_time_and_goes_on_wi
     await expect(page.get_by_role("list", name="Exports")).to_contain_text("stopped by vera")
     order = page.get_by_role("form", name="Order an export")
     await page.get_by_label("camera").fill("cam9")
-    await order.get_by_role("button", name="Export").click()
+    await page.get_by_label("fetch clips from nodes first").check()
+    async with page.expect_request(lambda request: request.method == "POST" and "/exports" in request.url) as ordered:
+        await order.get_by_role("button", name="Export").click()
+    asked = (await ordered.value).post_data_json
+    assert (asked["camera"], asked["fetch"], asked["partial"]) == ("cam9", True, True)
     jobs = page.get_by_role("list", name="Exports")
     await expect(jobs).to_contain_text("incidents camera cam9")
     await page.get_by_label("or since").fill("2020-01-01T00:00")

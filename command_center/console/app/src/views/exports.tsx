@@ -25,7 +25,7 @@ export function Exports(): JSX.Element {
     const incidents = text("incidents").split(/[\s,]+/).filter(Boolean);
     const at = (name: string) => (text(name) ? new Date(text(name)).toISOString() : "");
     try {
-      await desk.center.send<ExportJob>("POST", "/exports", { incidents, everything: given.get("everything") === "on", since: at("since"), until: at("until"), camera: text("camera") });
+      await desk.center.send<ExportJob>("POST", "/exports", { incidents, everything: given.get("everything") === "on", since: at("since"), until: at("until"), camera: text("camera"), fetch: given.get("fetch") === "on", partial: given.get("fetch") === "on" });
       setNotice("Ordered: it is on its way below.");
       announce("Export ordered.");
       form.reset();
@@ -55,6 +55,7 @@ export function Exports(): JSX.Element {
         <label>until <input name="until" type="datetime-local" /></label>
         <label>camera <input name="camera" maxLength={64} autocomplete="off" /></label>
         <label class="check"><input name="everything" type="checkbox" /> or everything</label>
+        <label class="check" title="Clips that are still at their nodes are sent here before; of a node that can't be reached the bag says what is missing"><input name="fetch" type="checkbox" /> fetch clips from nodes first</label>
         <button type="submit" class="button primary" aria-disabled={isBusy}>Export</button>
       </form>
       <p class="notice" role="status">{notice}</p>
