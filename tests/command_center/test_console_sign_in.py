@@ -149,7 +149,7 @@ async def test_a_field_unit_that_signs_in_at_the_console_stands_before_its_own_p
         await expect(phone.locator("main")).to_contain_text("handgun")
         await phone.get_by_role("button", name="En route").click()
         assert await house.query("SELECT status FROM unit") == [("en_route",)]
-        assert await phone.evaluate("document.documentElement.scrollWidth") <= 390
+        await phone.wait_for_function("document.documentElement?.scrollWidth <= 390")
         await photograph(phone, "unit-phone-dark")
         await phone.get_by_role("button", name="Sign out").click()
         await expect(phone.get_by_label("Password")).to_be_visible()
