@@ -136,8 +136,8 @@ def _small_gray(thin: Pixels) -> Small:
 
 
 def _color(thin: Pixels) -> float:
-    """How far the three channels are apart, 0 … 255, over a sample of pixels."""
-    blue, green, red = cv2.split(cv2.resize(thin, (_WIDTH_PX, _HEIGHT_PX), interpolation=cv2.INTER_NEAREST))
+    """How far the three channels are apart, 0 … 255; of blocks' means, because a single pixel's noise has colors at night, too."""
+    blue, green, red = cv2.split(cv2.resize(thin, (_WIDTH_PX, _HEIGHT_PX), interpolation=cv2.INTER_AREA))
     spread = cv2.subtract(cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red))
     return float(cv2.mean(spread)[0])
 

@@ -42,7 +42,7 @@ async def test_an_auditor_watches_stops_orders_by_camera_and_time_and_goes_on_wi
         raise AssertionError("it was stopped before")
 
     page = await desk_room.at_work("vera", UserRole.AUDITOR, width=1400)
-    await page.keyboard.press("6")
+    await page.keyboard.press("7")
     await page.get_by_role("button", name="Export", exact=True).first.click()
     name = house.services.exports.order(Selection(is_all=True), "vera", slow)
     bar = page.get_by_role("progressbar", name=f"Export {name}")
@@ -54,11 +54,7 @@ async def test_an_auditor_watches_stops_orders_by_camera_and_time_and_goes_on_wi
     await expect(page.get_by_role("list", name="Exports")).to_contain_text("stopped by vera")
     order = page.get_by_role("form", name="Order an export")
     await page.get_by_label("camera").fill("cam9")
-    await page.get_by_label("fetch clips from nodes first").check()
-    async with page.expect_request(lambda request: request.method == "POST" and "/exports" in request.url) as ordered:
-        await order.get_by_role("button", name="Export").click()
-    asked = (await ordered.value).post_data_json
-    assert (asked["camera"], asked["fetch"], asked["partial"]) == ("cam9", True, True)
+    await order.get_by_role("button", name="Export").click()
     jobs = page.get_by_role("list", name="Exports")
     await expect(jobs).to_contain_text("incidents camera cam9")
     await page.get_by_label("or since").fill("2020-01-01T00:00")
@@ -77,6 +73,16 @@ async def test_an_auditor_watches_stops_orders_by_camera_and_time_and_goes_on_wi
     shown = await jobs.inner_text()
     with_manifest = hashlib.sha256(_member(bag, "tagmanifest-sha256.txt")).hexdigest()
     assert with_manifest in shown, "the console names what the whole bag hangs on"
+    await page.get_by_label("camera").fill("cam9")
+    await page.get_by_label("fetch clips from nodes first").check()
+    async with page.expect_request(lambda request: request.method == "POST" and "/exports" in request.url) as ordered:
+        await order.get_by_role("button", name="Export").click()
+    asked = (await ordered.value).post_data_json
+    assert asked is not None
+    assert (asked["camera"], asked["fetch"], asked["partial"]) == ("cam9", True, True)
+    await expect(jobs).to_contain_text("fetching clips from nodes")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(jobs).not_to_contain_text("fetching clips from nodes")
 
 
 async def _cut_off_and_gone_on_with(address: str, cookies: dict[str, str]) -> bytes:

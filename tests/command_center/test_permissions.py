@@ -31,7 +31,7 @@ OWN_PROOF = {
     "/api/v1/witness/add-checkpoint",
 }
 """A capability in the address, or a one-time code in the body."""
-PHONE = {"/phone.css", "/unit", "/unit/sign-in", "/unit/code", "/unit/picture"}
+PHONE = {"/phone.css", "/unit", "/unit/sign-in", "/unit/sign-out", "/unit/code", "/unit/picture"}
 """Small pages for people: they ask by hand, and answer with a page to sign in at (``test_unit_page``)."""
 ANY_STAGE = {"/api/v1/session", "/api/v1/session/second-factor", "/api/v1/account/password", "/api/v1/account/second-factor",
              "/api/v1/account/second-factor/confirm"}  # fmt: skip
