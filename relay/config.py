@@ -204,6 +204,6 @@ def paths_from(folder_dir: Path) -> Callable[[type, object], object]:
     def hook(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str):
             return folder_dir / Path(value).expanduser()
-        raise NotImplementedError(kind)  # msgspec turns this into its own error
+        raise NotImplementedError(kind)  # how a msgspec hook says "not mine": it becomes msgspec's own error
 
     return hook

@@ -44,7 +44,7 @@ class Proved(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Who(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="who"):
-    """I don't know this session (I was restarted): say hello again."""
+    """I don't know you (I was restarted): say hello again."""
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="ping"):
@@ -114,7 +114,7 @@ class RosterNote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class Over(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="over"):
-    """What the caller calls the path that this session goes over; said once, after the introduction."""
+    """What the caller calls the path that it came over; said once, after the introduction."""
 
     path: ShortText
     carrier: ShortText

@@ -55,7 +55,7 @@ class Link:
     peer: Passport | None = None
     """None until its hello or welcome was accepted."""
     meter: PathMeter = field(default_factory=PathMeter)
-    """Of the path, where we dialed it; of this session alone, where the neighbor did."""
+    """Of the path, where we dialed it; of the one connection, where the neighbor did."""
     spend: Callable[[int], None] = _costs_nothing
     """Told the size of every parcel, both ways."""
     last_heard_ms: int = 0

@@ -66,7 +66,7 @@ class Session(Protocol):
         """Hand a parcel to the carrier, without waiting. False: it takes none now, try again shortly."""
 
     def drop(self, reason: str) -> None:
-        """End this session; an outgoing path makes a new one after its back-off."""
+        """End the session; an outgoing path makes a new one after its back-off."""
 
 
 @runtime_checkable

@@ -42,7 +42,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=100)
 
 
 class MoreStills(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=101):
-    """Node to stage: the center has the last still of this session, the next one may come."""
+    """Node to stage: the center has the viewing's last still, the next one may come."""
 
     session: SessionId
 

@@ -47,7 +47,7 @@ class ReleaseClip(msgspec.Struct, frozen=True, kw_only=True, array_like=True, fo
 
 
 class IceServer(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """A STUN or TURN server that this session may use. Its credential is good for this session's time only."""
+    """A STUN or TURN server that one viewing may use. Its credential is good for that viewing's time only."""
 
     url: Url
     username: Text = ""

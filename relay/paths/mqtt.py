@@ -204,7 +204,7 @@ class _Attempt:
                 self._session.drop("the listener has gone")
         elif topic == f"{self._down}/{GONE}":
             if self._is_open:
-                self._session.drop("the listener does not know this session")
+                self._session.drop("the listener does not know us any more")
         elif self._is_open:
             self._parcels_arrived(topic, payload)
 

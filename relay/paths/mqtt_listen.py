@@ -44,7 +44,7 @@ class AnsweredSession:
         self.transport_key = b""
         self.outbox = Outbox()
         self.queued: set[Lane] = set()
-        """The lanes on which this session waits for its turn."""
+        """The lanes on which the neighbor waits for its turn."""
         self.last_heard_s = asyncio.get_running_loop().time()
         self.is_over = False
 

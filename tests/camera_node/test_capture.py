@@ -110,6 +110,27 @@ def test_nobody_listening_is_a_failed_connection_without_the_password() -> None:
         assert "user" not in capture.state().detail
 
 
+def test_camera_that_answers_a_tls_address_in_the_clear_is_a_failed_encryption() -> None:
+    def serve(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    greeted.append(connection.recv(4096)[:1])
+                    connection.sendall(b"RTSP/1.0 400 Bad Request\r\nCSeq: 1\r\n\r\n")
+
+    greeted: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        with reading(f"rtsps://user:secret@127.0.0.1:{server.getsockname()[1]}/cam") as capture:
+            assert wait_for_fault(capture, within_s=6) is StreamFault.TLS_FAILED
+            assert "secret" not in capture.state().detail
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(2)
+    assert greeted[0] == b"\x16", "a TLS handshake was begun"
+
+
 @pytest.mark.parametrize(("status", "fault"), [
     ("401 Unauthorized", StreamFault.AUTH_FAILED), ("404 Not Found", StreamFault.NOT_FOUND),
 ])  # fmt: skip

@@ -16,7 +16,7 @@ class _Reader(pytak.RXWorker):  # type: ignore[misc]
     """pytak's own reading of the streaming protocol."""
 
     async def handle_data(self, data: bytes) -> None:
-        raise NotImplementedError
+        raise AssertionError("only the framing is used: nothing is handed on")
 
 
 @dataclass(kw_only=True)

@@ -78,10 +78,12 @@ class PseudoModem:
         self._text_end = end
 
     def command(self, line: str) -> None:
-        raise NotImplementedError
+        """One AT command, without its end."""
+        raise AssertionError(f"a modem without commands was sent {line!r}")
 
     def data(self, data: bytes) -> None:
-        raise NotImplementedError
+        """The bytes or the text that were announced."""
+        raise AssertionError(f"a modem that announces nothing was sent {data!r}")
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):
