@@ -19,6 +19,8 @@ from command_center.evidence.report_html import alert_words, incident_facts, rea
 from command_center.evidence.site_plan import SitePlan
 from command_center.evidence.tables import Moment
 
+_FACTS_MM: Final = 85
+"""An incident's heading and facts, and the foot of the page."""
 MAX_ALERTS: Final = 100
 MAX_MOMENTS: Final = 200
 MAX_PICTURES: Final = 40
@@ -44,6 +46,8 @@ class PdfReport:
         """Facts of one incident."""
         if self._alerts >= MAX_ALERTS:
             return
+        if self._pdf.get_y() + _FACTS_MM > self._pdf.h:
+            self._pdf.add_page()  # the heading stays with its facts
         self._heading(f"{shown.number}: {shown.columns['label']}", 13)
         for label, value in incident_facts(shown):
             self._line(f"{label}: {value}")

@@ -1,10 +1,7 @@
 """A database made by the first schema becomes one of this release: whole, or not at all, whenever it is killed."""
 
 import contextlib
-import signal
 import sqlite3
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 from command_center.state_dir import OFFLINE_PARTS, PARTS
 from relay.database import Database
 from relay.schema_steps import steps_in
+from tests.relay.killed_upgrade import kill_while_upgrading
 
 FIRST = {name: tuple(steps)[:1] for name, steps in OFFLINE_PARTS.items()}
 ROWS = 200
@@ -68,33 +66,11 @@ def test_the_first_schema_is_brought_up_to_date_with_everything_in_it(tmp_path: 
     check_upgraded(file)
 
 
-PROGRAM = """
-import os, signal, sqlite3, sys
-from pathlib import Path
-from command_center.state_dir import OFFLINE_PARTS
-from relay.database import prepare
-left = int(sys.argv[2])
-def seen(statement):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.set_trace_callback(seen)
-prepare(connection, Path(sys.argv[1]), OFFLINE_PARTS)
-connection.close()
-print("whole")
-"""
-
-
 @pytest.mark.parametrize("statements", [8, 15, 25, 33])
 def test_an_upgrade_that_is_killed_leaves_the_old_schema_whole(tmp_path: Path, statements: int) -> None:
     file = tmp_path / "center.sqlite"
     first_release(file)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(file), str(statements)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == -signal.SIGKILL, f"the kill must have happened: {done.stdout}{done.stderr}"
+    kill_while_upgrading(file, statement=statements, module="command_center.state_dir", parts="OFFLINE_PARTS")
     assert versions(file) == dict.fromkeys(OFFLINE_PARTS, 1), "half an upgrade is none"
     Database.open(file, parts=OFFLINE_PARTS).close()
     check_upgraded(file)

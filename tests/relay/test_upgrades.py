@@ -8,10 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +28,7 @@ from relay.schema_steps import steps_in
 from relay.spool import Spool
 from relay.spool_check import check
 from relay.spool_room import SpoolLimits
+from tests.relay.killed_upgrade import kill_while_upgrading
 from tests.relay.spooling import CENTER, ME, draft
 
 FIRST_FILE: Final = Path(__file__).parent / "data" / "spool-of-the-first-schema.sqlite.gz"
@@ -148,33 +146,11 @@ def _carry_many(connection: sqlite3.Connection, custody: Spool) -> None:
             custody.carry(connection, stranger.put(theirs, draft()).envelope)
 
 
-PROGRAM: Final = """
-import os, signal, sqlite3, sys
-from pathlib import Path
-from relay.database import prepare
-from tests.relay.test_upgrades import PARTS
-left = int(sys.argv[2])
-def seen(statement):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.set_trace_callback(seen)
-prepare(connection, Path(sys.argv[1]), PARTS)
-connection.close()
-print("whole")
-"""
-
-
 @pytest.mark.parametrize("statements", [7, 11, 14, 30])
 def test_an_upgrade_that_is_killed_leaves_the_old_spool_whole(tmp_path: Path, statements: int) -> None:
     file = first_spool(tmp_path)
     before = rows_of(file)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(file), str(statements)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == -signal.SIGKILL, f"the kill must have happened: {done.stdout}{done.stderr}"
+    kill_while_upgrading(file, statement=statements, module="tests.relay.test_upgrades", parts="PARTS")
     assert versions(file) == OLD_VERSIONS, "half an upgrade is none"
     assert rows_of(file) == before
     Database.open(file, parts=PARTS).close()
