@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ PEERS: Final = {
     "mptcp": "kernel MPTCP",
 }
 BEFORE_CUT_S: Final = 4.0
+_GRACE_S: Final = 5.0
+"""After its own patience; then a node's end that hangs is ended."""
 _told = msgspec.json.Decoder(exchange.Told)
 
 
@@ -76,7 +79,11 @@ def run(
             time.sleep(BEFORE_CUT_S)
             cut_s = time.monotonic()
             emulator.tell(socket_file, fault or Change(link=cut, to={"is_blackhole": True}))
+            # A stream whose connection was forgotten may block its sender for good: what it has not heard by then is lost.
+            overdue = threading.Timer(seconds + patience_s + _GRACE_S, node.kill)
+            overdue.start()
             lines = _output(node).readlines()
+            overdue.cancel()
             standing = emulator.tell(socket_file, Ask())
             assert center.poll() is None, f"{peer}: the center's end died"
             assert standing.up[cut].swallowed, f"{peer}: the cut swallowed nothing"
