@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from command_center import enrollments, fleet, ingest, journal, unsealing
+from command_center import journal, unsealing
 from command_center.accounts import office as account_office
 from command_center.api import queries
 from command_center.callbacks import office as callback_office
@@ -25,33 +25,25 @@ from command_center.commands import (
 from command_center.custody import office as custody_office
 from command_center.custody.commands import CustodyCommand
 from command_center.enrollments import Issuer
-from command_center.errors import BadRequest
 from command_center.evidence import steps
 from command_center.evidence.steps import EvidenceExport
 from command_center.fleet import Standing
+from command_center.membership import ENROLLS, Membership
 from command_center.units import office as unit_office
 from command_center.units.commands import UnitCommand
 from command_center.unsealing import Unseal
 from relay.clock import Clock
 from relay.database import Database
-from relay.kinds import roster as rosters
-from relay.kinds.roster import Roster, RosterStatement
-from relay.passport import Role
 
 _ACTOR: Final = "user:local-administrator"
 """Whoever may read the state folder on this machine: the operating system has let them in."""
-_ENROLLS: Final = {
-    "camera": "camera-node enroll {code} --state DIR", "relay": "alert-relay enroll {code} --state DIR",
-    "agency": "command-center witness join OUR-NAME {code} --path tcp://THIS-CENTER:PORT --state DIR",
-}  # fmt: skip
 
 
 class Administration:
     """What administrators do."""
 
-    def __init__(self, *, database: Database, issuer: Issuer, clock: Clock, url: str,
-                 publish_roster: Callable[[Roster], Awaitable[None]], after_commit: Callable[[], None],
-                 running: Callable[[], Awaitable[dict[str, object]]],
+    def __init__(self, *, database: Database, issuer: Issuer, clock: Clock, url: str, membership: Membership,
+                 after_commit: Callable[[], None], running: Callable[[], Awaitable[dict[str, object]]],
                  after_accounts: Callable[[], Awaitable[None]]) -> None:  # fmt: skip
         """``running`` gives figures of the running center, nothing where none runs; ``after_accounts`` cuts what a change ended."""
         self._after_accounts = after_accounts
@@ -59,7 +51,7 @@ class Administration:
         self._issuer = issuer
         self._clock = clock
         self._url = url
-        self._publish_roster = publish_roster
+        self._membership = membership
         self._after_commit = after_commit
         self._running = running
 
@@ -109,77 +101,47 @@ class Administration:
                 return await self._unseal(command)
 
     async def _node_invite(self, command: NodeInvite) -> Outcome:
-        if not 0 < command.minutes <= 10_080:
-            raise BadRequest(f"expected between 0 and 10080 minutes (a week), found {command.minutes:g}")
-        made = await self._database.run(
-            lambda c: enrollments.invite(
-                c, self._issuer, self._clock, name=command.name, role=Role[command.role.upper()], site=command.site,
-                minutes=command.minutes, is_preapproved=command.is_preapproved,
-                url=(command.url or self._url).rstrip("/"), by=_ACTOR,
-            )
+        made = await self._membership.invite(
+            name=command.name, role=command.role, site=command.site, minutes=command.minutes,
+            is_preapproved=command.is_preapproved, url=command.url, by=_ACTOR,
         )  # fmt: skip
         lines = [
             f"Invite for {command.name} ({command.role}, site {command.site}), good once, for {command.minutes:g} minutes.",
             "Run this on the machine:" if command.role != "agency" else "Run this at their center:",
             "",
-            f"  {_ENROLLS[command.role].format(code=made.code)}",
+            f"  {ENROLLS[command.role].format(code=made.code)}",
         ]
         if not command.is_preapproved:
             lines += ["", f"then approve it here:  command-center node approve {command.name}"]
         return Outcome(lines=tuple(lines), data=_json({"code": made.code, "expires_at_ms": made.expires_at_ms}))
 
     async def _node_approve(self, command: NodeApprove) -> Outcome:
-        passport = await self._database.run(
-            lambda c: enrollments.approve(c, self._issuer, self._clock, name=command.name, by=_ACTOR)
-        )
+        passport = await self._membership.approve(command.name, by=_ACTOR)
         node_id = passport.node_id.hex()
         return Outcome(lines=(f"{passport.name} ({node_id}) is approved, passport {passport.serial}",),
                        data=_json({"id": node_id, "serial": passport.serial}))  # fmt: skip
 
     async def _node_list(self) -> Outcome:
         found = await self._database.run(lambda c: list(queries.nodes(c, self._clock)))
-        asking = await self._database.run(enrollments.waiting)
+        asking = await self._membership.waiting()
         lines = [
             f"{n.name:<24} {n.role:<7} {n.site:<16} {n.state:<12} heard {_age(n.last_heard_age_ms):<12} "
             f"not yet heard: {n.missing}, given up: {n.forgone}  {n.id}"
             for n in found
         ]  # fmt: skip
-        lines += [f"{name:<24} {role:<7} waits for approval  {node_id}" for name, role, node_id in asking]
+        lines += [f"{one.name:<24} {one.role:<7} waits for approval  {one.node}" for one in asking]
         data = {"nodes": [n.model_dump(mode="json") for n in found],
-                "waiting": [{"name": name, "role": role, "id": node_id} for name, role, node_id in asking]}  # fmt: skip
+                "waiting": [{"name": one.name, "role": one.role, "id": one.node} for one in asking]}  # fmt: skip
         return Outcome(lines=tuple(lines or ["no nodes yet: command-center node invite NAME --role camera --site SITE"]),
                        data=_json(data))  # fmt: skip
 
     async def _node_standing(self, command: NodeStanding) -> Outcome:
         standing = Standing(command.standing)
-
-        def work(connection: sqlite3.Connection) -> tuple[str, Roster | None]:
-            node = fleet.find(connection, self._clock, command.name)
-            if node.standing is Standing.REVOKED:
-                raise BadRequest(f"{node.passport.name} is revoked for good: enroll it anew with an invite")
-            ingest.change_standing(connection, node.id, standing, command.reason, actor=_ACTOR,
-                                   at_ms=self._clock.wall_ms())  # fmt: skip
-            roster = self._new_roster(connection) if standing is Standing.REVOKED else None
-            return node.passport.name, roster
-
-        name, roster = await self._database.run(work)
-        if roster is not None:
-            await self._publish_roster(roster)
+        name = await self._membership.set_standing(command.name, standing, command.reason, by=_ACTOR)
         said = {Standing.APPROVED: "reinstated: its alerts are annunciated again",
                 Standing.QUARANTINED: "quarantined: its alerts are kept and marked, and annunciated to nobody",
                 Standing.REVOKED: "revoked: nobody carries or accepts anything from it any more"}  # fmt: skip
         return Outcome(lines=(f"{name} is {said[standing]}",))
-
-    def _new_roster(self, connection: sqlite3.Connection) -> Roster:
-        """Sign the list of the withdrawn; kept, so that a center that was not running publishes it at its start."""
-        revoked = tuple(
-            row[0] for row in connection.execute("SELECT id FROM node WHERE standing = 'revoked' ORDER BY id")
-        )
-        number = connection.execute("SELECT COALESCE(MAX(number), 0) + 1 FROM withdrawal").fetchone()[0]
-        statement = RosterStatement(number=number, issued_at_ms=self._clock.wall_ms(), revoked=revoked)
-        roster = rosters.issue(self._issuer.authority.signing, statement)
-        connection.execute("INSERT INTO withdrawal VALUES (?, ?)", (number, msgspec.msgpack.encode(roster)))
-        return roster
 
     async def _note_export(self, command: EvidenceExport) -> Outcome:
         noted = await self._database.run(lambda c: steps.note(c, command, self._clock.wall_ms()))
@@ -203,12 +165,6 @@ class Administration:
         figures = await self._database.run(read)
         figures.update(await self._running())
         return Outcome(lines=tuple(f"{name}: {value}" for name, value in figures.items()), data=_json(figures))
-
-
-def newest_roster(connection: sqlite3.Connection) -> Roster | None:
-    """The latest withdrawal, for a center that starts."""
-    row = connection.execute("SELECT body FROM withdrawal ORDER BY number DESC LIMIT 1").fetchone()
-    return msgspec.msgpack.decode(row[0], type=Roster) if row else None
 
 
 def _age(age_ms: int | None) -> str:

@@ -13,13 +13,13 @@ from nacl.signing import SigningKey
 
 from command_center import (
     admin_door,
-    administration,
     assembling,
     enrollments,
     event_feed,
     facts,
     fleet,
     journal,
+    membership,
     web_server,
 )
 from command_center.accounts import Door, Passwords
@@ -28,6 +28,7 @@ from command_center.administration import Administration
 from command_center.annunciated_lately import AnnunciatedLately
 from command_center.api import queries
 from command_center.api.app import create_app
+from command_center.audit.index import AuditIndex
 from command_center.bell import Bell
 from command_center.blobs import BlobStore
 from command_center.callbacks import writer as callback_writer
@@ -46,6 +47,7 @@ from command_center.link_denials import LinkDenials
 from command_center.live.ice import IceServers
 from command_center.live.sessions import LiveSessions
 from command_center.liveness import Liveness
+from command_center.membership import Membership
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.responses import plan_file
@@ -126,11 +128,13 @@ async def open_center(
                          clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES)
         )  # fmt: skip
         await station.database.run(lambda connection: _note_start(connection, clock, config))
-        roster = await station.database.run(administration.newest_roster)
+        roster = await station.database.run(membership.newest_roster)
         if roster is not None:
             await station.publish_roster(roster)
-        readers = Readers(station.database)
-        stack.callback(readers.close)
+        readers = stack.enter_context(contextlib.closing(Readers(station.database)))
+        audit_index = stack.enter_context(
+            contextlib.closing(AuditIndex(state.audit_index_file, database=station.database, metrics=metrics))
+        )
         passwords = passwords or Passwords()
         stack.callback(passwords.close)
         feed = bell.feed = EventFeed(
@@ -172,7 +176,9 @@ async def open_center(
             planner=planner, handovers=Handovers(database=station.database, clock=clock, after_commit=bell.ring),
             mutual_aid=MutualAid(database=station.database, clock=clock, denials=denials, after_commit=bell.ring), link_denials=denials,
             blobs=BlobStore(state.blobs_dir), viewings=Viewings(database=station.database, clock=clock, metrics=metrics),
-            shelves=shelves, postman=postman, exports=exports,
+            shelves=shelves, postman=postman, exports=exports, audit_index=audit_index,
+            membership=Membership(database=station.database, issuer=issuer, clock=clock, url=url, after_commit=bell.ring,
+                                  publish_roster=lambda roster: _withdraw(live, station, roster)),
             liveness=Liveness(database=station.database, clock=clock, waiting=lambda: station.receiver.waiting_count,
                               stored_at_ms=lambda: ingest.stored_at_ms),
             clip_orders=ClipOrders(database=station.database, spool=station.spool, clock=clock, announce=station.announce),
@@ -183,8 +189,8 @@ async def open_center(
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
-            database=station.database, issuer=issuer, clock=clock, url=url, publish_roster=lambda roster: _withdraw(live, station, roster),
-            after_commit=bell.ring, running=lambda: _running_figures(station, url), after_accounts=services.door.sweep,
+            database=station.database, issuer=issuer, clock=clock, url=url, membership=services.membership, after_commit=bell.ring,
+            running=lambda: _running_figures(station, url), after_accounts=services.door.sweep,
         )  # fmt: skip
         station.on_answer(timings.answered)
         members = await stack.enter_async_context(crew())
@@ -207,6 +213,7 @@ async def _withdraw(live: LiveSessions, station: Station, roster: Roster) -> Non
 def _start_work(members: Crew, services: Services, bell: Bell, timings: Timings, watch: Watch, tls: Tls | None) -> None:
     """Everything that goes on beside requests and arrivals."""
     members.start(services.feed.run(), "event feed")
+    members.start(services.audit_index.run(), "audit index")
     members.start(timings.run(services.database, services.feed.wake), "timings")
     members.start(_work_after_commits(services, bell), "work after commits")
     members.start(services.postman.run(), "callbacks")

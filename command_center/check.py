@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from command_center import checkpoint, facts, journal
+from command_center.audit import index as audit_index
 from command_center.blobs import BlobStore
 from command_center.errors import JournalDamaged
 from command_center.facts import Remark
@@ -86,6 +87,7 @@ def rebuild(state: StateDir, at_ms: int) -> tuple[str, ...]:
 
     database = state.open_database()
     try:
+        audit_index.remove(state.audit_index_file)
         return database.run_blocking(work)
     finally:
         database.close()

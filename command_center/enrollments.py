@@ -54,6 +54,17 @@ class Invite:
     expires_at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A machine that proved an invite's secret and waits for a person."""
+
+    name: str
+    role: str
+    site: str
+    node: str
+    """Its id, in hexadecimal: made of its key, so a person can compare it with what the machine itself shows."""
+
+
 def invite(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, name: str, role: Role, site: str,
            minutes: float, is_preapproved: bool, url: str, by: str) -> Invite:  # fmt: skip
     """Make a one-time invite.
@@ -140,10 +151,15 @@ def approve(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, nam
     return passports.verify(wire, issuer.keys.signing_key).passport
 
 
-def waiting(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    """Machines that asked and wait: (name, role, node id)."""
-    rows = connection.execute("SELECT name, role, keys FROM invite WHERE keys IS NOT NULL AND passport IS NULL")
-    return [(row[0], Role(row[1]).name.lower(), node_id_of(row[2][:32]).hex()) for row in rows]
+def waiting(connection: sqlite3.Connection) -> list[Waiting]:
+    """Machines that asked and wait, by name."""
+    rows = connection.execute(
+        "SELECT name, role, site, keys FROM invite WHERE keys IS NOT NULL AND passport IS NULL ORDER BY name"
+    )
+    return [
+        Waiting(name=row[0], role=Role(row[1]).name.lower(), site=row[2], node=node_id_of(row[3][:32]).hex())
+        for row in rows
+    ]
 
 
 def erase_old_secrets(connection: sqlite3.Connection, now_ms: int) -> None:

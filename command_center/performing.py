@@ -9,6 +9,7 @@ import typer
 from command_center import admin_door
 from command_center.administration import Administration
 from command_center.commands import Command, Outcome
+from command_center.membership import Membership
 from command_center.state_dir import StateDir
 from relay.clock import SystemClock
 from relay.kinds.roster import Roster
@@ -41,11 +42,12 @@ async def _ask_or_do(state: StateDir, command: Command) -> Outcome:
     config = state.load_config()
     database = state.open_database()
     try:
-        office = Administration(
-            database=database, issuer=state.load_issuer(), clock=SystemClock(), url=config.url or f"http://{config.http}",
-            publish_roster=nothing, after_commit=lambda: None, running=no_figures,
-            after_accounts=nothing,
-        )  # fmt: skip
+        issuer, clock, url = state.load_issuer(), SystemClock(), config.url or f"http://{config.http}"
+        membership = Membership(
+            database=database, issuer=issuer, clock=clock, url=url, publish_roster=nothing, after_commit=lambda: None
+        )
+        office = Administration(database=database, issuer=issuer, clock=clock, url=url, membership=membership,
+                                after_commit=lambda: None, running=no_figures, after_accounts=nothing)  # fmt: skip
         return await office.perform(command)
     finally:
         database.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from command_center.accounts import Door
 from command_center.accounts.oidc import Provider
+from command_center.audit.index import AuditIndex
 from command_center.blobs import BlobStore
 from command_center.callbacks.postman import Postman
 from command_center.config import CenterConfig
@@ -16,6 +17,7 @@ from command_center.evidence.export_office import ExportOffice
 from command_center.link_denials import LinkDenials
 from command_center.live.sessions import LiveSessions
 from command_center.liveness import Liveness
+from command_center.membership import Membership
 from command_center.metrics import Metrics
 from command_center.readers import Readers
 from command_center.responses.handovers import Handovers
@@ -44,6 +46,8 @@ class Services:
     """The center's own keys: they sign checkpoints and receipts."""
     journal_origin: str
     issuer: Issuer
+    membership: Membership
+    """Who belongs to the fleet."""
     door: Door
     provider: Provider | None
     """Where people may sign in, too."""
@@ -61,6 +65,7 @@ class Services:
     metrics: Metrics
     liveness: Liveness
     viewings: Viewings
+    audit_index: AuditIndex
     live: LiveSessions
     exports: ExportOffice
     clip_orders: ClipOrders

@@ -2,21 +2,23 @@
 
 Only of an incident that was closed as a false alarm, only by whoever may (a supervisor), with a reason and an end. The order is a signed
 instruction to the node that raised it; the node knows what its alert looked like (``camera_node/suppression``). What is in force is read
-from the journal: nothing else is kept here. The node's answer is an entry of its own, and stands beside the order.
+from the journal; what the node answered to each order stands beside it (``suppression_order``, a view).
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from command_center import event_feed, facts, incident_store, journal
+from command_center import event_feed, facts, incident_store
 from command_center.accounts import SignedIn
 from command_center.dispatch import Dispatch
 from command_center.errors import NotFound, NotPossible
 from command_center.incidents import Disposition, State
+from command_center.responses.appliers import record
+from command_center.responses.facts import Suppressed
 from relay.clock import Clock
 from relay.database import Database
 from relay.kinds.instruction import Suppress, Unsuppress
@@ -24,33 +26,21 @@ from relay.spool import Spooled
 
 LEAST_S: Final = 60
 MOST_S: Final = 90 * 86_400
+OutcomeName = Literal["", "done", "under_way", "refused"]
 _SUPPRESSED: Final = "alarm-suppressed"
 _RESTORED: Final = "alarm-unsuppressed"
 _SHOWN: Final = 500
 
 
-class Suppressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What the journal keeps of it."""
-
-    incident: int
-    alert_id: bytes
-    node: bytes
-    camera: str
-    label: str
-    by: str
-    role: str
-    reason: str
-    until_ms: int
-    """The center's clock; 0 in the entry that ends it."""
-    instruction_id: bytes
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
-    """One that is in force as far as the center knows."""
+    """One that is in force as far as the center knows, or one that was ended and whose node has not said so."""
 
     fact: Suppressed
     at_ms: int
+    outcome: OutcomeName
+    """What its node answered to this order: done, under_way, refused; empty: nothing yet."""
+    outcome_detail: str
 
 
 class Suppressing:
@@ -124,24 +114,39 @@ class Suppressing:
         self._after_commit()
 
     def _note(self, connection: sqlite3.Connection, kind: str, fact: Suppressed, now: int) -> None:
-        journal.append(connection, at_ms=now, kind=kind, actor=f"user:{fact.by}", subject=f"suppression:{fact.alert_id.hex()}",
-                       payload=facts.encode(fact))  # fmt: skip
+        record(connection, kind, fact, actor=f"user:{fact.by}", subject=f"suppression:{fact.alert_id.hex()}", now=now)
         event_feed.note(connection, "incident", fact.incident)
 
 
 def in_force(connection: sqlite3.Connection, now_ms: int) -> list[InForce]:
     """Those that have not ended, the newest first."""
+    return [one for one in _newest(connection) if one.fact.until_ms > now_ms]
+
+
+def ending(connection: sqlite3.Connection, now_ms: int) -> list[InForce]:
+    """Those that a person ended before their time, and whose node has not said that it did, the newest first."""
+    return [
+        one
+        for one in _newest(connection)
+        if not one.fact.until_ms and one.outcome != "done" and one.at_ms > now_ms - MOST_S * 1000
+    ]
+
+
+def _newest(connection: sqlite3.Connection) -> list[InForce]:
+    """The last word about each, the newest first."""
     rows = connection.execute(
-        "SELECT kind, at_ms, payload FROM entry WHERE subject >= 'suppression:' AND subject < 'suppression;' ORDER BY id DESC LIMIT ?",
+        "SELECT at_ms, payload FROM entry WHERE subject >= 'suppression:' AND subject < 'suppression;' ORDER BY id DESC LIMIT ?",
         (4 * _SHOWN,),
     )
-    seen: set[bytes] = set()
-    found: list[InForce] = []
-    for kind, at_ms, payload in rows:
+    newest: dict[bytes, tuple[Suppressed, int]] = {}
+    for at_ms, payload in rows:
         fact = facts.decode(payload, Suppressed)
-        if fact.alert_id in seen:
-            continue
-        seen.add(fact.alert_id)
-        if kind == _SUPPRESSED and fact.until_ms > now_ms:
-            found.append(InForce(fact=fact, at_ms=at_ms))
-    return found[:_SHOWN]
+        newest.setdefault(fact.alert_id, (fact, at_ms))
+    found: list[InForce] = []
+    for fact, at_ms in list(newest.values())[:_SHOWN]:
+        row: tuple[OutcomeName, str] | None = connection.execute(
+            "SELECT outcome, outcome_detail FROM suppression_order WHERE instruction_id = ?", (fact.instruction_id,)
+        ).fetchone()
+        outcome, detail = row or ("", "")
+        found.append(InForce(fact=fact, at_ms=at_ms, outcome=outcome, outcome_detail=detail))
+    return found

@@ -34,6 +34,8 @@ class Permission(enum.Enum):
     INCIDENTS_SHARE = "incidents.share"
     """Show an incident to another agency."""
     FLEET_READ = "fleet.read"
+    FLEET_MANAGE = "fleet.manage"
+    """Let machines in, keep their alerts apart, withdraw them."""
     QUALITY_READ = "quality.read"
     CALLBACKS_READ = "callbacks.read"
     CALLBACKS_RESEND = "callbacks.resend"
@@ -83,10 +85,10 @@ class UserRole(enum.Enum):
 TABLE: Final[dict[UserRole, frozenset[Permission]]] = {
     UserRole.DISPATCHER: _ACT,
     UserRole.SUPERVISOR: _LEAD,
-    UserRole.ADMINISTRATOR: _LEAD | {P.ACCOUNTS_READ, P.ACCOUNTS_MANAGE},
+    UserRole.ADMINISTRATOR: _LEAD | {P.ACCOUNTS_READ, P.ACCOUNTS_MANAGE, P.FLEET_MANAGE},
     UserRole.AUDITOR: _LOOK | {P.CALLBACKS_READ, P.JOURNAL_READ, P.METRICS_READ, P.EVIDENCE_EXPORT, P.ACCOUNTS_READ},
     UserRole.FIELD_UNIT: frozenset({P.OWN_ACCOUNT, P.UNIT_OWN}),
 }
 
-NEVER_BY_TOKEN: Final = frozenset({P.OWN_ACCOUNT, P.ACCOUNTS_MANAGE})
-"""A stolen token must not be able to make itself another, or let somebody in."""
+NEVER_BY_TOKEN: Final = frozenset({P.OWN_ACCOUNT, P.ACCOUNTS_MANAGE, P.FLEET_MANAGE})
+"""A stolen token must not be able to make itself another, or let somebody in, or some machine."""

@@ -191,5 +191,7 @@ class WitnessedLog(Shape):
 class WitnessList(Shape):
     """Who keeps ours, and whose we keep."""
 
+    every_s: int
+    """How often ours are given out."""
     ours: list[WitnessWord]
     theirs: list[WitnessedLog]

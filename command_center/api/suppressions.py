@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from command_center import suppressing
 from command_center.api.access import Parts, Person, Suppressor
 from command_center.api.shapes import Problem
-from command_center.suppressing import LEAST_S, MOST_S
+from command_center.suppressing import LEAST_S, MOST_S, InForce, OutcomeName
 
 router = APIRouter(prefix="/api/v1/suppressions", tags=["suppressions"], responses={401: {"model": Problem}})
 _ANSWERS: dict[int | str, dict[str, object]] = {code: {"model": Problem} for code in (403, 404, 409, 422)}
@@ -24,7 +24,7 @@ class SuppressAlarm(BaseModel):
 
 
 class Suppression(BaseModel):
-    """One that is in force."""
+    """One that is in force, or whose end its node has not confirmed."""
 
     alert_id: str
     incident: int
@@ -35,24 +35,35 @@ class Suppression(BaseModel):
     reason: str
     since_ms: int
     until_ms: int
+    """0: it was ended."""
+    outcome: OutcomeName
+    """What its node answered to the order; empty: nothing yet."""
+    outcome_detail: str
 
 
 class SuppressionList(BaseModel):
-    """Those in force, the newest first."""
+    """The newest first."""
 
     suppressions: list[Suppression]
+    """In force."""
+    ending: list[Suppression]
+    """Ended by a person, and their nodes have not said so: the false alarm may go untold there until they do."""
 
 
 @router.get("")
 async def suppressions(_: Person, parts: Parts) -> SuppressionList:
     """What is not told again now, and until when."""
-    found = await parts.readers.run(lambda connection: suppressing.in_force(connection, parts.clock.wall_ms()))
-    return SuppressionList(suppressions=[
-        Suppression(alert_id=one.fact.alert_id.hex(), incident=one.fact.incident, node=one.fact.node.hex(),
-                    camera=one.fact.camera, label=one.fact.label, by=one.fact.by, reason=one.fact.reason,
-                    since_ms=one.at_ms, until_ms=one.fact.until_ms)
-        for one in found
-    ])  # fmt: skip
+    now = parts.clock.wall_ms()
+    held, ending = await parts.readers.run(lambda c: (suppressing.in_force(c, now), suppressing.ending(c, now)))
+    return SuppressionList(suppressions=[_shown(one) for one in held], ending=[_shown(one) for one in ending])
+
+
+def _shown(one: InForce) -> Suppression:
+    return Suppression(
+        alert_id=one.fact.alert_id.hex(), incident=one.fact.incident, node=one.fact.node.hex(), camera=one.fact.camera,
+        label=one.fact.label, by=one.fact.by, reason=one.fact.reason, since_ms=one.at_ms, until_ms=one.fact.until_ms,
+        outcome=one.outcome, outcome_detail=one.outcome_detail,
+    )  # fmt: skip
 
 
 @router.post("", status_code=201, responses=_ANSWERS)

@@ -55,6 +55,7 @@ async def words(_: JournalReader, parts: Parts) -> WitnessList:
         ours = connection.execute("SELECT target, size, at_ms, cosignature, problem FROM witness_word ORDER BY target")
         theirs = connection.execute("SELECT origin, size, note, at_ms FROM witnessed ORDER BY origin")
         return WitnessList(
+            every_s=parts.config.witness.every_s,
             ours=[WitnessWord(target=r[0], size=r[1], at_ms=r[2], cosignature=r[3], problem=r[4]) for r in ours],
             theirs=[WitnessedLog(origin=r[0], size=r[1], note=r[2], at_ms=r[3]) for r in theirs],
         )

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from command_center.administration import newest_roster
 from command_center.checkpoint import Checkpoint
 from command_center.evidence import completeness, journal_slice, papers, report_html, report_pdf, site_plan, tables
 from command_center.evidence.archive import PIECE_BYTES, BagWriter
@@ -26,6 +25,7 @@ from command_center.evidence.tables import Moment
 from command_center.evidence.timestamping import Stamper
 from command_center.evidence.verifier.bag import FORMAT
 from command_center.journal import Entry
+from command_center.membership import newest_roster
 from relay import passport as passports
 from relay.identity import Identity
 from relay.passport import Passport

@@ -5,7 +5,7 @@ from typing import Final
 
 from command_center.evidence.selection import utc
 from command_center.facts import decode
-from command_center.responses.facts import PlanMatched, PlanStepSettled, Shared, ShareEnded, ShareOpened
+from command_center.responses.facts import PlanMatched, PlanStepSettled, Shared, ShareEnded, ShareOpened, Suppressed
 from command_center.units.facts import NoteWritten, UnitAssigned, UnitHeard, UnitReleased, UnitStatusSet, WelfareDue
 
 
@@ -75,9 +75,15 @@ def _ended(payload: bytes) -> str:
     return f"share {fact.share}: {fact.reason}"
 
 
+def _suppressed(payload: bytes) -> str:
+    fact = decode(payload, Suppressed)
+    what = f"{fact.label} at camera {fact.camera} of {fact.node.hex()}, incident {fact.incident}, as {fact.role}"
+    return f"{what}: not told until {utc(fact.until_ms)}: {fact.reason}" if fact.until_ms else f"{what}: told again"
+
+
 WORDS: Final[dict[str, Callable[[bytes], str]]] = {
     "unit-assigned": _assigned, "unit-released": _released, "unit-status": _status, "unit-heard": _heard, "welfare-due": _welfare,
     "note-written": _note, "plan-matched": _matched, "plan-step": _settled, "incident-shared": _shared, "share-opened": _opened,
-    "share-ended": _ended,
+    "share-ended": _ended, "alarm-suppressed": _suppressed, "alarm-unsuppressed": _suppressed,
 }  # fmt: skip
 """The journal's kind → its payload in words."""

@@ -14,6 +14,7 @@ from command_center.responses.facts import (
     Shared,
     ShareEnded,
     ShareOpened,
+    Suppressed,
 )
 from relay.kinds.answer import Followed
 
@@ -43,13 +44,27 @@ def _settled(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 def apply_answer(connection: sqlite3.Connection, node: bytes, word: Followed) -> int | None:
-    """A node says what became of a step's order; returns the incident, None where it is no order of a plan to this node."""
+    """A node says what became of an order; returns the incident, None where it is no such order to this node."""
     row = connection.execute(
         "UPDATE plan_step SET outcome = ?, outcome_detail = ? WHERE instruction_id = ? AND instruction_id <> x'' "
         "AND incident IN (SELECT id FROM incident WHERE node = ?) RETURNING incident",
         (word.outcome.name.lower(), word.detail, word.instruction_id, node),
     ).fetchone()
+    if row is None:
+        row = connection.execute(
+            "UPDATE suppression_order SET outcome = ?, outcome_detail = ? WHERE instruction_id = ? AND node = ? RETURNING incident",
+            (word.outcome.name.lower(), word.detail, word.instruction_id, node),
+        ).fetchone()
     return None if row is None else int(row[0])
+
+
+def _suppressed(connection: sqlite3.Connection, entry: Entry) -> None:
+    fact = decode(entry.payload, Suppressed)
+    if fact.instruction_id:
+        connection.execute(
+            "INSERT INTO suppression_order (instruction_id, incident, node) VALUES (?, ?, ?)",
+            (fact.instruction_id, fact.incident, fact.node),
+        )
 
 
 def _given(connection: sqlite3.Connection, entry: Entry) -> None:
@@ -99,5 +114,7 @@ APPLIERS: Final[dict[str, Apply]] = {
     "incident-shared": _shared,
     "share-opened": _opened,
     "share-ended": _ended,
+    "alarm-suppressed": _suppressed,
+    "alarm-unsuppressed": _suppressed,
 }
 record: Final = recorder(APPLIERS)

@@ -87,3 +87,20 @@ class ShareEnded(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     incident: int
     by: str
     reason: str
+
+
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A node is told not to tell a false alarm again; or, with ``until_ms`` 0, to tell it again."""
+
+    incident: int
+    alert_id: bytes
+    node: bytes
+    camera: str
+    label: str
+    by: str
+    role: str
+    reason: str
+    until_ms: int
+    """The center's clock; 0 in the entry that ends it."""
+    instruction_id: bytes
+    """Empty: its node can't be told any more."""

@@ -29,7 +29,7 @@ from command_center.units.nearest import Position, distance_m
 from command_center.units.rows import Unit
 from command_center.units.status import UnitStatus, require_step
 
-_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
+_NAME: Final = re.compile(r"^(?=.{1,32}$)[A-Za-z0-9][A-Za-z0-9._-]*( [A-Za-z0-9._-]+)*$", re.ASCII)
 _CAPABILITY: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 _PLACE: Final = re.compile(r"^[\w .:-]{1,64}(/[\w .:-]{1,64})?$")
 MOST_TEXT: Final = 4000
@@ -47,7 +47,9 @@ def add(
         BadRequest: a name or capability that is not one.
     """
     if not _NAME.match(name):
-        raise BadRequest(f"expected a unit's name of 1 to 32 letters, digits, dots and dashes, found {name[:60]!r}")
+        raise BadRequest(
+            f"expected a unit's name such as M21 or Engine 5 (1 to 32 letters, digits, dots, dashes, single spaces between words), found {name[:60]!r}"
+        )
     for capability in capabilities:
         if not _CAPABILITY.match(capability):
             raise BadRequest(f"expected a capability such as medic or k9 (a-z, 0-9, dashes), found {capability[:60]!r}")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from command_center import facts, journal
-from command_center.api.audit import LOOKS, Wanted, _Pages
+from command_center.api.audit import LOOKS
+from command_center.audit.pages import Search, Walk
 from command_center.facts import Remark
 
 ENTRIES = 3_000
@@ -36,7 +37,8 @@ def test_pages_hold_every_entry_of_their_kinds_once_and_the_newest_first(
     shown: list[int] = []
     before: int | None = None
     while True:
-        found, before = _Pages(connection, Wanted(limit=7 if kinds != () else 500, before=before), kinds).page()
+        page = Walk(connection, None, Search(kinds=kinds)).page(before=before, limit=7 if kinds != () else 500)
+        found, before = page.found, page.next_before
         shown += [entry.id for entry, _ in found]
         if before is None:
             break
@@ -54,7 +56,7 @@ def test_looks_are_found_without_reading_what_is_none(connection: sqlite3.Connec
             return 0
 
         connection.set_progress_handler(count, 1)
-        _Pages(connection, Wanted(limit=500), kinds).page()
+        Walk(connection, None, Search(kinds=kinds), budget_s=60.0).page(before=None, limit=500)
         connection.set_progress_handler(None, 0)
         return taken
 

@@ -10,12 +10,14 @@ from playwright.async_api import Page, expect
 from command_center.accounts import UserRole
 from command_center.commands import CallbackAdd
 from command_center.suppressing import in_force
+from relay.kinds.answer import Outcome
 from relay.precedence import Precedence
 from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, choose, photograph, room
 from tests.command_center.console_scene import path, pictured_alarm, traced, word
 from tests.command_center.house import House
 from tests.command_center.receivers import listening
 from tests.command_center.test_ingest import until
+from tests.command_center.test_suppressing import answers, instruction_ids
 
 pytestmark = [
     pytest.mark.browser,
@@ -202,7 +204,14 @@ async def test_a_supervisor_has_a_false_alarm_not_told_again_and_takes_it_back(d
     await page.keyboard.press("4")
     listed = page.get_by_role("region", name=re.compile("not told again"))
     await expect(listed).to_contain_text("knife at gate, cam1, until")
+    await expect(listed).to_contain_text("gate has not answered yet")
+    first, *_ = await instruction_ids(house, gate)
+    await answers(house, gate, first, Outcome.REFUSED, "it has forgotten that alert")
+    await expect(listed).to_contain_text("gate refused: it has forgotten that alert")
+    await photograph(page, "suppression-refused-dark")
     await listed.get_by_role("button", name="Have it told again").click()
+    await expect(listed).to_contain_text("Ended here, not yet at the node")
+    await answers(house, gate, (await instruction_ids(house, gate))[-1], Outcome.DONE)
     await expect(listed).to_have_count(0)
     assert await house.database.run(lambda c: in_force(c, now)) == []
     dispatcher = await desk_room.at_work("alice")

@@ -59,16 +59,31 @@ async def test_ready_asked_often_writes_once_a_second(house: House) -> None:
             assert (await client.get("/readyz")).status_code == 200
         assert house.database.commits - before < 10
         house.clock.advance(1500)
-        assert "journal: ok" in (await client.get("/readyz")).text
+        assert (await client.get("/readyz")).text == "ready\n"
+        assert house.database.commits - before < 12
 
 
-async def test_not_ready_is_a_503_that_says_why(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_not_ready_is_a_503_that_tells_a_stranger_what_fails_and_whoever_may_know_how(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(house.services.liveness, "_free_bytes", lambda _: 5 << 20)
     house.clock.advance(1500)
-    async with house.browser() as client:
-        answer = await client.get("/readyz")
-    assert answer.status_code == 503
-    assert "disk: FAILS (5 MiB free" in answer.text
+    async with house.browser() as stranger:
+        answer = await stranger.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "not ready: disk\n")
+        withdrawn = await stranger.get("/readyz", headers={"Authorization": f"Bearer heard_token_{'x' * 43}"})
+        assert (withdrawn.status_code, withdrawn.text) == (503, "not ready: disk\n")
+    async with house.signed_in("dee", UserRole.DISPATCHER) as dispatcher:
+        assert (await dispatcher.get("/readyz")).text == "not ready: disk\n"
+    async with house.signed_in("sue", UserRole.SUPERVISOR) as supervisor:
+        said = (await supervisor.get("/readyz")).text
+        assert f"disk: FAILS (5 MiB free under {house.database.file.parent})" in said
+        assert "journal: ok (written and fsynced)" in said
+    async with house.browser("127.0.0.1") as beside:
+        answer = await beside.get("/readyz", headers={"Host": "localhost"})
+        assert "disk: FAILS (5 MiB free" in answer.text
+        proxied = await beside.get("/readyz", headers={"Host": "localhost", "X-Forwarded-For": "198.51.100.7"})
+        assert proxied.text == "not ready: disk\n", "a proxy on this machine is not this machine"
 
 
 async def test_metrics_hold_the_budget_of_each_hop(house: House) -> None:

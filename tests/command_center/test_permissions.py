@@ -118,8 +118,8 @@ async def _sign_in(client: httpx.AsyncClient) -> None:
 
 def test_an_auditor_changes_nothing_and_a_field_unit_sees_only_its_own() -> None:
     changes = {Permission.INCIDENTS_ACT, Permission.SOURCES_SHELVE, Permission.UNITS_DISPATCH, Permission.ACCOUNTS_MANAGE,
-               Permission.CALLBACKS_RESEND, Permission.INCIDENTS_SHARE, Permission.EVIDENCE_HOLD}  # fmt: skip
+               Permission.CALLBACKS_RESEND, Permission.INCIDENTS_SHARE, Permission.EVIDENCE_HOLD, Permission.FLEET_MANAGE}  # fmt: skip
     assert not changes & TABLE[UserRole.AUDITOR]
     assert TABLE[UserRole.FIELD_UNIT] == {Permission.OWN_ACCOUNT, Permission.UNIT_OWN}
-    assert Permission.ACCOUNTS_MANAGE in NEVER_BY_TOKEN
+    assert {Permission.ACCOUNTS_MANAGE, Permission.FLEET_MANAGE} <= NEVER_BY_TOKEN
     assert set(TABLE) == set(UserRole)

@@ -26,6 +26,27 @@ test.each([
   expect(parseCommand(line)).toEqual(command);
 });
 
+test.each([
+  ["s Engine 5 on scene", { kind: "unit-state", unit: "Engine 5", state: "on_scene" }],
+  ["s engine 5 scene", { kind: "unit-state", unit: "engine 5", state: "on_scene" }],
+  ["s Car out of service", { kind: "unit-state", unit: "Car", state: "out_of_service" }],
+  ["s Car off off", { kind: "unit-state", unit: "Car off", state: "out_of_service" }],
+  ["s Engine 7 en route", { kind: "unit-state", unit: "Engine 7", state: "en_route" }],
+  ['s "Engine 5" on scene', { kind: "unit-state", unit: "Engine 5", state: "on_scene" }],
+  ['d "Engine 9"', { kind: "assign", unit: "Engine 9" }],
+  ["d engine 5", { kind: "assign", unit: "engine 5" }],
+  ["r Engine 5", { kind: "release", unit: "Engine 5" }],
+  ["heard Engine 5", { kind: "heard", unit: "Engine 5" }],
+  ["s M21 en route", { kind: "unit-state", unit: "M21", state: "en_route" }],
+])("with units of several words: %j", (line, command) => {
+  expect(parseCommand(line, ["Engine 5", "Car", "Car off", "M21"])).toEqual(command);
+});
+
+test.each(["d Engine 9", "d Engine 5 6", 's "Engine 5', 'd "Engine 5" now', "heard Engine"])("with units of several words, %j says what is missing or is one word", (line) => {
+  const command = parseCommand(line, ["Engine 5"]);
+  expect(command.kind === "incomplete" || (command.kind === "heard" && command.unit === "Engine")).toBe(true);
+});
+
 test.each(["s", "s M21", "s M21 asleep", "s M21 a", "d", "d M21 M22", "note", "go", "r", "heard a b", "merge", "shelve", "shelve 60", "shelve 0 x", "shelve 481 x", "shelve ever x", "close", "close stolen", "open", "open moon"])("%j says what is missing and does nothing", (line) => {
   expect(parseCommand(line)).toMatchObject({ kind: "incomplete" });
 });

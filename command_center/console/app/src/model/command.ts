@@ -2,7 +2,8 @@
  * The command bar's language. A line that begins with a verb is a command; anything else is a filter for the queue.
  *
  * `s M21 en route`, `d M21`, `r M21`, `heard M21`, `ack`, `close false alarm nobody there`, `note white van`,
- * `merge 12`, `shelve 60 film crew`, `go 12`, `open map`, `quay flash`.
+ * `merge 12`, `shelve 60 film crew`, `go 12`, `open map`, `quay flash`. A unit's name of several words is written as it is
+ * (`s Engine 5 on scene`), or in quotes (`s "Engine 5" on scene`).
  */
 
 import type { Disposition } from "../wire/shapes";
@@ -37,19 +38,20 @@ export type Command =
   | { kind: "open"; page: PageName }
   | { kind: "incomplete"; expected: string };
 
-export function parseCommand(line: string): Command {
+/** @param names The units on the board: of a name of several words they say where it ends. */
+export function parseCommand(line: string, names: readonly string[] = []): Command {
   const text = line.trim().replace(/^\//, "").trim();
   const [verb = "", ...rest] = text.split(/\s+/);
   const said = rest.join(" ");
   switch (verb.toLowerCase()) {
     case "s":
-      return unitState(rest);
+      return unitState(rest, names);
     case "d":
-      return rest.length === 1 && rest[0] ? { kind: "assign", unit: rest[0] } : { kind: "incomplete", expected: "d UNIT: send a unit to the selected incident" };
+      return oneUnit(rest, names, (unit) => ({ kind: "assign", unit }), { kind: "incomplete", expected: "d UNIT: send a unit to the selected incident" });
     case "r":
-      return rest.length === 1 && rest[0] ? { kind: "release", unit: rest[0] } : { kind: "incomplete", expected: "r UNIT: take a unit off the selected incident" };
+      return oneUnit(rest, names, (unit) => ({ kind: "release", unit }), { kind: "incomplete", expected: "r UNIT: take a unit off the selected incident" });
     case "heard":
-      return rest.length === 1 && rest[0] ? { kind: "heard", unit: rest[0] } : { kind: "incomplete", expected: "heard UNIT: it was heard on the radio" };
+      return oneUnit(rest, names, (unit) => ({ kind: "heard", unit }), { kind: "incomplete", expected: "heard UNIT: it was heard on the radio" });
     case "merge":
       return rest.length === 1 && rest[0] ? { kind: "merge", number: rest[0] } : { kind: "incomplete", expected: "merge NUMBER: the selected incident is part of that one" };
     case "shelve":
@@ -71,10 +73,38 @@ export function parseCommand(line: string): Command {
   }
 }
 
-function unitState([unit, ...rest]: string[]): Command {
+function unitState(rest: string[], names: readonly string[]): Command {
   const expected = "s UNIT STATE, such as s M21 en route; states: available, assigned, accepted, en route, on scene, clear, out of service";
-  const state = stateCalled(rest.join(" "));
-  return unit && state ? { kind: "unit-state", unit, state } : { kind: "incomplete", expected };
+  for (const [unit, said] of splits(rest, names)) {
+    const state = stateCalled(said);
+    if (state) return { kind: "unit-state", unit, state };
+  }
+  return { kind: "incomplete", expected };
+}
+
+function oneUnit(rest: string[], names: readonly string[], made: (unit: string) => Command, missing: Command): Command {
+  const whole = splits(rest, names).find(([unit, more]) => more === "" && (rest.length === 1 || isNamed(unit, names) || isQuoted(rest)));
+  return whole ? made(whole[0]) : missing;
+}
+
+/**
+ * Where a unit's name can end, the likeliest first: at its closing quote; else after the longest name on the board; else as early as
+ * possible, so that the rest says as much as it can ("Engine 5 on scene": "on scene", and not "scene" of a unit "Engine 5 on").
+ */
+function splits(rest: string[], names: readonly string[]): [unit: string, rest: string][] {
+  const quoted = /^"([^"]+)"\s*(.*)$/.exec(rest.join(" "));
+  if (quoted) return [[quoted[1] as string, quoted[2] as string]];
+  const every = rest.map((_, at): [string, string] => [rest.slice(0, at + 1).join(" "), rest.slice(at + 1).join(" ")]);
+  const known = every.filter(([unit]) => isNamed(unit, names)).reverse();
+  return [...known, ...every];
+}
+
+function isQuoted(rest: string[]): boolean {
+  return /^"[^"]+"/.test(rest.join(" "));
+}
+
+function isNamed(unit: string, names: readonly string[]): boolean {
+  return names.some((name) => name.toLowerCase() === unit.toLowerCase());
 }
 
 /** The state that a person means: by its words, a shorter word, or the beginning of either. */

@@ -3,7 +3,7 @@
 import type { Session } from "../wire/shapes";
 
 export type Permission =
-  | "incidents.read" | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "alarms.suppress" | "callbacks.read" | "callbacks.resend" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch" | "accounts.read" | "accounts.manage";
+  | "incidents.read" | "incidents.act" | "units.dispatch" | "sources.shelve" | "sources.shelve-flash" | "alarms.suppress" | "callbacks.read" | "callbacks.resend" | "incidents.share" | "journal.read" | "evidence.export" | "video.watch" | "evidence.hold" | "fleet.manage" | "accounts.read" | "accounts.manage";
 
 /** Where the center does not name permissions, the roles say as much. */
 const LEADS = ["supervisor", "administrator"];
@@ -20,6 +20,8 @@ const BY_ROLE: Record<Permission, readonly string[]> = {
   "incidents.share": LEADS,
   "journal.read": ["auditor", ...LEADS],
   "evidence.export": ["auditor", ...LEADS],
+  "evidence.hold": LEADS,
+  "fleet.manage": ["administrator"],
   "accounts.read": ["administrator", "auditor"],
   "accounts.manage": ["administrator"],
 };

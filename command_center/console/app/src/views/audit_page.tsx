@@ -1,22 +1,25 @@
-/** The auditor's page: the journal searched, who looked at what, evidence exported and verified. It changes nothing. */
+/** The auditor's page: the journal searched, who looked at what, evidence exported and verified, what is held, redacted, witnessed. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { utcTime } from "../model/format";
 import { wordsOf } from "../wire/center";
 import type { AuditEntry, Look } from "../wire/audit_shapes";
 import { useDesk } from "./desk_context";
 import { Exports } from "./exports";
+import { HoldsPane } from "./holds";
 import { may } from "./may";
+import { Redactions } from "./redactions";
 import { Verify } from "./verify";
+import { Witnesses } from "./witnesses";
 
-const TABS = ["Search", "Who looked", "Export", "Verify"] as const;
+const TABS = ["Search", "Who looked", "Witnesses", "Export", "Verify", "Holds", "Redactions"] as const;
 
 export function AuditPage(): JSX.Element {
   const desk = useDesk();
   const [tab, setTab] = useState<(typeof TABS)[number]>("Search");
-  const tabs = may(desk, "evidence.export") ? TABS : TABS.slice(0, 2);
+  const tabs = may(desk, "evidence.export") ? TABS : TABS.slice(0, 3);
   return (
     <main id="page" tabIndex={-1} class="page" aria-labelledby="audit-title">
       <div class="page-head">
@@ -27,8 +30,11 @@ export function AuditPage(): JSX.Element {
       </div>
       {tab === "Search" && <Search key="entries" path="/audit/entries" />}
       {tab === "Who looked" && <Search key="looks" path="/audit/looks" />}
+      {tab === "Witnesses" && <Witnesses />}
       {tab === "Export" && <Exports />}
       {tab === "Verify" && <Verify />}
+      {tab === "Holds" && <HoldsPane />}
+      {tab === "Redactions" && <Redactions />}
     </main>
   );
 }
@@ -48,19 +54,34 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
   const [rows, setRows] = useState<Row[] | null>(null);
   const [before, setBefore] = useState<number | null>(null);
   const [asked, setAsked] = useState("");
+  const [backTo, setBackTo] = useState<number | null>(null);
+  const latest = useRef(0);
   const [problem, setProblem] = useState("");
   const ask = async (query: string, from: number | null) => {
+    const number = (latest.current += 1);
     setProblem("");
+    setAsked(query);
+    if (from === null) setRows(null);
     try {
-      const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null }>(`${path}?limit=100${query}${from === null ? "" : `&before=${from}`}`);
-      const found = (answer.entries ?? []).map((entry) => ({ ...entry, who: entry.actor, what: entry.kind })).concat((answer.looks ?? []).map((look) => ({ ...look, actor: look.who, kind: look.what })));
-      setRows((held) => (from === null ? found : [...(held ?? []), ...found]));
-      setBefore(answer.next_before);
-      setAsked(query);
+      // A search that takes long is answered in pieces: it goes on by itself until something is found.
+      for (let next = from; ;) {
+        const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null }>(`${path}?limit=100${query}${next === null ? "" : `&before=${next}`}`);
+        if (number !== latest.current) return; // another search, or none, since
+        const found = (answer.entries ?? []).map((entry) => ({ ...entry, who: entry.actor, what: entry.kind })).concat((answer.looks ?? []).map((look) => ({ ...look, actor: look.who, kind: look.what })));
+        next = answer.next_before;
+        setBackTo(found.length === 0 ? next : null);
+        if (found.length === 0 && next !== null) continue;
+        setRows((held) => [...(held ?? []), ...found]);
+        setBefore(next);
+        return;
+      }
     } catch (error) {
+      if (number !== latest.current) return;
+      setBackTo(null);
       setProblem(wordsOf(error));
     }
   };
+  useEffect(() => () => { latest.current += 1; }, []);
   const submit = (form: HTMLFormElement) => {
     const given = new FormData(form);
     const query = new URLSearchParams();
@@ -87,7 +108,13 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
         <label>Until <input name="until" type="datetime-local" /></label>
         <button type="submit" class="button primary">Search</button>
       </form>
-      {!rows && !problem && <p class="hint">The journal, the newest entries first. A search without words shows all of it.</p>}
+      <p class="notice" role="status">{backTo === null ? "" : <>Searching: back to entry {backTo}. <button type="button" class="button quiet" onClick={() => {
+        latest.current += 1;
+        setBefore(backTo);
+        setRows((held) => held ?? []);
+        setBackTo(null);
+      }}>Stop</button></>}</p>
+      {!rows && !problem && backTo === null && <p class="hint">The journal, the newest entries first. A search without words shows all of it.</p>}
       {problem && <p class="notice problem" role="alert">{problem}</p>}
       {rows && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Entries"><table class="table entries">

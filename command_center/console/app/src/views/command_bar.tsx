@@ -14,7 +14,8 @@ export function CommandBar(): JSX.Element {
   const [line, setLine] = useState("");
   const [answer, setAnswer] = useState("");
   const input = useRef<HTMLInputElement>(null);
-  const command = parseCommand(line);
+  const names = desk.units.all.value.map(({ name }) => name);
+  const command = parseCommand(line, names);
   useEffect(() => {
     if (!answer) return undefined;
     const timer = setTimeout(() => setAnswer(""), ANSWER_SHOWN_MS);
@@ -23,7 +24,7 @@ export function CommandBar(): JSX.Element {
   const change = (text: string) => {
     setLine(text);
     setAnswer("");
-    const parsed = parseCommand(text);
+    const parsed = parseCommand(text, names);
     desk.setFilter(parsed.kind === "filter" ? parsed.text : "");
   };
   const enter = async () => {

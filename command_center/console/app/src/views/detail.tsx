@@ -9,6 +9,7 @@ import type { Incident } from "../wire/shapes";
 import { Clips } from "./clips";
 import { useDesk } from "./desk_context";
 import { CloseForm, MergeForm, ShelveForm } from "./forms";
+import { HoldLine } from "./holds";
 import { HopBar } from "./hop_bar";
 import { Journey } from "./journey";
 import { LivePlayer } from "./live_player";
@@ -75,6 +76,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
       <LivePlayer incident={incident} />
       <Clips clips={incident.clips ?? []} />
       <Response incident={incident} />
+      <HoldLine incident={incident} />
       <div class="detail-columns">
         <section><h3>Facts</h3><Facts incident={incident} /></section>
         <section><h3>Who owns the delay?</h3><HopBar incident={incident} /><Journey incident={incident} /></section>

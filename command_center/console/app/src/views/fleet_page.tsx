@@ -8,6 +8,7 @@ import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { CameraLine } from "./fleet_strip";
+import { Membership, Standing } from "./membership";
 import { Suppressions } from "./suppressions";
 import { Age, Time } from "./time";
 
@@ -25,6 +26,7 @@ export function FleetPage(): JSX.Element {
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>
         <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
       </table></div>}
+      <Membership />
       <Suppressions />
       <Quality />
     </main>
@@ -41,6 +43,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
       <th scope="row">{node.name}<span class="hint"> {node.role}</span></th>
       <td><span class="node-state">{SIGNS[state] ?? "?"} {state}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>last word <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
         {node.reason && <p class="node-troubles">{node.reason}</p>}
+        <Standing node={node} />
         {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}
         {refusalWords(node) && <p class="hint">refused: {refusalWords(node)}</p>}</td>
       <td><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
@@ -51,7 +54,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
         {node.forgone > 0 && <li>{node.forgone} given up</li>}
       </ul>}</td>
       <td>{node.model || "–"}<br /><span class="hint">{node.release}</span></td>
-      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
+      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /><br /><span class="hint mono">{node.id}</span></td>
     </tr>
   );
 }

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { words } from "../model/format";
-import type { Incident, Suppression } from "../wire/shapes";
+import type { Incident, Suppression, SuppressionList } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { Choice, Form, toFirstChoice } from "./forms";
@@ -19,10 +19,12 @@ const LEAST_REASON = 3;
 /** On the fleet page: all that is in force. */
 export function Suppressions(): JSX.Element | null {
   const desk = useDesk();
-  const answer = useAnswer<{ suppressions: Suppression[] }>("/suppressions", { on: ["incident"] });
+  const answer = useAnswer<SuppressionList>("/suppressions", { on: ["incident"] });
   const [notice, setNotice] = useState("");
   const found = answer.value?.suppressions ?? [];
-  if (found.length === 0 && !answer.problem) return null;
+  const ending = answer.value?.ending ?? [];
+  const nodeOf = (one: Suppression) => desk.fleet.nodes.value.find(({ id }) => id === one.node)?.name ?? one.node;
+  if (found.length === 0 && ending.length === 0 && !answer.problem) return null;
   return (
     <section aria-labelledby="suppressions-title">
       <h3 id="suppressions-title">False alarms that are not told again ({found.length})</h3>
@@ -30,13 +32,17 @@ export function Suppressions(): JSX.Element | null {
       <p class="notice" role="status">{notice}</p>
       <ul class="lines">{found.map((one) => (
         <li key={one.alert_id}>
-          <span><strong>{words(one.label)}</strong> at {desk.fleet.nodes.value.find(({ id }) => id === one.node)?.name ?? one.node}, {one.camera}, until <Time at={one.until_ms} />: {one.reason} ({one.by}, incident {one.incident})</span>
+          <span><strong>{words(one.label)}</strong> at {nodeOf(one)}, {one.camera}, until <Time at={one.until_ms} />: {one.reason} ({one.by}, incident {one.incident}). <Said one={one} name={nodeOf(one)} /></span>
           <End one={one} tell={(text) => {
             setNotice(text);
             answer.again();
           }} />
         </li>
       ))}</ul>
+      {ending.length > 0 && <>
+        <h4>Ended here, not yet at the node</h4>
+        <ul class="lines">{ending.map((one) => <li key={one.alert_id}><span><strong>{words(one.label)}</strong> at {nodeOf(one)}, {one.camera}: ended by {one.by}, <Time at={one.since_ms} />. <Said one={one} name={nodeOf(one)} /></span></li>)}</ul>
+      </>}
     </section>
   );
 }
@@ -44,14 +50,14 @@ export function Suppressions(): JSX.Element | null {
 /** In the details of an incident that was closed as a false alarm. */
 export function Suppressed({ incident }: { incident: Incident }): JSX.Element | null {
   const desk = useDesk();
-  const answer = useAnswer<{ suppressions: Suppression[] }>("/suppressions", { on: ["incident"] });
+  const answer = useAnswer<SuppressionList>("/suppressions", { on: ["incident"] });
   const one = answer.value?.suppressions.find((candidate) => candidate.incident === incident.id);
   const isOpen = desk.form.value === "suppress";
   if (!one && !may(desk, "alarms.suppress")) return null;
   return (
     <div class="suppressed">
       {one
-        ? <p>Its node does not tell this again until <Time at={one.until_ms} />: {one.reason} ({one.by}). <End one={one} tell={(text) => {
+        ? <p>Its node does not tell this again until <Time at={one.until_ms} />: {one.reason} ({one.by}). <Said one={one} name={incident.node.name} /> <End one={one} tell={(text) => {
           desk.acts.tell(incident.id, text);
           answer.again();
         }} /></p>
@@ -59,6 +65,14 @@ export function Suppressed({ incident }: { incident: Incident }): JSX.Element | 
       {isOpen && !one && <SuppressForm incident={incident} again={answer.again} />}
     </div>
   );
+}
+
+/** What the node made of the order: until it has said so, nobody knows that it obeys. */
+function Said({ one, name }: { one: Suppression; name: string }): JSX.Element {
+  if (one.outcome === "refused") return <span class="step-refused">× {name} refused: {one.outcome_detail || "no reason given"}</span>;
+  if (one.outcome === "done") return <span>✓ {name} has done it{one.outcome_detail && `: ${one.outcome_detail}`}.</span>;
+  if (one.outcome === "under_way") return <span>◔ {name} has begun{one.outcome_detail && `: ${one.outcome_detail}`}.</span>;
+  return <span class="hint">○ {name} has not answered yet.</span>;
 }
 
 function SuppressForm({ incident, again }: { incident: Incident; again: () => void }): JSX.Element {

@@ -218,5 +218,16 @@ export interface Suppression {
   by: string;
   reason: string;
   since_ms: number;
+  /** 0: it was ended. */
   until_ms: number;
+  /** What its node answered to the order: done, under_way, refused; empty or missing: nothing yet. */
+  outcome?: string;
+  outcome_detail?: string;
+}
+
+export interface SuppressionList {
+  /** In force. */
+  suppressions: Suppression[];
+  /** Ended by a person, and their nodes have not said so yet. */
+  ending?: Suppression[];
 }

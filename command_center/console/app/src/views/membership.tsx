@@ -1,0 +1,155 @@
+/** Who belongs to the fleet: machines that wait to come in, invites, and what is made of a node. For administrators; others see who waits. */
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { announce } from "../sound/announcer";
+import { wordsOf } from "../wire/center";
+import type { MadeInvite, WaitingMachine } from "../wire/custody_shapes";
+import type { FleetNode } from "../wire/shapes";
+import { useAnswer } from "./answer";
+import { useDesk } from "./desk_context";
+import { may } from "./may";
+import { useOnce } from "./once";
+import { Time } from "./time";
+
+const LOOK_EVERY_MS = 5000;
+const LEAST_REASON = 3;
+
+export function Membership(): JSX.Element | null {
+  const desk = useDesk();
+  const answer = useAnswer<{ waiting: WaitingMachine[] }>("/nodes/waiting", { everyMs: LOOK_EVERY_MS, on: ["node"] });
+  const [notice, setNotice] = useState("");
+  const mayManage = may(desk, "fleet.manage");
+  const found = answer.value?.waiting ?? [];
+  if (found.length === 0 && !mayManage) return null;
+  const tell = (text: string, isUrgent = false) => {
+    setNotice(text);
+    announce(text, { isUrgent });
+    answer.again();
+  };
+  return (
+    <section class="card" aria-label="Coming in">
+      <h3>Waiting to come in ({found.length})</h3>
+      <p class="notice" role="status">{notice}</p>
+      {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
+      {found.length === 0 ? <p class="hint">No machine waits.</p> : <ul class="lines">{found.map((one) => <Machine key={one.node} one={one} tell={tell} />)}</ul>}
+      {mayManage && <InviteForm tell={tell} />}
+    </section>
+  );
+}
+
+function Machine({ one, tell }: { one: WaitingMachine; tell: (text: string, isUrgent?: boolean) => void }): JSX.Element {
+  const desk = useDesk();
+  const [isBusy, once] = useOnce();
+  const approve = async () => {
+    try {
+      await desk.center.send("POST", `/nodes/waiting/${encodeURIComponent(one.name)}/approval`, { node: one.node });
+      tell(`${one.name} is in: it gets its passport with its next question.`);
+    } catch (error) {
+      tell(`Not let in. ${wordsOf(error)}`, true);
+    }
+  };
+  return (
+    <li>
+      <span><strong>{one.name}</strong>, {one.role}, site {one.site}: <span class="mono">{one.node}</span> <span class="hint">compare this with what the machine shows</span></span>
+      {may(desk, "fleet.manage") && <button type="button" class="button primary" aria-disabled={isBusy} onClick={() => once(approve)}>Let in<span class="visually-hidden"> {one.name}</span></button>}
+    </li>
+  );
+}
+
+/** A code, good once and for minutes; shown this once. */
+function InviteForm({ tell }: { tell: (text: string, isUrgent?: boolean) => void }): JSX.Element {
+  const desk = useDesk();
+  const [made, setMade] = useState<(MadeInvite & { name: string }) | null>(null);
+  const [isBusy, once] = useOnce();
+  const invite = async (form: HTMLFormElement) => {
+    const given = new FormData(form);
+    const name = String(given.get("name")).trim();
+    try {
+      setMade({ ...await desk.center.send<MadeInvite>("POST", "/nodes/invites", { name, role: given.get("role"), site: String(given.get("site")).trim(), minutes: Number(given.get("minutes")), is_preapproved: given.get("trusted") === "on" }), name });
+      form.reset();
+      tell(`${name} is invited.`);
+    } catch (error) {
+      tell(`Not invited. ${wordsOf(error)}`, true);
+    }
+  };
+  return (
+    <>
+      {made && <div class="invite"><p>Run this on {made.name}, before <Time at={made.expires_at_ms} />; it is shown this once:</p><p><code class="link">{made.command}</code></p></div>}
+      <form class="line-form" aria-label="Invite a machine" onSubmit={(event) => {
+        event.preventDefault();
+        const form = event.currentTarget;
+        once(() => invite(form));
+      }}>
+        <label>Name <input name="name" required maxLength={64} autocomplete="off" /></label>
+        <label>Role <select name="role"><option value="camera">camera</option><option value="relay">relay</option><option value="agency">another agency's center</option></select></label>
+        <label>Site <input name="site" required maxLength={64} autocomplete="off" /></label>
+        <label>Good for, minutes <input name="minutes" type="number" min="1" max="10080" value="10" required /></label>
+        <label class="check"><input name="trusted" type="checkbox" /> comes in without waiting</label>
+        <button type="submit" class="button" aria-disabled={isBusy}>Invite</button>
+      </form>
+    </>
+  );
+}
+
+const CHOICES = {
+  quarantined: "Quarantine: kept and marked, annunciated to nobody",
+  approved: "Take back: its alerts sound again",
+  revoked: "Withdraw for good: nobody carries or takes anything from it",
+} as const;
+
+/** In a node's row: quarantine it, take it back, withdraw it. A reason goes with it, and stands in the journal. */
+export function Standing({ node }: { node: FleetNode }): JSX.Element | null {
+  const desk = useDesk();
+  const [isOpen, setOpen] = useState(false);
+  const [problem, setProblem] = useState("");
+  const [isBusy, once] = useOnce();
+  const opener = useRef<HTMLButtonElement>(null);
+  const first = useRef<HTMLSelectElement>(null);
+  useEffect(() => {
+    if (isOpen) first.current?.focus();
+  }, [isOpen]);
+  if (!may(desk, "fleet.manage") || node.state === "revoked") return null;
+  const was = node.state === "quarantined" ? "quarantined" : "approved";
+  const close = () => {
+    setOpen(false);
+    setProblem("");
+    opener.current?.focus();
+  };
+  const change = async (form: HTMLFormElement) => {
+    const given = new FormData(form);
+    const reason = String(given.get("reason")).trim();
+    if (reason.length < LEAST_REASON) {
+      setProblem("Give the reason first: it stands in the journal.");
+      return;
+    }
+    try {
+      const answer = await desk.center.send<{ nodes: FleetNode[] }>("PUT", `/nodes/${node.id}/standing`, { standing: given.get("standing"), was, reason });
+      desk.fleet.replace(answer.nodes);
+      announce(`${node.name}: done.`);
+      close();
+    } catch (error) {
+      setProblem(`Not changed. ${wordsOf(error)}`);
+    }
+  };
+  return (
+    <div class="standing">
+      <button ref={opener} type="button" class="button quiet" aria-expanded={isOpen} onClick={() => (isOpen ? close() : setOpen(true))}>Change…<span class="visually-hidden"> what is made of {node.name}</span></button>
+      {isOpen && <form class="line-form" aria-label={`What is made of ${node.name}`} onSubmit={(event) => {
+        event.preventDefault();
+        const form = event.currentTarget;
+        once(() => change(form));
+      }} onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.stopPropagation();
+        close();
+      }}>
+        <label>To <select name="standing" ref={first}>{([was === "approved" ? "quarantined" : "approved", "revoked"] as const).map((choice) => <option key={choice} value={choice}>{CHOICES[choice]}</option>)}</select></label>
+        <label>Reason <input name="reason" maxLength={300} autocomplete="off" required /></label>
+        <button type="submit" class="button" aria-disabled={isBusy}>Change</button>
+        <p class="form-problem" role="alert">{problem}</p>
+      </form>}
+    </div>
+  );
+}
