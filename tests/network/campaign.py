@@ -102,11 +102,14 @@ def text_of(rows: Sequence[Row]) -> str:
 
 
 def revision() -> str:
-    """The commit that is run, marked where the tree differs from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True
-    )
-    return described.stdout.strip() or "unknown"
+    """The commit that is run, marked where the tree differs from it; the report itself, which every run rewrites, is no difference."""
+    head = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", str(Path.cwd()), f":(exclude){REPORT_FILE}")
+    return f"{head or 'unknown'}{'+' if changed else ''}"
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _killed(outcome: Outcome, kills: int) -> int:
