@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from command_center.accounts import UserRole
 from command_center.config import CenterConfig, WitnessConfig
-from relay.enrollment import build_request, parse_code
+from relay.enrollment import EnrollmentCode, build_request, parse_code
 from relay.identity import Identity
 from relay.precedence import Precedence
 from tests.command_center.console_desk import (
@@ -22,7 +22,9 @@ from tests.command_center.console_desk import (
     room,
     violations,
 )
-from tests.command_center.console_scene import pictured_alarm
+from tests.command_center.console_scene import PLANS, busy_evening, pictured_alarm
+from tests.command_center.house import House
+from tests.command_center.receivers import listening
 from tests.command_center.test_enrollments import post
 
 pytestmark = [
@@ -43,13 +45,13 @@ async def test_an_administrator_invites_a_machine_lets_it_in_quarantines_it_and_
     house, machine = desk_room.house, Identity.generate()
     page = await desk_room.at_work("ada", UserRole.ADMINISTRATOR)
     await page.keyboard.press("4")
-    coming = page.get_by_role("region", name="Coming in")
-    await expect(coming).to_contain_text("No machine waits")
-    order = coming.get_by_role("form", name="Invite a machine")
+    coming, order = page.get_by_role("region", name="Waiting to come in"), page.get_by_role("form", name="Invite")
+    await expect(order).to_be_visible()
+    await expect(coming).to_have_count(0)
     await order.get_by_label("Name").fill("quay-2")
     await order.get_by_label("Site").fill("Harbor")
     await page.keyboard.press("Enter")
-    command = await coming.locator("code.link").inner_text()
+    command = await page.locator("code.link").inner_text()
     assert command.startswith("camera-node enroll HEARD1-")
     await post(house, build_request(parse_code(command.split()[2]), machine))
     await expect(coming).to_contain_text(machine.node_id.hex())
@@ -82,7 +84,16 @@ async def test_an_administrator_invites_a_machine_lets_it_in_quarantines_it_and_
     await dispatcher.keyboard.press("4")
     await expect(dispatcher.locator("tr.node")).to_have_count(1)
     await expect(dispatcher.get_by_role("button", name="Change…")).to_have_count(0)
-    await expect(dispatcher.get_by_role("region", name="Coming in")).to_have_count(0)
+    await expect(dispatcher.get_by_role("form", name="Invite")).to_have_count(0)
+    await post(house, build_request(await another(house), Identity.generate()))
+    await expect(dispatcher.get_by_role("region", name="Waiting to come in")).to_contain_text("quay-3")
+    await expect(dispatcher.get_by_role("button", name="Let in quay-3")).to_have_count(0)
+
+
+async def another(house: House) -> EnrollmentCode:
+    order = {"name": "quay-3", "role": "camera", "site": "Harbor"}
+    async with house.signed_in("second", UserRole.ADMINISTRATOR) as client:
+        return parse_code((await client.post("/api/v1/nodes/invites", json=order)).json()["code"])
 
 
 async def test_a_supervisor_holds_an_incident_and_redacts_its_picture_and_an_auditor_sees_both(desk_room: Room) -> None:
@@ -173,3 +184,33 @@ async def test_a_search_that_takes_several_pages_goes_on_by_itself_until_somethi
     await expect(page.get_by_role("region", name="Entries")).to_contain_text("initialized")
     assert len(asked) >= 1
     assert await violations(page) == []
+
+
+SQUEEZED = """[...document.querySelectorAll(".table-scroll")].filter((one) => one.scrollHeight > one.clientHeight + 1).length"""
+
+
+async def test_on_a_small_screen_no_table_is_squeezed_and_every_tab_of_the_audit_is_within_reach(
+    tmp_path: Path,
+) -> None:
+    with listening() as receiver:
+        async with center_of_today(tmp_path / "center", plans=PLANS) as house, room(house) as opened:
+            await busy_evening(house, receiver)
+            page = await opened.at_work("ada", UserRole.ADMINISTRATOR, width=390, height=844)
+            await page.keyboard.press("4")
+            await expect(page.get_by_role("region", name="Alarm quality")).to_be_visible()
+            assert await page.locator("tr.node").count() == 4
+            assert await page.evaluate(SQUEEZED) == 0
+            await photograph(page, "fleet-390")
+            await page.keyboard.press("7")
+            tabs = page.get_by_role("group", name="Audit").get_by_role("button")
+            assert await tabs.count() == 7
+            for at in range(7):
+                box = await tabs.nth(at).bounding_box()
+                assert box is not None
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= 390
+                await tabs.nth(at).click()
+                await expect(tabs.nth(at)).to_have_attribute("aria-pressed", "true")
+                assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+                assert await violations(page) == []
+            await photograph(page, "redactions-390")

@@ -8,7 +8,7 @@ import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { CameraLine } from "./fleet_strip";
-import { Membership, Standing } from "./membership";
+import { Invite, Standing, Waiting } from "./membership";
 import { Suppressions } from "./suppressions";
 import { Age, Time } from "./time";
 
@@ -20,15 +20,16 @@ export function FleetPage(): JSX.Element {
   void desk.second.value;
   const nodes = desk.fleet.nodes.value;
   return (
-    <main id="page" tabIndex={-1} class="page" aria-labelledby="fleet-page-title">
+    <main id="page" tabIndex={-1} class="page whole" aria-labelledby="fleet-page-title">
       <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
+      <Waiting />
       {nodes.length === 0 ? <p class="empty">No node is enrolled yet.</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>
         <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
       </table></div>}
-      <Membership />
       <Suppressions />
       <Quality />
+      <Invite />
     </main>
   );
 }
@@ -40,7 +41,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
   const isAllHeard = node.missing === 0 && waiting === 0 && node.forgone === 0;
   return (
     <tr class="node" data-node={node.id} data-state={state}>
-      <th scope="row">{node.name}<span class="hint"> {node.role}</span></th>
+      <th scope="row">{node.name}<span class="hint"> {node.role}</span><br /><span class="hint node-id">{node.id}</span></th>
       <td><span class="node-state">{SIGNS[state] ?? "?"} {state}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>last word <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
         {node.reason && <p class="node-troubles">{node.reason}</p>}
         <Standing node={node} />
@@ -54,7 +55,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
         {node.forgone > 0 && <li>{node.forgone} given up</li>}
       </ul>}</td>
       <td>{node.model || "–"}<br /><span class="hint">{node.release}</span></td>
-      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /><br /><span class="hint mono">{node.id}</span></td>
+      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
     </tr>
   );
 }

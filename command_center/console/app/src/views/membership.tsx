@@ -1,4 +1,4 @@
-/** Who belongs to the fleet: machines that wait to come in, invites, and what is made of a node. For administrators; others see who waits. */
+/** Who belongs to the fleet: machines that wait to come in, invites, and what is made of a node. Administrators decide; others see who waits. */
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -16,25 +16,23 @@ import { Time } from "./time";
 const LOOK_EVERY_MS = 5000;
 const LEAST_REASON = 3;
 
-export function Membership(): JSX.Element | null {
-  const desk = useDesk();
+/** Above the nodes, where there is anybody: somebody stands at a machine and waits. */
+export function Waiting(): JSX.Element | null {
   const answer = useAnswer<{ waiting: WaitingMachine[] }>("/nodes/waiting", { everyMs: LOOK_EVERY_MS, on: ["node"] });
   const [notice, setNotice] = useState("");
-  const mayManage = may(desk, "fleet.manage");
   const found = answer.value?.waiting ?? [];
-  if (found.length === 0 && !mayManage) return null;
   const tell = (text: string, isUrgent = false) => {
     setNotice(text);
     announce(text, { isUrgent });
     answer.again();
   };
+  if (found.length === 0 && !notice && !answer.problem) return null;
   return (
-    <section class="card" aria-label="Coming in">
+    <section class="card" aria-label="Waiting to come in">
       <h3>Waiting to come in ({found.length})</h3>
       <p class="notice" role="status">{notice}</p>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
-      {found.length === 0 ? <p class="hint">No machine waits.</p> : <ul class="lines">{found.map((one) => <Machine key={one.node} one={one} tell={tell} />)}</ul>}
-      {mayManage && <InviteForm tell={tell} />}
+      {found.length > 0 && <ul class="lines">{found.map((one) => <Machine key={one.node} one={one} tell={tell} />)}</ul>}
     </section>
   );
 }
@@ -59,8 +57,9 @@ function Machine({ one, tell }: { one: WaitingMachine; tell: (text: string, isUr
 }
 
 /** A code, good once and for minutes; shown this once. */
-function InviteForm({ tell }: { tell: (text: string, isUrgent?: boolean) => void }): JSX.Element {
+export function Invite(): JSX.Element | null {
   const desk = useDesk();
+  const [problem, setProblem] = useState("");
   const [made, setMade] = useState<(MadeInvite & { name: string }) | null>(null);
   const [isBusy, once] = useOnce();
   const invite = async (form: HTMLFormElement) => {
@@ -69,15 +68,18 @@ function InviteForm({ tell }: { tell: (text: string, isUrgent?: boolean) => void
     try {
       setMade({ ...await desk.center.send<MadeInvite>("POST", "/nodes/invites", { name, role: given.get("role"), site: String(given.get("site")).trim(), minutes: Number(given.get("minutes")), is_preapproved: given.get("trusted") === "on" }), name });
       form.reset();
-      tell(`${name} is invited.`);
+      setProblem("");
+      announce(`${name} is invited.`);
     } catch (error) {
-      tell(`Not invited. ${wordsOf(error)}`, true);
+      setProblem(`Not invited. ${wordsOf(error)}`);
     }
   };
+  if (!may(desk, "fleet.manage")) return null;
   return (
-    <>
+    <section class="card" aria-label="Invite a machine">
+      <h3>Invite a machine</h3>
       {made && <div class="invite"><p>Run this on {made.name}, before <Time at={made.expires_at_ms} />; it is shown this once:</p><p><code class="link">{made.command}</code></p></div>}
-      <form class="line-form" aria-label="Invite a machine" onSubmit={(event) => {
+      <form class="line-form" aria-label="Invite" onSubmit={(event) => {
         event.preventDefault();
         const form = event.currentTarget;
         once(() => invite(form));
@@ -88,8 +90,9 @@ function InviteForm({ tell }: { tell: (text: string, isUrgent?: boolean) => void
         <label>Good for, minutes <input name="minutes" type="number" min="1" max="10080" value="10" required /></label>
         <label class="check"><input name="trusted" type="checkbox" /> comes in without waiting</label>
         <button type="submit" class="button" aria-disabled={isBusy}>Invite</button>
+        <p class="form-problem" role="alert">{problem}</p>
       </form>
-    </>
+    </section>
   );
 }
 

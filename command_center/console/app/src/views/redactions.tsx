@@ -37,6 +37,7 @@ export function Redactions(): JSX.Element {
       <p class="notice" role="status">{notice}</p>
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       {mayDecide && <RedactForm act={act} />}
+      {mayDecide && <p class="hint">Which picture: search the journal for the incident; its pictures stand there as object:SHA-256, and a clip can only be withheld.</p>}
       {answer.value && found.length === 0 && <p class="empty">Every picture is given away as it is.</p>}
       {found.length > 0 && <div class="table-scroll" tabIndex={0} role="region" aria-label="Redactions"><table class="table">
         <thead><tr><th>Picture (SHA-256)</th><th>How</th><th>By</th><th>Why</th><th>Since</th>{mayDecide && <th>As it is again</th>}</tr></thead>
