@@ -7,6 +7,7 @@ import type { Shortcut } from "./keyboard";
 const COMMANDS: readonly (readonly [string, string])[] = [
   ["quay flash", "Filter: incidents that have every word"],
   ["s M21 en route", "Unit M21 is en route"],
+  ["s Engine 5 on scene", "A name of several words, as it is or in quotes"],
   ["d M21", "Send unit M21 to the selected incident"],
   ["r M21", "Take M21 off its incident"],
   ["heard M21", "M21 was heard on the radio"],
