@@ -6,7 +6,6 @@ newline before the empty line.
 """
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -74,7 +73,7 @@ def verify(note: str, signing_key: bytes) -> Checkpoint:
         root = base64.b64decode(lines[2], validate=True)
         stamps = [base64.b64decode(line.split(" ")[2], validate=True) for line in signatures.splitlines()
                   if line.startswith(f"— {origin} ")]  # fmt: skip
-    except (binascii.Error, IndexError) as error:
+    except (ValueError, IndexError) as error:  # binascii's error is one, and base64 has another
         raise JournalDamaged(f"the checkpoint of size {lines[1]} holds damaged base64: {error}") from error
     for stamp in stamps:
         if stamp[:4] == key_id(origin, signing_key) and _is_by(text.encode(), stamp[4:], signing_key):

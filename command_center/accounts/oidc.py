@@ -12,7 +12,6 @@ Source: OpenID Connect Core 1.0, sections 3.1.2 and 3.1.3.7; RFC 9700.
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 import ssl
@@ -20,14 +19,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
-import msgspec
 from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
+from command_center.accounts.oidc_documents import Discovery, UnknownKey, claims_in, discovery_in, id_token_in, is_safe
 from command_center.accounts.permissions import UserRole
 from command_center.config import OidcConfig
 from command_center.errors import AccessDenied
@@ -36,7 +33,6 @@ from relay.errors import ConfigError
 
 LASTS_MS: Final = 10 * 60 * 1000
 MOST_UNDER_WAY: Final = 1000
-_ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA", "RS384", "RS512", "ES384", "ES512")
 _MOST_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 10.0
 _LEEWAY_S: Final = 60
@@ -44,19 +40,6 @@ _CACHED_MS: Final = 10 * 60 * 1000
 _POOR_SECRETS: Final = frozenset(
     {"secret", "changeme", "change-me", "password", "client-secret", "client_secret", "default"}
 )
-
-
-class _Discovery(msgspec.Struct, frozen=True):
-    """The parts of a provider's metadata that are used here."""
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    jwks_uri: str
-
-
-class _Tokens(msgspec.Struct, frozen=True):
-    id_token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +130,15 @@ class Provider:
             try:
                 answer = await client.post(discovery.token_endpoint, data=form, auth=auth)  # type: ignore[arg-type]
                 answer.raise_for_status()
-                got = msgspec.json.decode(answer.content, type=_Tokens)
-            except (httpx.HTTPError, msgspec.DecodeError) as error:
+            except httpx.HTTPError as error:
                 raise AccessDenied(
                     f"the identity provider gave no ID token for this code ({type(error).__name__})"
                 ) from error
-        return self._claims(await self._verified(discovery, got.id_token, under_way.nonce))
+        return self._claims(await self._verified(discovery, id_token_in(answer.content), under_way.nonce))
 
     # ------------------------------------------------------------------ the ID token
 
-    async def _verified(self, discovery: _Discovery, id_token: str, nonce: str) -> dict[str, object]:
+    async def _verified(self, discovery: Discovery, id_token: str, nonce: str) -> dict[str, object]:
         registry = jwt.JWTClaimsRegistry(
             now=self._clock.wall_ms() // 1000, leeway=_LEEWAY_S, iss={"essential": True, "value": self.config.issuer},
             aud={"essential": True, "value": self.config.client_id}, exp={"essential": True}, iat={"essential": True},
@@ -165,15 +147,11 @@ class Provider:
         for is_fresh in (False, True):  # an unknown key may be newer than what was fetched last
             keys = await self._fetch(discovery.jwks_uri, is_fresh=is_fresh)
             try:
-                token = jwt.decode(
-                    id_token, KeySet.import_key_set(msgspec.json.decode(keys)), algorithms=list(_ALGORITHMS)
-                )
-                registry.validate(token.claims)
-            except (JoseError, ValueError, KeyError) as error:
+                claims = dict(claims_in(id_token, keys, registry))
+            except UnknownKey:
                 if is_fresh:
-                    raise AccessDenied(f"the identity provider's ID token does not hold: {error}") from error
+                    raise
                 continue
-            claims: dict[str, object] = token.claims
             audience = claims.get("aud")
             if isinstance(audience, list) and len(audience) > 1 and claims.get("azp") != self.config.client_id:
                 raise AccessDenied(
@@ -197,20 +175,9 @@ class Provider:
 
     # ------------------------------------------------------------------ the provider's documents
 
-    async def _discovery(self) -> _Discovery:
+    async def _discovery(self) -> Discovery:
         url = self.config.issuer.rstrip("/") + "/.well-known/openid-configuration"
-        try:
-            found = msgspec.json.decode(await self._fetch(url), type=_Discovery)
-        except msgspec.DecodeError as error:
-            raise AccessDenied(f"the identity provider's discovery document is not one: {error}") from error
-        if found.issuer != self.config.issuer:
-            raise AccessDenied(
-                f"the identity provider calls itself {found.issuer[:200]!r}, and the configuration says otherwise"
-            )
-        for endpoint in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
-            if not _is_safe(endpoint):
-                raise AccessDenied(f"the identity provider names {endpoint[:200]!r}: expected https")
-        return found
+        return discovery_in(await self._fetch(url), self.config.issuer)
 
     async def _fetch(self, url: str, *, is_fresh: bool = False) -> bytes:
         now = self._clock.monotonic_ms()
@@ -244,19 +211,8 @@ def _name_of(claim: str) -> str:
     return name
 
 
-def _is_safe(url: str) -> bool:
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return bool(parts.hostname)
-    host = parts.hostname or ""
-    try:
-        return parts.scheme == "http" and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
-
-
 def _require_usable(config: OidcConfig) -> None:
-    if not _is_safe(config.issuer):
+    if not is_safe(config.issuer):
         raise ConfigError(f"[oidc] issuer: expected https://…, found {config.issuer!r}")
     if not config.client_id:
         raise ConfigError("[oidc] client_id: expected the name under which the provider knows this center, found none")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from command_center import facts, journal
@@ -37,6 +37,7 @@ _NAMES: Final = {
 }  # fmt: skip
 _NOT_NEXT: Final = ("unable", "out_of_service")
 _LOOK_AGAIN_MS: Final = 10 * 60 * 1000
+_MOST_FIELDS: Final = 20
 _AT_WORK: Final = ("accepted", "en_route", "on_scene", "clear", "unable")
 _SIGN_IN: Final = (
     "<h1>Field unit</h1><form method='post' action='/unit/sign-in'><label for='name'>Name</label>"
@@ -178,7 +179,19 @@ def _signed_in(parts: Services, token: str, person: SignedIn) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     """The first value of each field."""
-    said = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=20)
+    try:
+        return fields_in(await request.body())
+    except ValueError as error:
+        raise HTTPException(422, f"expected a form of at most {_MOST_FIELDS} fields") from error
+
+
+def fields_in(body: bytes) -> dict[str, str]:
+    """The first value of each field of a form.
+
+    Raises:
+        ValueError: more fields than any form of ours has.
+    """
+    said = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
     return {name: values[0] for name, values in said.items()}
 
 

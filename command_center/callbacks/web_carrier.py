@@ -11,6 +11,7 @@ from command_center.callbacks.store import Delivery, Receiver
 from relay.clock import Clock
 
 _GONE: Final = 410
+_MOST_DIGITS: Final = 9
 
 
 class WebCarrier:
@@ -33,7 +34,13 @@ class WebCarrier:
             status = answer.status_code
             asked = answer.headers.get("retry-after", "")
         verdict = Verdict.TAKEN if 200 <= status < 300 else Verdict.GONE if status == _GONE else Verdict.AGAIN
-        return Carried(verdict=verdict, words=f"HTTP {status}", asked_s=float(asked) if asked.isdigit() else None)
+        return Carried(verdict=verdict, words=f"HTTP {status}", asked_s=seconds_in(asked))
+
+
+def seconds_in(retry_after: str) -> float | None:
+    """What a receiver asks for with Retry-After, s; None where it says nothing, or a date. The ladder bounds it."""
+    is_one = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) <= _MOST_DIGITS
+    return float(retry_after) if is_one else None
 
 
 class FeedCarrier:

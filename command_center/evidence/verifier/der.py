@@ -35,6 +35,9 @@ _DIGEST_INFO: Final = {
     "sha384": bytes.fromhex("3041300d060960864801650304020205000430"),
     "sha512": bytes.fromhex("3051300d060960864801650304020305000440"),
 }
+_MOST_OID_BYTES: Final = 64
+_MOST_RSA_BITS: Final = 16_384
+"""Beyond these, and an exponent of 32 bits, a hostile token could make a verification last for days."""
 Point = tuple[int, int] | None
 
 
@@ -78,7 +81,13 @@ def number(node: Node) -> int:
 
 
 def oid(node: Node) -> str:
-    """An OBJECT IDENTIFIER with dots."""
+    """An OBJECT IDENTIFIER with dots.
+
+    Raises:
+        ValueError: longer than any that is known.
+    """
+    if len(node.content) > _MOST_OID_BYTES:
+        raise ValueError(f"expected an object identifier of at most {_MOST_OID_BYTES} bytes")
     parts, value = list[int](), 0
     for byte in node.content:
         value = value << 7 | byte & 0x7F
@@ -122,7 +131,7 @@ def is_signed(key: Node, digest: str, message: bytes, signature: bytes) -> bool 
 
 def _rsa(modulus: int, exponent: int, digest: str, message: bytes, signature: bytes) -> bool:
     size = (modulus.bit_length() + 7) // 8
-    if len(signature) != size or modulus.bit_length() < 2048:
+    if len(signature) != size or not 2048 <= modulus.bit_length() <= _MOST_RSA_BITS or not 2 < exponent < 1 << 32:
         return False
     said = pow(int.from_bytes(signature, "big"), exponent, modulus).to_bytes(size, "big")
     tail = _DIGEST_INFO[digest] + hashlib.new(digest, message).digest()

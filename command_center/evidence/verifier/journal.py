@@ -110,7 +110,7 @@ def check(source: Source, statements: Statements, center: bytes, check_signature
         number, leaf, payload, kind = _entry(row)
         if not last < number <= head.size:
             raise Wrong(ENTRIES, f"entry {number}: expected entries in order, each once, up to {head.size}")
-        proof = [bytes.fromhex(str(item)) for item in row["proof"]] if isinstance(row.get("proof"), list) else []  # type: ignore[attr-defined]
+        proof = _hashes(row.get("proof"), number)
         if root_from_inclusion(number - 1, head.size, leaf, proof) != head.root:
             raise Wrong(ENTRIES, f"entry {number} ({kind}): its proof does not lead to the root in {CHECKPOINT}")
         said = waiting.pop(number, None)
@@ -131,6 +131,13 @@ def check(source: Source, statements: Statements, center: bytes, check_signature
         known = {one.size: one.root for one in (head, previous, *earlier) if one}
         _require_same(head, held, grown or known.get(held.size))
     return Slice(count, head, is_whole, previous, len(earlier), held)
+
+
+def _hashes(proof: object, number: int) -> list[bytes]:
+    try:
+        return [bytes.fromhex(str(item)) for item in proof] if isinstance(proof, list) else []
+    except ValueError as error:
+        raise Wrong(ENTRIES, f"entry {number}: expected hashes in its proof: {error}") from error
 
 
 def _entry(row: dict[str, object]) -> tuple[int, bytes, bytes, str]:
