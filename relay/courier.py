@@ -2,7 +2,8 @@
 
 To the station that delivers, the stick is a session like any other: what is on it is verified, stored and answered by the same
 code. Its receipts are written back onto the stick, and free the origin's copies when the stick is carried home. On the way home it
-carries what waits for those whose envelopes were on it, acknowledgements first; their receipts for that go back with the next walk.
+carries what waits for those whose passports are on it, acknowledgements first; their receipts for that go back with the next walk. Who
+fills a stick leaves a passport there, so that an acknowledgement finds its way also when nothing else was to be carried.
 """
 
 import asyncio
@@ -111,7 +112,7 @@ async def carry(station: Station, medium_dir: Path) -> CarryReport:
     freed = await _drop_receipted(station, stick)
     _count_passed_over(station, stick, {})
     done = there = left = size = 0
-    origins: set[NodeId] = set()
+    origins: set[NodeId] = {station.identity.node_id}
     for precedence in Precedence:
         at = 0
         while page := await station.database.run(_page_reader(station, precedence, at)):
@@ -160,7 +161,7 @@ async def deliver(station: Station, medium_dir: Path) -> DeliverReport:
     """
     stick = await asyncio.to_thread(Stick, medium_dir)
     session, refused = StickSession(), dict[str, int]()
-    await _admit(station, stick, refused)
+    known = await _admit(station, stick, refused)
     wanted: dict[bytes, tuple[NodeId, int, int]] = {}
     offered = 0
     with station.local_session(session):
@@ -185,7 +186,7 @@ async def deliver(station: Station, medium_dir: Path) -> DeliverReport:
                 await asyncio.sleep(0.01)
         taken = await _wait_for_answers(session, wanted)
     written = await asyncio.to_thread(stick.put_receipts, await _receipts_for(station, session, wanted))
-    down = await _put_down(station, stick, {origin for origin, _, _ in wanted.values()})
+    down = await _put_down(station, stick, known | {origin for origin, _, _ in wanted.values()})
     await _drop_receipted(station, stick)
     _count_passed_over(station, stick, refused)
     return DeliverReport(offered=offered, taken=taken, refused=refused, receipts_written=written, sent_down=down)
@@ -202,14 +203,16 @@ def _count_passed_over(station: Station, stick: Stick, refused: dict[str, int]) 
         _refuse(station, refused, "oversized" if stick.passed_over[name] else "not_a_file")
 
 
-async def _admit(station: Station, stick: Stick, refused: dict[str, int]) -> None:
-    """Believe the passports on the stick, if our authority signed them."""
+async def _admit(station: Station, stick: Stick, refused: dict[str, int]) -> set[NodeId]:
+    """Believe the passports on the stick, if our authority signed them; whose they are."""
+    known: set[NodeId] = set()
     for _, wire in await asyncio.to_thread(lambda: list(stick.passports())):
         try:
-            await station.admit(wire)
+            known.add((await station.admit(wire)).passport.node_id)
         except SenderError as error:
             station.counters.refused(f"passport_{error.reason}")
             refused[f"passport {error.reason}"] = refused.get(f"passport {error.reason}", 0) + 1
+    return known
 
 
 async def _take_receipts_of_nodes(station: Station, stick: Stick, session: StickSession) -> None:

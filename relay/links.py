@@ -23,6 +23,9 @@ from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
 from relay.path import KnownSession, Lane, PacedSession, PathFacts, Session
 from relay.path_health import PathMeter, PathReport
+from relay.receipt import Receipt
+from relay.rides import Rides
+from relay.routes import Routes
 from relay.silence import Silence
 from relay.status import LinkReport
 
@@ -31,10 +34,6 @@ IDLE_DEADLINE_MS: Final = 12_000
 """Without a word for this long a link is dead; pings go every ``PING_EVERY_MS``."""
 HOLDS_AWAITED_MS: Final = 2_000
 PING_EVERY_MS: Final = 2_000
-ROUTES_KEPT: Final = 4
-"""Neighbors by which an origin's envelopes came lately: two endpoints, a site's relay, and one beside it."""
-ROUTE_KEPT_MS: Final = 900_000
-"""A neighbor that brought nothing of an origin for so long, while others did, is no way to it any more."""
 TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
 """What a tiny path carries beside receipts, small notes and a rare pulse."""
 _STORED_BYTES: Final = 34
@@ -78,6 +77,8 @@ class Link:
     """What the carrier was told last."""
     pulses: dict[tuple[str, NodeId], int] = field(default_factory=dict)
     """When a node's last pulse went over a path, ms; shared by all links, for a modem that comes again is the same modem."""
+    rides: Rides | None = None
+    """Receipts that go on it once more; None on a tiny path, whose session sees to that."""
 
     @property
     def known(self) -> KnownSession | None:
@@ -113,7 +114,16 @@ class Link:
         if is_taken:
             self.meter.sent(len(parcel))
             self.spend(len(parcel))
+            if self.rides is not None and lane == Lane.URGENT:
+                self.rides.give(self.send, self.p95_ms)
         return is_taken
+
+    def send_receipt(self, receipt: Receipt) -> None:
+        """Say what is stored, now and behind the next thing that goes here: it may be lost."""
+        if self.rides is None:
+            self.send(receipt.wire, Lane.URGENT)
+        else:
+            self.rides.say(receipt, self.send, self.p95_ms)
 
     def note(self, note: hop.Note) -> bool:
         """Send a note on the urgent lane."""
@@ -199,8 +209,7 @@ class Links:
         self._of_peer: dict[NodeId, dict[LinkId, Link]] = {}
         """Introduced links; a receipt for one of a thousand nodes does not look at all of theirs."""
         self._next_id = 1
-        self._routes: dict[NodeId, dict[NodeId, int]] = {}
-        """By which neighbors an origin's envelopes came, and when last (ms), the newest at the end."""
+        self._routes = Routes(clock)
         self.asked = asyncio.Event()
         """A question went out on a path that we dial."""
 
@@ -210,7 +219,8 @@ class Links:
     def opened(self, session: Session, now_ms: int) -> Link:
         """A new session, not yet introduced."""
         link = self._links[session] = Link(
-            id=LinkId(self._next_id), session=session, last_heard_ms=now_ms, counters=self._counters, pulses=self._pulses
+            id=LinkId(self._next_id), session=session, last_heard_ms=now_ms, counters=self._counters, pulses=self._pulses,
+            rides=None if session.facts.is_tiny else Rides(self._clock, self._counters),
         )  # fmt: skip
         self._next_id += 1
         if session.is_outgoing:
@@ -270,19 +280,11 @@ class Links:
 
     def learn_route(self, origin: NodeId, via: NodeId) -> None:
         """Envelopes of ``origin`` came through ``via``: what goes down to it goes back that way, and by the others that brought some lately."""
-        known = self._routes.setdefault(origin, {})
-        known.pop(via, None)
-        known[via] = self._clock.monotonic_ms()
-        if len(known) > ROUTES_KEPT:
-            del known[next(iter(known))]
+        self._routes.learn(origin, via)
 
     def routes_to(self, origin: NodeId) -> list[NodeId]:
-        """The neighbors behind which an origin is, or was a short while before its last word; itself among them where it called."""
-        known = self._routes.get(origin)
-        if known is None:
-            return []
-        newest_ms = next(reversed(known.values()))
-        return [via for via, at_ms in known.items() if newest_ms - at_ms <= ROUTE_KEPT_MS]
+        """The neighbors behind which an origin is; itself among them where it called."""
+        return self._routes.to(origin)
 
     def note_asked(self, link: Link, now_ms: int) -> None:
         """An alert was sent: if we dialed, silence is noticed from now on."""
@@ -302,8 +304,7 @@ class Links:
 
     def origins_by(self, neighbor: NodeId) -> list[NodeId]:
         """A neighbor, and whose envelopes came through it."""
-        behind = [origin for origin in self._routes if origin != neighbor and neighbor in self.routes_to(origin)]
-        return [neighbor, *behind]
+        return [neighbor, *self._routes.behind(neighbor)]
 
     def older_of(self, link: Link) -> list[Link]:
         """Sessions with the same neighbor, of the same dialed path, that a newer one replaces."""

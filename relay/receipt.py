@@ -25,7 +25,7 @@ from typing import Final
 import msgpack
 from nacl.signing import SigningKey
 
-from relay import dsse, limits
+from relay import dsse, limits, varint
 from relay.errors import Malformed, UnsupportedVersion
 from relay.ids import NodeId
 from relay.ranges import RangeSet
@@ -65,28 +65,6 @@ class Receipt:
         return covered
 
 
-def _put_varint(out: bytearray, number: int) -> None:
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-
-
-def _take_varint(data: bytes, offset: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if offset >= len(data) or shift > 28:
-            raise Malformed("a number in the receipt is cut off or too long")
-        byte = data[offset]
-        number |= (byte & 0x7F) << shift
-        offset += 1
-        if byte < 0x80:
-            if byte == 0 and shift:
-                raise Malformed("a number in the receipt is not in its shortest form")
-            return number, offset
-        shift += 7
-
-
 def is_receipt(wire: bytes) -> bool:
     """Whether these bytes claim to be a receipt: an array of three that starts with a version number."""
     return len(wire) > 2 and wire[0] == 0x93 and wire[1] < 0x80
@@ -98,11 +76,11 @@ def issue(stored: RangeSet, *, signer: NodeId, signing: SigningKey, stored_at_s:
     upto = stored.contiguous
     further = tuple(stored.above_contiguous()[: limits.MAX_RECEIPT_RANGES])
     out = bytearray(_FIXED.pack(_KIND, signer, stored_at_s & 0xFFFFFFFF, origin, series))
-    _put_varint(out, upto)
+    varint.put(out, upto)
     at = upto
     for first, last in further:
-        _put_varint(out, first - at - 1)
-        _put_varint(out, last - first + 1)
+        varint.put(out, first - at - 1)
+        varint.put(out, last - first + 1)
         at = last
     statement = bytes(out)
     signature = dsse.sign(dsse.RECEIPT_TYPE, statement, signing)
@@ -141,12 +119,12 @@ def parse(wire: bytes) -> Receipt:
 
 
 def _ranges(statement: bytes) -> tuple[int, tuple[tuple[int, int], ...]]:
-    upto, offset = _take_varint(statement, _FIXED.size)
+    upto, offset = varint.take(statement, _FIXED.size)
     further: list[tuple[int, int]] = []
     at = upto
     while offset < len(statement):
-        skipped, offset = _take_varint(statement, offset)
-        stored, offset = _take_varint(statement, offset)
+        skipped, offset = varint.take(statement, offset)
+        stored, offset = varint.take(statement, offset)
         if stored == 0 or (skipped == 0 and (further or upto)):
             raise Malformed("the receipt names an empty range, or two that touch")
         further.append((at + skipped + 1, at + skipped + stored))

@@ -30,7 +30,6 @@ from relay.intake import GATHER_S, Intake
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
-from relay.path import Lane
 from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook
@@ -253,7 +252,7 @@ class Receiver:
         for state, news in outcome.streams:
             self.send_receipt(state, is_urgent=news.is_urgent, came_by=news.came_by)
         for link, wire in outcome.heard:
-            link.send(wire, Lane.URGENT)
+            link.send_receipt(receipt.parse(wire))
         by_link: dict[int, tuple[Link, list[EnvelopeId]]] = {}
         for link, identifier in outcome.held:
             by_link.setdefault(link.id, (link, []))[1].append(identifier)
@@ -282,7 +281,7 @@ class Receiver:
         )  # fmt: skip
         self._counters.count("receipts_issued")
         for link in self._links.back_to(state.origin, is_urgent=is_urgent, came_by=came_by):
-            link.send(issued.wire, Lane.URGENT)
+            link.send_receipt(issued)
 
 
 def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) -> list[tuple[Arrival, Link]]:

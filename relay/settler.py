@@ -20,7 +20,6 @@ from relay.errors import HeardError, NotForUs
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import TINY_KINDS, Links
 from relay.passport import Passport, Role
-from relay.path import Lane
 from relay.receipt import Receipt
 from relay.sender import Sender
 from relay.spool import Freed, Spool
@@ -140,7 +139,7 @@ class Settler:
             return
         for link in self._links.detours():  # they may hold copies, and this is news: it goes round once
             if link.peer is not None and link.peer.node_id not in {receipt.signer, receipt.origin}:
-                link.send(receipt.wire, Lane.URGENT)
+                link.send_receipt(receipt)
         self._counters.count("envelopes_receipted", len(freed))
         self._sender.freed([item.number for item in freed])
         self._timeline.receipted([item.id for item in freed], receipt.signer)
@@ -159,7 +158,7 @@ class Settler:
             return
         for link in self._links.back_to(receipt.origin, is_urgent=is_urgent):
             if link.session.facts.is_tiny == is_tiny and link.peer is not None and link.peer.node_id != receipt.signer:
-                link.send(receipt.wire, Lane.URGENT)
+                link.send_receipt(receipt)
 
     def held(self, peer: Passport, ids: Iterable[EnvelopeId]) -> None:
         """A neighbor says that it holds these."""

@@ -23,7 +23,7 @@ from relay.kinds.roster import Roster, RosterStatement
 from relay.ledger import Ledger
 from relay.links import Link, Links
 from relay.passport import Passport, SignedPassport
-from relay.path import Lane, Session
+from relay.path import Session
 from relay.receiver import Receiver
 from relay.sender import Sender
 from relay.settler import Settler
@@ -209,7 +209,7 @@ class Switchboard:
                 lambda connection: self._spool.receipts(connection, _RECEIPTS_TO_NEIGHBOR)
             )
         for wire in wires:
-            link.send(wire, Lane.URGENT)
+            link.send_receipt(receipt.parse(wire))
         for state in await self._database.run(lambda connection: self._ledger.streams(connection, node_id)):
             self._receiver.send_receipt(state)
         if not link.session.facts.is_tiny:

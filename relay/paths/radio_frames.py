@@ -70,6 +70,13 @@ def frames_of(tag: bytes, sealed: bytes, transfer: int) -> list[bytes]:
     ]
 
 
+def room(size_bytes: int) -> int:
+    """How much fits into the frames that a sealed parcel of so many bytes takes."""
+    if TAG_BYTES + size_bytes <= FRAME_BYTES:
+        return FRAME_BYTES - TAG_BYTES
+    return -(-size_bytes // PIECE_BYTES) * PIECE_BYTES
+
+
 def parse(frame: bytes) -> Piece:
     """Take a frame apart.
 

@@ -8,7 +8,7 @@ torn one is never read; and everything on the stick is signed, so the stick is n
 Layout of the folder::
 
     heard-carry/
-      envelopes/<origin>-<series>-<sequence>-<id prefix>.env
+      envelopes/<precedence>-<origin>-<series>-<sequence>-<id prefix>.env
       passports/<node id>.passport
       receipts/<origin>-<destination>-<series>.receipt
 """
@@ -70,7 +70,7 @@ class Stick:
         done = there = size = left = 0
         is_full = False
         for item in waiting:
-            name = f"{item.origin.hex()}-{item.series:08x}-{item.sequence:010d}-{short(item.id)}.env"
+            name = f"{int(item.precedence)}-{item.origin.hex()}-{item.series:08x}-{item.sequence:010d}-{short(item.id)}.env"
             file = self._root_dir / _ENVELOPES / name
             if file.exists():
                 there += 1
@@ -99,7 +99,7 @@ class Stick:
         return count
 
     def envelopes(self) -> Iterator[tuple[Path, bytes]]:
-        """What is on the stick, in order of origin and number.
+        """What is on the stick: alerts before clips, then in order of origin and number.
 
         Raises:
             Malformed: more files than any of ours has.

@@ -1,9 +1,9 @@
 """The radio path, both sides: a LoRa-class modem on a serial port, where there is neither cable nor network.
 
-One parcel that matters is one frame: an alert, a receipt. Everybody shares one channel, so a station listens before it talks (the modem
-does, by KISS's slot time and persistence, and so do we for the answer that follows a frame to somebody else), begins at a random time, and
-waits longer each time it says the same again. What the law leaves of an hour is counted (``radio_air``), and half of it kept for alerts and
-receipts. A lost frame is not repeated here: the relay offers its parcel again until the receipt is there.
+One parcel that matters is one frame: an alert, a receipt; what else waits fills it up. Everybody shares one channel, so a station listens
+before it talks (the modem does, by KISS's slot time and persistence, and so do we for the answer that follows a frame to somebody else),
+begins at a random time, and waits longer each time it says the same again. What the law leaves of an hour is counted (``radio_air``), and
+half of it kept for alerts and receipts. A lost frame is not repeated here: the relay offers its parcel again until the receipt is there.
 
 Framing: see ``radio_frames``. The modem's modulation is set with its own tools and must be the same at all stations.
 """
@@ -11,6 +11,7 @@ Framing: see ``radio_frames``. The modem's modulation is set with its own tools 
 import asyncio
 import random
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -28,7 +29,7 @@ from relay.paths.radio_air import DutyCycle, Modulation
 from relay.paths.serial_port import SerialPort, device_of
 from relay.paths.tiny_neighbors import PeerNamed, TinyNeighbors
 from relay.paths.tiny_seal import TinySeal
-from relay.paths.tiny_session import TinySession
+from relay.paths.tiny_session import Batch, TinySession, no_room
 
 _log = structlog.get_logger("relay.paths.serial_radio")
 
@@ -103,8 +104,7 @@ class _Channel:
             if waiting is None:
                 continue
             parcel, is_urgent = waiting
-            sealed = session.sealed(parcel)
-            frames = radio_frames.frames_of(session.tag, sealed, self._transfers)
+            frames = self._frames(session, Batch(parcels=(parcel,)))
             airtime_s = sum(self._modulation.airtime_s(len(frame)) for frame in frames)
             pause_s = self._duty.pause_s(airtime_s, loop.time(), is_urgent=is_urgent)
             if pause_s > 0:
@@ -115,13 +115,26 @@ class _Channel:
                 await self._wait_for_a_slot(parcel, airtime_s)
                 if session.peek() != waiting:
                     continue  # it has its answer, or something more urgent came meanwhile
-                session.next_parcel()
-                self._transfers = (self._transfers + 1) & 0xFF
-                for frame in frames:
-                    port.write(radio_frames.to_line(frame))
-                    self._duty.sent(self._modulation.airtime_s(len(frame)), loop.time())
-                    self._counters.count("radio_frames_sent")
-                    await asyncio.sleep(self._modulation.airtime_s(len(frame)))
+                if (batch := self._filled(session, len(frames), is_urgent=is_urgent)) is not None:
+                    await self._say(self._frames(session, batch), port)
+
+    def _filled(self, session: TinySession, frames: int, *, is_urgent: bool) -> Batch | None:
+        """What goes in so many frames: all that fits, if the hour has room for them to be full."""
+        full_s, now_s = frames * self._modulation.airtime_s(radio_frames.FRAME_BYTES), asyncio.get_running_loop().time()
+        may_fill = self._duty.pause_s(full_s, now_s, is_urgent=is_urgent) == 0
+        with_rest = self._duty.pause_s(full_s, now_s, is_urgent=False) == 0
+        return session.next_batch(radio_frames.room if may_fill else no_room, with_rest=with_rest)
+
+    def _frames(self, session: TinySession, batch: Batch) -> list[bytes]:
+        return radio_frames.frames_of(session.tag, session.sealed(batch), self._transfers)
+
+    async def _say(self, frames: Sequence[bytes], port: SerialPort) -> None:
+        self._transfers = (self._transfers + 1) & 0xFF
+        for frame in frames:
+            port.write(radio_frames.to_line(frame))
+            self._duty.sent(self._modulation.airtime_s(len(frame)), asyncio.get_running_loop().time())
+            self._counters.count("radio_frames_sent")
+            await asyncio.sleep(self._modulation.airtime_s(len(frame)))
 
     async def _wait_for_a_slot(self, parcel: bytes, airtime_s: float) -> None:
         """A random time, and until the answer to others had its own.

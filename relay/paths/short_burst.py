@@ -1,6 +1,6 @@
 """The short burst path, our side: an Iridium modem on a serial port, where no network on the ground is left.
 
-One parcel is one burst of at most 340 bytes up, 270 down; each costs money and takes some 20 s of open sky. So there is no hello and no
+One burst holds at most 340 bytes up, 270 down, which is one parcel or a few small ones; each costs money and takes some 20 s of open sky. So there is no hello and no
 ping (``tiny_session``), and the modem is left alone until something waits, or rings. What a burst's status says decides when the next is
 tried; what got its receipt by another way meanwhile is not sent.
 
@@ -128,13 +128,13 @@ class ShortBurstDial:
             while not session.lost.done():
                 has_rung = _took_ring(modem)
                 has_mail = has_mail or has_rung
-                parcel = session.next_parcel()
-                if parcel is None and not has_mail:
+                batch = session.next_batch(lambda size_bytes: UP_BYTES)
+                if batch is None and not has_mail:
                     await _something(modem, session)
                     continue
-                burst = await self._burst(modem, None if parcel is None else session.sealed(parcel), is_answer=has_rung)
-                if parcel is not None and not burst.is_sent:
-                    session.give_back(parcel)
+                burst = await self._burst(modem, None if batch is None else session.sealed(batch), is_answer=has_rung)
+                if batch is not None and not burst.is_sent:
+                    session.give_back(batch)
                 if burst.has_message:
                     await self._collect(modem, session, events)
                 has_mail = burst.queued > 0 or burst.is_mail_unknown or (has_mail and not burst.is_sent)

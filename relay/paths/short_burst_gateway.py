@@ -20,6 +20,7 @@ from relay.errors import ConfigError, EndpointInUse, Malformed, PathDown
 from relay.identity import Identity
 from relay.path import PathEvents, PathFacts
 from relay.paths import direct_ip
+from relay.paths.short_burst import DOWN_BYTES
 from relay.paths.tiny_neighbors import PeerNamed, TinyNeighbors
 from relay.paths.tiny_session import TinySession
 
@@ -109,13 +110,13 @@ class ShortBurstListen:
         backoff = Backoff(least_s=1.0, most_s=120.0, stable_s=30.0)
         while not session.lost.done():
             await session.filled.wait()
-            parcel = session.next_parcel()
-            if parcel is None:
+            batch = session.next_batch(lambda size_bytes: DOWN_BYTES)
+            if batch is None:
                 continue
             try:
-                status = await self._deliver(imei, session.sealed(parcel))
+                status = await self._deliver(imei, session.sealed(batch))
             except (OSError, TimeoutError, PathDown, Malformed, asyncio.IncompleteReadError) as error:
-                session.give_back(parcel)
+                session.give_back(batch)
                 _log.warning("gateway does not take it", path=self.facts.name, error=str(error) or type(error).__name__)
                 await asyncio.sleep(backoff.next_delay_s())
                 continue
@@ -131,7 +132,7 @@ class ShortBurstListen:
                 detail=direct_ip.MT_REFUSALS.get(status, f"status {status}"),
             )
             if status not in direct_ip.LASTING_REFUSALS:
-                session.give_back(parcel)
+                session.give_back(batch)
                 await asyncio.sleep(backoff.next_delay_s())
 
     async def _deliver(self, imei: str, data: bytes) -> int:

@@ -95,11 +95,11 @@ class _Station:
         backoff = Backoff(least_s=2.0, most_s=300.0, stable_s=30.0)
         while not session.lost.done():
             await session.filled.wait()
-            parcel = session.next_parcel()
-            if parcel is None:
+            batch = session.next_batch(sms_pdu.room)
+            if batch is None:
                 continue
             try:
-                outcome = await modem.send(number, session.sealed(parcel), secrets.randbelow(1 << 16))
+                outcome = await modem.send(number, session.sealed(batch), secrets.randbelow(1 << 16))
             except PathDown as error:
                 session.drop(str(error))
                 return
@@ -107,7 +107,7 @@ class _Station:
                 case Outcome.SENT:
                     backoff.succeeded_for(60.0)
                 case Outcome.LATER:
-                    session.give_back(parcel)
+                    session.give_back(batch)
                     await self._wait(backoff.next_delay_s())
                 case Outcome.NEVER:
                     self._counters.refused("number")

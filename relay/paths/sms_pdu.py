@@ -72,6 +72,11 @@ def submits(number: str, data: bytes, reference: int) -> list[Submit]:
     return [_submit(number, head, piece) for head, piece in zip(heads, pieces, strict=True)]
 
 
+def room(size_bytes: int) -> int:
+    """How much fits into the messages that so many bytes take."""
+    return DATA_BYTES if size_bytes <= DATA_BYTES else -(-size_bytes // PART_BYTES) * PART_BYTES
+
+
 def _submit(number: str, head: bytes, data: bytes) -> Submit:
     first = _SUBMIT | _RELATIVE_VALIDITY | (_HAS_HEADER if head else 0)
     user_data = head + data

@@ -78,11 +78,11 @@ class TinyNeighbors:
             if session is None:
                 continue
             try:
-                parcel = session.opened(data)
+                parcels = session.opened(data)
             except (Malformed, BadSignature) as error:
                 refusal = error
                 continue
-            self._take(name, session, parcel)
+            self._take(name, session, parcels)
             return
         reason = refusal.reason if refusal else "unknown_sender"
         self._counters.refused(reason)
@@ -107,7 +107,7 @@ class TinyNeighbors:
             self._close(name, "its keys have changed")
         return known[1]
 
-    def _take(self, name: str, session: TinySession, parcel: bytes) -> None:
+    def _take(self, name: str, session: TinySession, parcels: Sequence[bytes]) -> None:
         assert self._events is not None
         assert self._crew is not None
         if name not in self._sessions:
@@ -115,10 +115,11 @@ class TinyNeighbors:
             self._events.session_opened(session)
             if not session.lost.done():
                 self._crew.start(self._attend(name, session), f"{self._facts.name} {name}")
-        if session.lost.done():  # withdrawn passports don't get this far
+        for parcel in parcels:
+            if not session.lost.done():  # withdrawn passports don't get this far
+                self._events.session_received(session, parcel)
+        if session.lost.done():
             self._close(name, session.lost.result())
-            return
-        self._events.session_received(session, parcel)
 
     async def _attend(self, name: str, session: TinySession) -> None:
         assert self._serve is not None

@@ -6,7 +6,7 @@ parcel carries 8 bytes made with it: so its neighbor is proved without a word be
 nobody else. A recorded parcel can be said again; envelopes, receipts and notes all say the same the second time.
 
 A sealed parcel is ``code (1 byte), proof (8 bytes), content``. An envelope's msgpack framing is left out and put back, which makes
-the largest alert and its proof fit one LoRa frame.
+the largest alert and its proof fit one LoRa frame. Several small parcels go under one proof where the neighbor reads that (``tiny_batch``).
 """
 
 import enum
@@ -22,6 +22,7 @@ from relay.errors import BadSignature, Malformed, SenderError
 from relay.identity import Identity
 from relay.ids import NodeId
 from relay.passport import Passport
+from relay.paths.tiny_batch import Reads, pack, unpack
 
 PROOF_BYTES: Final = 8
 """A forger needs 2^63 tries on average, each over the air; what is behind it is signed with Ed25519 all the same."""
@@ -38,6 +39,8 @@ class _Code(enum.IntEnum):
     """Header of 76 bytes, signature, sealed body; nothing between them."""
     ENVELOPE_DOWN = 0x12
     """The same with a header of 84 bytes."""
+    SEVERAL = 0x13
+    """Parts, each of one of the codes above (``tiny_batch``)."""
 
 
 _HEADER_BYTES: Final[dict[int, int]] = {_Code.ENVELOPE_UP: header.UP_BYTES, _Code.ENVELOPE_DOWN: header.DOWN_BYTES}
@@ -55,14 +58,21 @@ class TinySeal:
         """The neighbor's; it proves with each parcel that it holds its secret."""
         self.tag = hashlib.blake2b(key=self._key, digest_size=TAG_BYTES, person=b"heard/tag").digest()
         """Names this pair on a shared medium, to the two of them only."""
+        self.reads = Reads()
+        """What the neighbor is known to understand; it outlives the sessions."""
 
-    def seal(self, parcel: bytes) -> bytes:
-        """The bytes for the carrier, at most ``OVERHEAD_BYTES`` more than the parcel; 1 to 2 for an envelope."""
+    def seal(self, parcel: bytes, *others: bytes) -> bytes:
+        """The bytes for the carrier: of one parcel at most ``OVERHEAD_BYTES`` more than it has, 1 to 2 for an envelope.
+
+        ``others`` go along: 2 to 3 bytes more than each has, or up to 4 less.
+        """
         code, content = _compact(parcel)
+        if others:
+            code, content = _Code.SEVERAL, pack([(code, content), *(_compact(other) for other in others)])
         return bytes((code,)) + self._proof(self._own_id, code, content) + content
 
-    def open(self, data: bytes) -> bytes:
-        """The parcel again, as its neighbor said it.
+    def open(self, data: bytes) -> tuple[bytes, ...]:
+        """The parcels again, as its neighbor said them; nearly always one.
 
         Raises:
             Malformed: not a sealed parcel.
@@ -73,7 +83,11 @@ class TinySeal:
         code, proof, content = data[0], data[1:OVERHEAD_BYTES], data[OVERHEAD_BYTES:]
         if not hmac.compare_digest(proof, self._proof(self.peer_id, code, content)):
             raise BadSignature(f"a parcel does not carry the proof of {self.peer_id.hex()}, whose address it came from")
-        return _expanded(code, content)
+        if code != _Code.SEVERAL:
+            return (_expanded(code, content),)
+        parcels = tuple(_expanded(*part) for part in unpack(content))
+        self.reads.said_several()
+        return parcels
 
     def _proof(self, sender: NodeId, code: int, content: bytes) -> bytes:
         return hashlib.blake2b(

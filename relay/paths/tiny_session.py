@@ -3,11 +3,16 @@
 Shared by ``short_burst``, ``sms`` and ``serial_radio``. The queue holds each parcel once, however often the sender offers it; a newer
 receipt takes the place of the older one of the same series, and what got its answer by another way is withdrawn. Receipts go first,
 because they stop others from sending; then alerts; then notes; then the rest.
+
+What waits beside the first goes along with it where the carrier moves no more frames, bursts or messages for that, and the neighbor reads it
+(``tiny_batch``). Where bytes cost no money, a receipt goes once more with the next envelope that leaves it room: it may have been lost.
 """
 
 import asyncio
 import contextlib
 import enum
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,9 +21,12 @@ from relay.counters import Counters
 from relay.errors import Malformed, SenderError
 from relay.ids import NodeId
 from relay.path import Lane, PathEvents, PathFacts
+from relay.paths.tiny_batch import QUESTION
 from relay.paths.tiny_seal import TinySeal
 
 DEPTH: Final = 32
+_REMEMBERED: Final = 64
+_RIDERS_KEPT: Final = 16
 _NOTES: Final = (hop.Stored, hop.Refused, hop.Unknown, hop.Passports, hop.RosterNote, hop.Ping, hop.Pong)
 """What is said on a tiny path beside envelopes and receipts; the rest is about hellos."""
 
@@ -36,10 +44,31 @@ class _Queued:
     arrival: int
     parcel: bytes = field(compare=False)
     replaces: object = field(compare=False)
+    is_alone: bool = field(compare=False, default=False)
+    """It went with others before, and nobody answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What goes in one piece to the carrier."""
+
+    parcels: tuple[bytes, ...]
+    """The most urgent one first; the others go along."""
+    riders: tuple[bytes, ...] = ()
+    """Receipts that were said before, in room that is there anyway."""
+
+
+Room = Callable[[int], int]
+"""How many bytes the carrier moves for no more than a sealed parcel of this size costs: all of its last frame, burst or message."""
+
+
+def no_room(size_bytes: int) -> int:
+    """Each parcel by itself."""
+    return size_bytes
 
 
 class TinySession:
-    """One neighbor. The path takes parcels with ``next_sealed`` and hands in what came with ``arrived``."""
+    """One neighbor. The path takes what waits with ``next_batch`` and hands in what came with ``arrived``."""
 
     def __init__(
         self, *, facts: PathFacts, seal: TinySeal, is_outgoing: bool, counters: Counters, name: str = ""
@@ -57,6 +86,10 @@ class TinySession:
         self._news = asyncio.Event()
         self.arrivals = 0
         """Parcels that were ever queued."""
+        self._together: OrderedDict[object, None] = OrderedDict()
+        """What went with others lately."""
+        self._riders: OrderedDict[object, bytes] = OrderedDict()
+        """Receipts that went once."""
 
     @property
     def peer_id(self) -> NodeId:
@@ -89,7 +122,13 @@ class TinySession:
             return False
         self.arrivals += 1
         self._news.set()
-        self._queue.append(_Queued(turn=turn, arrival=self.arrivals, parcel=parcel, replaces=replaces))
+        is_again = (said := _said_by(parcel)) in self._together
+        if is_again:
+            del self._together[said]
+            self._seal.reads.doubted()
+        self._queue.append(
+            _Queued(turn=turn, arrival=self.arrivals, parcel=parcel, replaces=replaces, is_alone=is_again)
+        )
         self._queue.sort()
         self.filled.set()
         return True
@@ -134,48 +173,137 @@ class TinySession:
                     self._news.clear()
                     await self._news.wait()
 
-    def next_parcel(self) -> bytes | None:
-        """Take the most urgent parcel from the queue; None if there is none."""
+    def next_batch(self, room: Room, *, with_rest: bool = True) -> Batch | None:
+        """Take the most urgent parcel from the queue, and what goes along; None if nothing waits.
+
+        ``with_rest``: whether what is neither alert nor receipt may go along with what is.
+        """
         if not self._queue:
             if not self.lost.done():
                 self.filled.clear()
             return None
-        parcel = self._queue.pop(0).parcel
+        first = self._queue.pop(0)
+        going, riders = [first], list[bytes]()
+        if not first.is_alone:
+            going += self._beside(first, room, with_rest=with_rest)
+            riders = self._riding(going, room)
+        if len(going) + len(riders) > 1 and not self._seal.reads.several:
+            self._queue = sorted([*self._queue, *going[1:]])
+            going, riders = [first], []
+            if self._seal.reads.missed():
+                self.send(QUESTION, Lane.URGENT)
+        self._note_gone(going, riders)
         if not self._queue and not self.lost.done():
             self.filled.clear()
-        return parcel
+        return Batch(parcels=tuple(queued.parcel for queued in going), riders=tuple(riders))
 
-    def give_back(self, parcel: bytes) -> None:
-        """It could not be sent: put it back, unless something newer has taken its place."""
-        turn, replaces = _place_of(parcel, Lane.URGENT)
-        if turn is not None and not any(queued.replaces == replaces for queued in self._queue):
-            self._queue.insert(0, _Queued(turn=turn, arrival=0, parcel=parcel, replaces=replaces))
-            self.filled.set()
+    def _beside(self, first: _Queued, room: Room, *, with_rest: bool) -> list[_Queued]:
+        """Take from the queue, in its order, what fits beside the first."""
+        limit = room(len(self._seal.seal(first.parcel)))
+        beside: list[_Queued] = []
+        for queued in list(self._queue):
+            if queued.is_alone or (queued.turn > _Turn.ALERT >= first.turn and not with_rest):
+                continue
+            if len(self._seal.seal(first.parcel, *(other.parcel for other in beside), queued.parcel)) <= limit:
+                beside.append(queued)
+                self._queue.remove(queued)
+        return beside
 
-    def sealed(self, parcel: bytes) -> bytes:
-        """A parcel as it goes to the carrier."""
-        return self._seal.seal(parcel)
+    def _riding(self, going: list[_Queued], room: Room) -> list[bytes]:
+        """Receipts that went before and fit beside these, where bytes cost no money. Beside receipts none: where there are many, the air is short."""
+        if self.facts.is_metered or going[0].turn in {_Turn.RECEIPT, _Turn.NOTE}:
+            return []
+        parcels, fresh = [queued.parcel for queued in going], {queued.replaces for queued in going}
+        limit = room(len(self._seal.seal(parcels[0])))
+        riders: list[bytes] = []
+        for series, wire in self._riders.items():
+            if series not in fresh and len(self._seal.seal(*parcels, *riders, wire)) <= limit:
+                riders.append(wire)
+        return riders
 
-    def opened(self, data: bytes) -> bytes:
-        """What came from the carrier, proved to be the neighbor's.
+    def _note_gone(self, going: list[_Queued], riders: list[bytes]) -> None:
+        for series in [series for series, wire in self._riders.items() if wire in riders]:
+            del self._riders[series]
+        for queued in going:
+            if queued.turn is _Turn.RECEIPT:
+                self._riders[queued.replaces] = queued.parcel
+                self._riders.move_to_end(queued.replaces)
+        if len(going) > 1:
+            self._counters.count("parcels_went_along", len(going) - 1)
+            self._together.update((_said_by(queued.parcel), None) for queued in going)
+        if riders:
+            self._counters.count("receipts_rode", len(riders))
+        while len(self._riders) > _RIDERS_KEPT:
+            self._riders.popitem(last=False)
+        while len(self._together) > _REMEMBERED:
+            self._together.popitem(last=False)
+
+    def give_back(self, batch: Batch) -> None:
+        """It could not be sent: put it back, unless something newer has taken its place. Riders have had their ride."""
+        for parcel in reversed(batch.parcels):
+            self._together.pop(_said_by(parcel), None)
+            turn, replaces = _place_of(parcel, Lane.URGENT)
+            if turn is not None and not any(queued.replaces == replaces for queued in self._queue):
+                self._queue.insert(0, _Queued(turn=turn, arrival=0, parcel=parcel, replaces=replaces))
+                self.filled.set()
+
+    def sealed(self, batch: Batch) -> bytes:
+        """A batch as it goes to the carrier."""
+        return self._seal.seal(*batch.parcels, *batch.riders)
+
+    def opened(self, data: bytes) -> list[bytes]:
+        """What came from the carrier, proved to be the neighbor's; without what is between the two sessions only.
 
         Raises:
             Malformed, BadSignature: refused; the path counts it.
         """
-        parcel = self._seal.open(data)
-        if hop.is_note(parcel) and not isinstance(hop.decode(parcel), _NOTES):
+        parcels = self._seal.open(data)
+        kept: list[bytes] = []
+        refusal: Malformed | None = None
+        for parcel in parcels:
+            try:
+                if not self._is_between_us(parcel):
+                    kept.append(parcel)
+            except Malformed as error:
+                refusal = error
+                if len(parcels) > 1:
+                    self._counters.refused(error.reason)
+        if refusal is not None and len(parcels) == 1:
+            raise refusal
+        return kept
+
+    def _is_between_us(self, parcel: bytes) -> bool:
+        if not hop.is_note(parcel):
+            return False
+        note = hop.decode(parcel)
+        if not isinstance(note, _NOTES):
             raise Malformed("a hello or a challenge on a path that needs none")
-        return parcel
+        answer = self._seal.reads.heard(note)
+        if answer:
+            self.send(answer, Lane.URGENT)
+        return answer is not None
 
     def arrived(self, events: PathEvents, data: bytes) -> bool:
         """Open what came and hand it up; False if it was refused, which is counted."""
         try:
-            parcel = self.opened(data)
+            parcels = self.opened(data)
         except SenderError as error:
             self._counters.refused(error.reason)
             return False
-        events.session_received(self, parcel)
+        for parcel in parcels:
+            events.session_received(self, parcel)
         return True
+
+
+def _said_by(parcel: bytes) -> object:
+    """What a parcel says: a receipt that is signed anew for the same numbers says the same."""
+    try:
+        if receipt.is_receipt(parcel):
+            parsed = receipt.parse(parcel)
+            return parsed.signer, parsed.origin, parsed.series, parsed.upto, parsed.further
+    except SenderError:  # somebody else's format
+        pass
+    return parcel
 
 
 def _place_of(parcel: bytes, lane: Lane) -> tuple[_Turn | None, object]:

@@ -24,6 +24,7 @@ NAMES = (
     "durability",
     "bulk",
     "seeing",
+    "tiny",
 )
 
 

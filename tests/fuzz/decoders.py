@@ -29,7 +29,7 @@ from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.passport import Role
-from relay.paths import announcement, direct_ip, parcels, radio_frames, sms_pdu
+from relay.paths import announcement, direct_ip, parcels, radio_frames, sms_pdu, tiny_batch
 from relay.paths.assembly import Assembly
 from relay.paths.at_modem import LineReader
 from relay.paths.direct_ip import Confirmation, ForModem, FromModem
@@ -38,6 +38,7 @@ from relay.paths.short_burst_answers import burst_of, unframed
 from relay.paths.sms_modem import listed
 from relay.paths.tiny_seal import TinySeal
 from tests.fuzz.decoder import Decoder
+from tests.fuzz.decoders_center import CENTER
 from tests.fuzz.decoders_upstairs import UPSTAIRS
 from tests.vectors.make_vectors import make_all
 
@@ -60,6 +61,7 @@ _SEALED: Final = {
     name: _seal(AUTHORITY_IDENTITY, IDENTITY).seal(_WIRES[name])
     for name in ("alert", "receipt", "acknowledgement", "note_stored")
 }
+_SEVERAL: Final = _seal(AUTHORITY_IDENTITY, IDENTITY).seal(_WIRES["receipt"], _WIRES["alert"], _WIRES["note_stored"])
 _FRAMES: Final = {f"{name}-{at}": frame for name, sealed in _SEALED.items()
                   for at, frame in enumerate(radio_frames.frames_of(b"ab", sealed, 7))}  # fmt: skip
 _SUBMITS: Final = sms_pdu.submits("+15551230000", _SEALED["alert"], 0x1234)
@@ -190,7 +192,8 @@ DECODERS: Final[dict[str, Decoder]] = {
                                refuses_with=(SenderError, EnrollmentRefused), accepts_valid=False),
     "parcels": Decoder(read=parcels.split, valid={"none": b"", "three": parcels.join([b"one", b"", _WIRES["alert"]])}),
     "https_session_name": Decoder(read=_session_name, valid={"name": b"0123456789abcdef" * 2}, refuses_with=(PathDown,)),
-    "sealed_parcel": Decoder(read=_seal(IDENTITY, AUTHORITY_IDENTITY).open, valid=_SEALED),
+    "sealed_parcel": Decoder(read=_seal(IDENTITY, AUTHORITY_IDENTITY).open, valid={"several": _SEVERAL, **_SEALED}),
+    "tiny_batch": Decoder(read=tiny_batch.unpack, valid={"three": tiny_batch.pack([(0x10, _WIRES["receipt"]), (0x10, b"x"), (0x11, bytes(200))])}),
     "radio_frame": Decoder(read=radio_frames.parse, valid=_FRAMES),
     "radio_line": Decoder(read=_read_line_frames, valid={name: radio_frames.to_line(frame) for name, frame in _FRAMES.items()}),
     "modem_lines": Decoder(read=_read_modem_lines, valid={"answer": b"AT+CSQF\r\r\n+CSQF:5\r\n\r\nOK\r\n", "prompt": b"\r\n> ", "ring": b"\r\nSBDRING\r\n"}),
@@ -214,4 +217,5 @@ DECODERS: Final[dict[str, Decoder]] = {
     "stick_file": Decoder(read=_read_stick_file, valid=_wires("alert", "receipt")),
     "door_carry": Decoder(read=_carry_order, valid={"stick": b'{"medium_dir": "/media/stick"}'}),
     **UPSTAIRS,
+    **CENTER,
 }  # fmt: skip

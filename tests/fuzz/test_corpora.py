@@ -56,7 +56,7 @@ NOT_FROM_OUTSIDE = {
     "camera_node/live_window.py": "stage_word, framed", "camera_node/live/showing.py": "a channel word of at most 200 characters: tests/camera_node",
     "camera_node/shared_detector.py": "its sibling's answer; a failure hangs up", "camera_node/supervision.py": "eye_report, framed", "models/cli.py": "a file of its own", "models/registry.py": "a file of its own",
     "models/demonstration/__init__.py": "a file of its own",
-    "command_center/accounts/totp.py": "a digest of its own", "command_center/administration.py": "its own row, verified when it was kept",
+    "command_center/accounts/totp.py": "a digest of its own", "command_center/membership.py": "its own row, verified when it was kept",
     "command_center/admin_door.py": "the administrator's own program, over a socket that only its user may open", "command_center/api/queries.py": "its own rows",
     "command_center/backup.py": "the administrator's own file: tests/command_center/test_backup.py damages it", "command_center/callbacks/cap.py": "writes XML",
     "command_center/callbacks/cot.py": "writes XML", "command_center/callbacks/feed.py": "writes XML",

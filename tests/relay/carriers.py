@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from relay import courier
 from relay.config import HttpsDialOptions, HttpsListenOptions, ListenConfig, MqttOptions, PathConfig
+from relay.crew import crew
 from relay.path_options import RadioOptions, ShortBurstListenOptions, SmsDialOptions, SmsListenOptions
+from relay.station import Station
 from tests.relay.cellular import CellularModem, Network
 from tests.relay.mosquitto import Mosquitto
 from tests.relay.radio_medium import Medium, RadioModem
@@ -32,6 +35,26 @@ class Carrier:
     """Its parcels are few and small, and it can't tell that nobody listens."""
     calls_strangers: bool = True
     """Whether those of another authority get so far as to be refused."""
+    is_walked: bool = False
+    """Somebody carries it: there is no connection that could be up or down, and nobody listens."""
+
+    @property
+    def listener(self) -> ListenConfig | str:
+        """How the upper one of the two listens."""
+        return self.listening
+
+    def endpoint_of(self, station: Station) -> str:
+        """Where it listens."""
+        return station.listening_on[0]
+
+    def dialed(self, peer: str, endpoint: str) -> list[PathConfig]:
+        """The paths that the lower one has."""
+        return [self.path_to(peer, endpoint)]
+
+    @contextlib.asynccontextmanager
+    async def between(self, above: Station, below: Station) -> AsyncIterator[None]:
+        """For the block, whatever else it takes that the two reach each other."""
+        yield
 
     def path_to(self, peer: str, endpoint: str) -> PathConfig:
         """A path to a station that listens at ``endpoint``."""
@@ -39,7 +62,7 @@ class Carrier:
         return PathConfig(name=f"to-{peer}", kind=self.listening.kind, endpoint=f"{parts.scheme}://{self.host}:{parts.port}",
                           peer=peer, https=self.https, mqtt=self.listening.mqtt)  # fmt: skip
 
-    def again_at(self, endpoint: str) -> ListenConfig:
+    def again_at(self, endpoint: str) -> ListenConfig | str:
         """The same listener where it was before."""
         return ListenConfig(kind=self.listening.kind, endpoint=endpoint, https=self.listening.https,
                             mqtt=self.listening.mqtt)  # fmt: skip
@@ -152,6 +175,38 @@ class SmsCarrier(Carrier):
         return ListenConfig(kind="sms", endpoint=endpoint, sms=self.listening.sms)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StickCarrier(Carrier):
+    """A folder that somebody carries to and fro between the two, without a rest."""
+
+    medium_dir: Path
+    is_walked: bool = True
+
+    @property
+    def listener(self) -> ListenConfig | str:
+        return ""
+
+    def endpoint_of(self, station: Station) -> str:
+        return ""
+
+    def dialed(self, peer: str, endpoint: str) -> list[PathConfig]:
+        return []
+
+    def again_at(self, endpoint: str) -> ListenConfig | str:
+        return ""
+
+    @contextlib.asynccontextmanager
+    async def between(self, above: Station, below: Station) -> AsyncIterator[None]:
+        async with crew() as members:
+            members.start(self._walk(above, below), "the walk")
+            yield
+
+    async def _walk(self, above: Station, below: Station) -> None:
+        while True:
+            await courier.carry(below, self.medium_dir)
+            await courier.deliver(above, self.medium_dir)
+
+
 @contextlib.asynccontextmanager
 async def tiny_carrier(name: str) -> AsyncIterator[Carrier]:
     """One of ``TINY_CARRIERS``, whose one modem is ``gate-camera``'s."""
@@ -190,6 +245,9 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
     elif name == "neighbor":
         yield NeighborCarrier(listening=ListenConfig(kind="neighbor", endpoint="tcp://127.0.0.1:0", interface="lo"))
+    elif name == "stick":
+        (folder_dir / "stick").mkdir()
+        yield StickCarrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"), medium_dir=folder_dir / "stick")
     elif name in TINY_CARRIERS:
         async with tiny_carrier(name) as tiny:
             yield tiny
@@ -210,4 +268,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = (*TINY_CARRIERS, "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (*TINY_CARRIERS, "stick", "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")

@@ -41,6 +41,8 @@ class Medium:
         self.deaf: set[tuple[RadioModem, RadioModem]] = set()
         """(who sends, who does not hear it)."""
         self.frames: list[tuple[RadioModem, bytes]] = []
+        self.lose_next_to: RadioModem | None = None
+        """It does not receive the next frame that it hears."""
         self.collisions = 0
         self.lost = 0
         self.airtime_s = 0.0
@@ -71,8 +73,9 @@ class Medium:
             self.on_air.remove(mine)
         for listener in self.stations:
             if self.hears(listener, station) and listener not in mine.spoiled_at:
-                if self.chance.random() < self.loss:
+                if self.chance.random() < self.loss or self.lose_next_to is listener:
                     self.lost += 1
+                    self.lose_next_to = None if self.lose_next_to is listener else self.lose_next_to
                 else:
                     listener.write(radio_frames.to_line(frame))
 

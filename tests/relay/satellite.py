@@ -26,6 +26,8 @@ class Gateway:
         self.modems: dict[str, SatelliteModem] = {}
         self.queues: dict[str, deque[bytes]] = {}
         self.delivered: list[FromModem] = []
+        self.told: list[bytes] = []
+        """What was accepted for modems."""
         self.refuse_next: list[int] = []
         """Statuses for the next MT messages."""
         self.hang_up_next = 0
@@ -90,6 +92,7 @@ class Gateway:
         if len(queue) >= 50:
             return -5
         queue.append(payload)
+        self.told.append(payload)
         self.modems[imei].ring()
         return len(queue)
 
@@ -111,6 +114,8 @@ class SatelliteModem(PseudoModem):
         """Results of the next +SBDWB, other than 0."""
         self.break_checksum = 0
         """How many of the next messages read have a wrong checksum."""
+        self.session_s = 0.0
+        """How long a session with the satellite takes; some 20 s on a real one."""
         self.sessions = 0
         self.bursts: list[bytes] = []
         """What went up."""
@@ -157,6 +162,8 @@ class SatelliteModem(PseudoModem):
                 self.say(f"+SBDLOE: 0,{self.wait_s}", "OK")
             case "AT+SBDWB":
                 self._announced(int(value))
+            case "AT+SBDIX" | "AT+SBDIXA" if self.session_s:
+                asyncio.get_running_loop().call_later(self.session_s, self._session)
             case "AT+SBDIX" | "AT+SBDIXA":
                 self._session()
             case "AT+SBDRB":

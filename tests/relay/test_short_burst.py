@@ -129,7 +129,7 @@ async def test_what_got_its_answer_by_another_way_is_not_sent_and_costs_nothing(
         other = signed(0, 1, 2, 1).wire
         assert up.end.session.send(other, Lane.URGENT)
         await until(lambda: len(up.modem.bursts) == 1, "the other's burst")
-        assert up.at_center.open(up.modem.bursts[0]) == other
+        assert up.at_center.open(up.modem.bursts[0]) == (other,)
         assert up.counters["tiny_withdrawn"] == 1
 
 
@@ -218,12 +218,11 @@ async def test_a_modem_that_answers_nonsense_costs_time_and_no_alert(
             up.modem.garbage_before = [b""] * at + [garbage]
 
             def arrived(alert: bytes = alert) -> bool:
-                if (
-                    alert not in [up.at_center.open(burst) for burst in up.modem.bursts]
-                    and not up.end.session.lost.done()
-                ):
+                if (alert,) not in [
+                    up.at_center.open(burst) for burst in up.modem.bursts
+                ] and not up.end.session.lost.done():
                     up.end.session.send(alert, Lane.URGENT)  # as the sender does, again and again
-                return alert in [up.at_center.open(burst) for burst in up.modem.bursts]
+                return (alert,) in [up.at_center.open(burst) for burst in up.modem.bursts]
 
             await until(arrived, f"the alert with garbage before answer {at}", timeout_s=20)
             assert not up.modem.garbage_before, "it was never said"

@@ -103,7 +103,7 @@ async def test_what_the_gateway_refuses_for_now_is_tried_again_and_what_it_refus
         gateway.refuse_next = [-10]
         assert end.session.send(signed(0, 1, 2, 1).wire, Lane.URGENT)
         await until(lambda: counters["refused_gateway_10"] == 1, "the refusal")
-        assert end.session.next_parcel() is None
+        assert end.session.peek() is None
 
 
 class _NoPause:

@@ -57,7 +57,7 @@ class Cell:
             groups.setdefault(part.reference, {})[part.number] = part
         whole = [b"".join(group[at].data for at in sorted(group)) for group in groups.values()
                  if len(group) == next(iter(group.values())).total]  # fmt: skip
-        return [self.seal.open(data) for data in whole]
+        return [parcel for data in whole for parcel in self.seal.open(data)]
 
 
 @contextlib.asynccontextmanager
@@ -132,7 +132,7 @@ async def test_a_number_that_does_not_exist_is_said_once_and_not_tried_for_ever(
         up.modem.errors = [cause]
         assert up.end.session.send(ALERT, Lane.URGENT)
         await until(lambda: up.counters["refused_number"] == 1, "the refusal")
-        assert up.end.session.next_parcel() is None
+        assert up.end.session.peek() is None
         assert up.end.session.send(ALERT, Lane.URGENT), "the scheduler tries again in its own time"
         await until(lambda: up.words() == [ALERT], "the alert")
 

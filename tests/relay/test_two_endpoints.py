@@ -3,14 +3,15 @@
 import contextlib
 from pathlib import Path
 
+from relay.clock import SimulatedClock
 from relay.config import PathConfig
 from relay.header import Kind
 from relay.ids import NodeId
 from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
-from relay.links import ROUTE_KEPT_MS, ROUTES_KEPT
 from relay.passport import Role
 from relay.precedence import Precedence
+from relay.routes import ROUTE_KEPT_MS, ROUTES_KEPT, Routes
 from relay.spool import Draft
 from relay.station import Station
 from tests.relay.house import House, Kept, until
@@ -62,20 +63,17 @@ async def test_receipts_and_acknowledgements_return_by_both_endpoints_and_by_the
         await until(lambda: len(heard.arrivals) == 2, "the acknowledgement by the endpoint that is left")
 
 
-async def test_ways_down_are_few_and_those_that_others_outlived_are_forgotten(tmp_path: Path) -> None:
-    house = enrolled(tmp_path)
-    async with house.station("center", listen="tcp://127.0.0.1:0") as center:
-        links, origin = center._links, NodeId(b"camera..")
-        now_ms = 1_000_000
-        links._clock = type("Clock", (), {"monotonic_ms": lambda _: now_ms})()
-        for number in range(10):
-            links.learn_route(origin, NodeId(bytes([number]) * 8))
-        assert [way[0] for way in links.routes_to(origin)] == [6, 7, 8, 9]
-        assert len(links.routes_to(origin)) == ROUTES_KEPT
-        now_ms += ROUTE_KEPT_MS
-        links.learn_route(origin, NodeId(bytes([7]) * 8))
-        assert {way[0] for way in links.routes_to(origin)} == {6, 7, 8, 9}, "just young enough"
-        now_ms += 1
-        links.learn_route(origin, NodeId(bytes([7]) * 8))
-        assert [way[0] for way in links.routes_to(origin)] == [7]
-        assert links.routes_to(NodeId(b"nobody..")) == []
+def test_ways_down_are_few_and_those_that_others_outlived_are_forgotten() -> None:
+    clock, origin = SimulatedClock(), NodeId(b"camera..")
+    routes = Routes(clock)
+    for number in range(10):
+        routes.learn(origin, NodeId(bytes([number]) * 8))
+    assert [way[0] for way in routes.to(origin)] == [6, 7, 8, 9]
+    assert len(routes.to(origin)) == ROUTES_KEPT
+    clock.advance(ROUTE_KEPT_MS)
+    routes.learn(origin, NodeId(bytes([7]) * 8))
+    assert {way[0] for way in routes.to(origin)} == {6, 7, 8, 9}, "just young enough"
+    clock.advance(1)
+    routes.learn(origin, NodeId(bytes([7]) * 8))
+    assert [way[0] for way in routes.to(origin)] == [7]
+    assert routes.to(NodeId(b"nobody..")) == []
