@@ -8,6 +8,7 @@ import structlog
 from camera_node import clip_orders, site_orders
 from camera_node.answered import AnswerBook
 from relay import envelope as envelopes
+from relay.arrival import Arrival
 from relay.clock import Clock
 from relay.errors import SenderError
 from relay.header import Kind
@@ -27,7 +28,6 @@ from relay.kinds.instruction import (
     Suppress,
     Unsuppress,
 )
-from relay.receiver import Arrival
 from relay.spool_room import SpoolLimits
 
 _log = structlog.get_logger("camera_node.inbox")

@@ -73,7 +73,7 @@ class AlertBatch:
             (envelope.id, entry_id, incident.id, header.origin, alert.label, alert.camera, alert.zone, int(header.precedence),
              alert.confidence, _RULE_NAMES[alert.rule], alert.track, *alert.box_xyxy, alert.model_sha256_prefix,
              alert.age_ms, int(header.quality), header.series, header.boot, header.sequence, header.wall_ms,
-             header.monotonic_ms, stored.received_wall_ms, stored.received_monotonic_ms, stored.via, stored.path)
+             header.monotonic_ms, stored.received_wall_ms, stored.received_monotonic_ms, stored.via, stored.path, None, "")
         )  # fmt: skip
 
     def write(self) -> None:

@@ -20,7 +20,12 @@ class Bell:
 
     def ring(self) -> None:
         """Something was committed."""
-        self.work.set()
+        self.arrived(leaves_work=True)
+
+    def arrived(self, *, leaves_work: bool) -> None:
+        """Something arrived and was committed; where it leaves no work, only consoles wake up."""
+        if leaves_work:
+            self.work.set()
         if self.feed is not None:
             self.feed.wake()
 

@@ -16,6 +16,7 @@ from command_center import (
     assembling,
     enrollments,
     event_feed,
+    exhibits,
     facts,
     fleet,
     journal,
@@ -76,6 +77,7 @@ from relay.errors import OperatorError
 from relay.kinds.roster import Roster
 from relay.service import carrying_verbs
 from relay.station import Station
+from relay.verifiers import worth_having
 
 _log = structlog.get_logger("command_center")
 _FLEET_WATCHED_EVERY_S: Final = 1.0
@@ -116,7 +118,7 @@ async def open_center(
     timings = Timings(clock=clock, metrics=metrics)
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
                     limits=config.incidents, lately=lately, passport_wire=bell.passport_wire,
-                    after_commit=bell.ring, on_word=bell.word)  # fmt: skip
+                    after_commit=bell.arrived, on_word=bell.word)  # fmt: skip
     listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
                       for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
     async with contextlib.AsyncExitStack() as stack:
@@ -125,7 +127,8 @@ async def open_center(
         tls = _encryption(config, state, socket.getsockname()[0], clock)
         station = bell.station = await stack.enter_async_context(
             Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
-                         clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES)
+                         clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES,
+                         verifiers=worth_having() if config.verifiers is None else config.verifiers)
         )  # fmt: skip
         await station.database.run(lambda connection: _note_start(connection, clock, config))
         roster = await station.database.run(membership.newest_roster)
@@ -290,13 +293,16 @@ async def _work_after_commits(services: Services, bell: Bell) -> None:
         await bell.work.wait()
         bell.work.clear()
         try:
-            while await services.readers.run(services.dispatch.owes):
-                await services.dispatch.pay_owed()
-            await assembling.assemble_due(services)
-            while await services.readers.run(clip_orders.is_due):
-                await services.clip_orders.pay()
-            while await services.readers.run(correspondence.is_due):
-                await services.correspondence.answer()
+            while any(due := await services.readers.run(_work_due)):
+                owes, has_objects, has_orders, has_checkpoints = due
+                if owes:
+                    await services.dispatch.pay_owed()
+                if has_objects:
+                    await assembling.assemble_due(services)
+                if has_orders:
+                    await services.clip_orders.pay()
+                if has_checkpoints:
+                    await services.correspondence.answer()
         except OperatorError as error:
             _log.error("not done, will try again", work="after commits", error=str(error))
             services.metrics.count("work_postponed")
@@ -304,6 +310,12 @@ async def _work_after_commits(services: Services, bell: Bell) -> None:
             bell.work.set()
         services.feed.wake()
         await asyncio.sleep(_WORK_APART_S)  # what comes meanwhile is done together
+
+
+def _work_due(connection: sqlite3.Connection) -> tuple[bool, bool, bool, bool]:
+    """Whether alerts are owed an acknowledgement, objects are complete, clips are to be ordered, checkpoints to be witnessed."""
+    return (Dispatch.owes(connection), bool(exhibits.due(connection)), clip_orders.is_due(connection),
+            correspondence.is_due(connection))  # fmt: skip
 
 
 async def _checkpoint(services: Services) -> None:

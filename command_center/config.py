@@ -158,6 +158,8 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How far back a console that lost its connection can resume."""
     exports_kept_h: Annotated[float, msgspec.Meta(gt=0, le=8760)] = 24.0
     """For how long exports that people ordered in the console can be fetched."""
+    verifiers: Annotated[int, msgspec.Meta(ge=0, le=16)] | None = None
+    """Processes that check signatures beside this one, once there is a flow; not given: as many as are of use on its cores."""
     incidents: IncidentConfig = IncidentConfig()
     sessions: SessionConfig = SessionConfig()
     welfare: WelfareConfig = WelfareConfig()
@@ -227,7 +229,7 @@ def default_text(name: str, http: str, url: str) -> str:
     return (
         f'name = "{name}"\nhttp = "{http}"\nlisten = ["tcp://0.0.0.0:5700"]\n'
         + (f'url = "{url}"\n' if url else '# url = "https://center.example:8480"  # where nodes enroll\n')
-        + "# checkpoint_every_s = 10\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
+        + "# checkpoint_every_s = 10\n# verifiers = 1  # processes that check signatures in a flow\n\n[incidents]\n# window_s = 30\n# flood_most = 10\n# flood_most_of_one = 3\n# shelving_most_h = 8.0\n\n"
         "[welfare]\n# on_scene_min = 20.0\n# en_route_min = 30.0\n# again_min = 5.0\n\n"
         "[sessions]\n# idle_h = 12.0\n# absolute_h = 12.0\n# requires_https = false\n\n"
         '[tls]\n# mode = "own"  # or "files", with certificate_file and key_file\n# names = ["center.example"]\n\n'

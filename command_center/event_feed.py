@@ -108,14 +108,13 @@ class EventFeed:
 
     async def run(self) -> None:
         """Fan out until cancelled."""
-        self._sent_upto = await self._readers.run(watermark)
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
-                if await self._is_idle():
-                    continue
-                while messages := await self._readers.run(lambda connection: self._read(connection, self._sent_upto)):
+                while self._subscriptions and (
+                    messages := await self._readers.run(lambda connection: self._read(connection, self._sent_upto))
+                ):
                     self._sent_upto = messages[-1].id
                     self._fan_out(messages)
             except OperatorError as error:  # nothing is lost: the events are in the table, and are read again
@@ -123,16 +122,6 @@ class EventFeed:
                 _log.error("events not read, will try again", error=str(error))
                 await asyncio.sleep(1.0)
                 self._wake.set()
-
-    async def _is_idle(self) -> bool:
-        """Nobody listens: then nothing has to be rendered. Whoever comes later catches up from the table by itself."""
-        if self._subscriptions:
-            return False
-        latest = await self._readers.run(watermark)
-        if self._subscriptions:  # somebody came meanwhile, and may have caught up before ``latest``
-            return False
-        self._sent_upto = max(self._sent_upto, latest)
-        return True
 
     def wake(self) -> None:
         """Something was committed."""
@@ -164,6 +153,12 @@ class EventFeed:
         stream from outside brings the subscription.
         """
         subscription = subscription or Subscription()
+        if (
+            not self._subscriptions
+        ):  # while nobody listens nothing is read; from here on it is, and this one catches up by itself
+            latest = await self._readers.run(watermark)
+            if not self._subscriptions:
+                self._sent_upto = max(self._sent_upto, latest)
         self._subscriptions.add(subscription)  # before catching up: what comes meanwhile waits in the queue
         try:
             yield self._stream(subscription, after)

@@ -48,8 +48,8 @@ def next_id(connection: sqlite3.Connection) -> int:
 
 
 def insert_alerts(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Write rows of ``alert``, without the two last columns: nothing is retracted yet."""
-    insert_rows(connection, "alert", [(*row, None, "") for row in rows])
+    """Write rows of ``alert``."""
+    insert_rows(connection, "alert", rows)
 
 
 def insert(connection: sqlite3.Connection, envelope: Envelope, alert: Alert, incident: Incident) -> None:

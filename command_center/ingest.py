@@ -14,6 +14,7 @@ The steps for each new arrival, in the database's transaction:
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -39,6 +40,7 @@ from command_center.metrics import Metrics
 from command_center.timings import Placed, Timings
 from command_center.views import Body, BodyOpener
 from command_center.witness import correspondence
+from relay.arrival import Arrival
 from relay.clock import Clock
 from relay.errors import SenderError
 from relay.header import Kind
@@ -55,10 +57,16 @@ from relay.kinds.trace import Trace
 from relay.ledger import Ledger
 from relay.passport import SignedPassport
 from relay.precedence import Precedence
-from relay.station import Arrival
 
 _log = structlog.get_logger("command_center.ingest")
 _MOST_PLACED = 4_000
+
+
+class AfterCommit(Protocol):
+    """Who is told that something arrived."""
+
+    def __call__(self, *, leaves_work: bool) -> None:
+        """``leaves_work``: somebody has to act on what was stored; a plain alert is only shown."""
 
 
 class Ingest:
@@ -66,12 +74,14 @@ class Ingest:
 
     def __init__(self, *, opener: BodyOpener, clock: Clock, metrics: Metrics, timings: Timings,
                  limits: IncidentConfig, lately: AnnunciatedLately | None = None,
-                 passport_wire: Callable[[bytes], bytes | None], after_commit: Callable[[], None],
+                 passport_wire: Callable[[bytes], bytes | None], after_commit: AfterCommit,
                  on_word: Callable[[NodeId, Word], None] = lambda _, __: None) -> None:  # fmt: skip
         """``passport_wire`` gives a node's passport as signed; the last two are called on the event loop, after the commit."""
         self._on_word = on_word
         self._words: dict[EnvelopeId, Word] = {}
         self._placed: dict[EnvelopeId, Placed] = {}
+        self._leaves_work: set[EnvelopeId] = set()
+        """Alerts that somebody has to act on: their incident is in a person's hands, or on hold."""
         self._opener = opener
         self._clock = clock
         self._metrics = metrics
@@ -88,6 +98,7 @@ class Ingest:
         """Store new arrivals: on the database thread, inside the transaction. Runs of ordinary alerts go together."""
         if len(self._placed) > _MOST_PLACED:  # of transactions that failed: a lost measurement is only that
             self._placed.clear()
+            self._leaves_work.clear()
         group = _AlertGroup(connection, self._limits.window_s * 1000)
         heard: dict[bytes, tuple[int, int]] = {}
         for arrival in arrivals:
@@ -105,7 +116,8 @@ class Ingest:
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """They are durable: measure, and tell consoles and workers."""
-        for kind, count in Counter(arrival.envelope.header.kind for arrival in arrivals).items():
+        kinds = Counter(arrival.envelope.header.kind for arrival in arrivals)
+        for kind, count in kinds.items():
             self._metrics.count(f"stored_{kind.name.lower()}", count)
         for arrival in arrivals if self._words else ():
             word = self._words.pop(arrival.envelope.id, None)
@@ -114,7 +126,12 @@ class Ingest:
         self.stored_at_ms = self._clock.monotonic_ms()
         placed = [self._placed.pop(arrival.envelope.id, None) for arrival in arrivals] if self._placed else []
         self._timings.committed([one for one in placed if one is not None])
-        self._after_commit()
+        leaves_work = kinds[Kind.ALERT] < len(arrivals)
+        if self._leaves_work:
+            ids = {arrival.envelope.id for arrival in arrivals}
+            leaves_work |= not self._leaves_work.isdisjoint(ids)
+            self._leaves_work -= ids
+        self._after_commit(leaves_work=leaves_work)
 
     # ------------------------------------------------------------------ one arrival
 
@@ -253,6 +270,7 @@ class Ingest:
             holds.alert_joined(
                 group.connection, incident.id, envelope.header.origin, envelope.id, stored.received_wall_ms
             )
+            self._leaves_work.add(envelope.id)
         entry = self._journal(group.journal, arrival, "alert", stored, subject=f"incident:{incident.id}")
         group.alerts.add(envelope, alert, stored, placed, entry)
         self._placed[envelope.id] = Placed(envelope.header, entry, incident.id)
@@ -260,6 +278,7 @@ class Ingest:
         if incident.state is State.ACKNOWLEDGED:
             # A person has this incident in hand already: the node must know that its new alert is seen, too.
             group.owed.append((incident.id, envelope.id))
+            self._leaves_work.add(envelope.id)
 
     def _write(self, group: "_AlertGroup") -> None:
         """Write a run of alerts: what comes next may read and append."""

@@ -39,9 +39,13 @@ class Intake(Generic[T]):
     def __len__(self) -> int:
         return self._count
 
-    def has_room(self, key: Hashable) -> bool:
-        """Whether one more of this origin by this neighbor is taken."""
-        return self._count < MOST and len(self._queues.get(key, ())) < MOST_OF_ONE
+    def has_room(self, key: Hashable, *, beside: int = 0) -> bool:
+        """Whether one more of this origin by this neighbor is taken, where ``beside`` of them are further on their way already."""
+        return self._count < MOST and self.count_of(key) + beside < MOST_OF_ONE
+
+    def count_of(self, key: Hashable) -> int:
+        """How many of this origin by this neighbor wait."""
+        return len(self._queues.get(key, ()))
 
     def is_worth_a_wait(self) -> bool:
         """Whether the next group had better wait ``GATHER_S`` for more: in a flow, and never what comes alone."""
@@ -49,20 +53,23 @@ class Intake(Generic[T]):
 
     def put(self, key: Hashable, item: T) -> None:
         """At the end of its own queue."""
-        self._queues.setdefault(key, deque()).append(item)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = deque()
+        queue.append(item)
         self._count += 1
 
-    def take(self) -> list[T]:
+    def take(self, most: int = GROUP) -> list[T]:
         """The next group: a turn of each, beginning with who has waited longest; what is left of a queue goes to the end."""
         group: list[T] = []
         waiting = [len(queue) for queue in self._queues.values()]
         is_flood_beside_few = any(count > TURN for count in waiting) and min(waiting) <= TURN_BESIDE_FEW
         turn = TURN_BESIDE_FEW if is_flood_beside_few else TURN
         for _ in range(len(self._queues)):
-            if len(group) >= GROUP:
+            if len(group) >= most:
                 break
             key, queue = self._queues.popitem(last=False)
-            group += [queue.popleft() for _ in range(min(turn, len(queue), GROUP - len(group)))]
+            group += [queue.popleft() for _ in range(min(turn, len(queue), most - len(group)))]
             if queue:
                 self._queues[key] = queue
         self._count -= len(group)

@@ -138,7 +138,8 @@ class Link:
     def heard(self, size_bytes: int, now_ms: int) -> None:
         """A parcel came from it."""
         self.last_heard_ms = now_ms
-        self.silence.heard(now_ms, self.meter.least_rtt_ms)
+        if self.silence.asked_ms is not None:
+            self.silence.heard(now_ms, self.meter.least_rtt_ms)
         self.meter.received(size_bytes, now_ms)
         self.spend(size_bytes)
 

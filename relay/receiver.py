@@ -1,6 +1,6 @@
 """What comes in: bounds, passport, signature, then the transaction, then the receipt. In that order, always.
 
-Envelopes are verified one by one on the event loop and stored in groups on the database thread; whatever arrives while
+Signatures are checked by ``verification``, and envelopes stored in groups on the database thread; whatever arrives while
 one group is being committed makes up the next. Only after the commit does anybody hear "stored". A sender's mistake is
 counted under its name and answered with it; it never stops the loop.
 """
@@ -16,13 +16,14 @@ import structlog
 
 from relay import envelope as envelopes
 from relay import hop, receipt
+from relay.arrival import Arrival
 from relay.attempts import LinkId
 from relay.clock import Clock
 from relay.conduct import Conduct
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
-from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError, SpoolFull
+from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError, SenderError, SpoolFull
 from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
@@ -33,23 +34,11 @@ from relay.passport import Passport, Role
 from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook
+from relay.verification import Claim, OnRefused, Verification
+from relay.verifiers import Verifiers
 
 _log = structlog.get_logger("relay.receiver")
 _OF_AN_AGENCY: Final = frozenset({Kind.CHECKPOINT, Kind.HEARTBEAT, Kind.TRACE})
-
-
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified envelope addressed to us, and how it came."""
-
-    envelope: Envelope
-    passport: Passport
-    via: NodeId
-    """The neighbor that handed it over."""
-    path: str
-    received_wall_ms: int
-    received_monotonic_ms: int
-    is_fork: bool = False
-    """Its number was used before with another content."""
 
 
 class Inbox(Protocol):
@@ -90,7 +79,7 @@ class Receiver:
         self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
         links: Links, inbox: Inbox, clock: Clock, counters: Counters, conduct: Conduct, timeline: Timeline,
         on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
-        on_receipt: Callable[[receipt.Receipt], None],
+        on_receipt: Callable[[receipt.Receipt], None], verifiers: Verifiers,
     ) -> None:  # fmt: skip
         self._identity = identity
         self._role = role
@@ -107,44 +96,66 @@ class Receiver:
         self._on_carried = on_carried
         self._on_receipt = on_receipt
         self._waiting: Intake[tuple[Arrival, Link]] = Intake()
+        self._verification = Verification(verifiers, self._verified)
         self._wake = asyncio.Event()
 
     def take(self, link: Link, parcel: bytes) -> None:
-        """Verify a receipt or an envelope from an introduced neighbor and queue it.
+        """Verify a receipt or an envelope from an introduced neighbor, now, and queue it.
 
         Raises:
             SenderError: refused, and why; the caller counts it and tells the neighbor.
         """
+        arrival = self._arrival(link, parcel)
+        if arrival is not None:
+            envelopes.verify(arrival.envelope, arrival.passport.signing_key)
+            self._verified(Claim(arrival=arrival, link=link, on_refused=_never))
+
+    def offer(self, link: Link, parcel: bytes, on_refused: OnRefused) -> None:
+        """``take``, with the signature checked beside where there is a flow; if it does not hold, ``on_refused`` hears of it.
+
+        Raises:
+            SenderError: refused for another reason.
+        """
+        arrival = self._arrival(link, parcel)
+        if arrival is not None:
+            self._verification.put(Claim(arrival=arrival, link=link, on_refused=on_refused))
+
+    def _arrival(self, link: Link, parcel: bytes) -> Arrival | None:
+        """What an envelope will be if its signature holds; None for a receipt, which is dealt with."""
         if receipt.is_receipt(parcel):
             self._on_receipt(self._verified_receipt(parcel))
-            return
+            return None
         envelope = envelopes.parse(parcel)
         header = envelope.header
         passport = self._trust.passport_of(header.origin)
         _require_may_send(passport, header.kind)
-        if not self._waiting.has_room((link.id, header.origin)):
+        key = (link.id, header.origin)
+        if not self._waiting.has_room(key) or not self._verification.has_room(key, beside=self._waiting.count_of(key)):
             raise Flooding(
                 f"{passport.name} sends faster than its envelopes can be stored: it keeps them and tries again",
                 node_id=header.origin,
             )
-        envelopes.verify(envelope, passport.signing_key)
-        if header.origin == self._identity.node_id:
-            self._counters.count("own_came_back")
-            return
         assert link.peer is not None
-        self._links.learn_route(header.origin, link.peer.node_id)
-        arrival = Arrival(
+        return Arrival(
             envelope=envelope, passport=passport, via=link.peer.node_id, path=link.path,
             received_wall_ms=self._clock.wall_ms(), received_monotonic_ms=self._clock.monotonic_ms(),
         )  # fmt: skip
-        self._timeline.came(header, envelope.id, link.peer.node_id, link.path)
-        self._waiting.put((link.id, header.origin), (arrival, link))
+
+    def _verified(self, claim: Claim) -> None:
+        arrival = claim.arrival
+        header = arrival.envelope.header
+        if header.origin == self._identity.node_id:
+            self._counters.count("own_came_back")
+            return
+        self._links.learn_route(header.origin, arrival.via)
+        self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
+        self._waiting.put(claim.key, (arrival, claim.link))
         self._wake.set()
 
     @property
     def waiting_count(self) -> int:
-        """Verified envelopes that are not stored yet."""
-        return len(self._waiting)
+        """Envelopes that came and are not stored yet."""
+        return len(self._verification) + len(self._waiting)
 
     def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
         parsed = receipt.parse(parcel)
@@ -304,6 +315,10 @@ def _require_may_send(passport: Passport, kind: Kind) -> None:
     if (is_agency and kind not in _OF_AN_AGENCY) or (kind is Kind.CHECKPOINT and not is_agency):
         raise NotForUs(f"expected checkpoints from an agency and from nobody else, found {kind.name} of {passport.name}, "
                        f"a {passport.role.name}")  # fmt: skip
+
+
+def _never(link: Link, error: SenderError) -> None:
+    """Of a claim whose signature holds: nobody refuses it any more."""
 
 
 def _as_fork(arrival: Arrival) -> Arrival:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import structlog
 
 from relay import budget, hop, ledger, spool, timeline, trust, upkeep
+from relay.arrival import Arrival
 from relay.budget import Purse, Tariff
 from relay.clock import Clock, SystemClock
 from relay.conduct import Conduct
@@ -36,7 +37,7 @@ from relay.path import Path, PathFacts, Session
 from relay.path_health import PathReport
 from relay.paths import catalog
 from relay.precedence import Precedence
-from relay.receiver import Arrival, Inbox, Receiver
+from relay.receiver import Inbox, Receiver
 from relay.redial import Redials
 from relay.sender import Sender
 from relay.settler import Answer, AnswerLevel, Settler
@@ -48,6 +49,7 @@ from relay.survey_report import SurveyReport
 from relay.switchboard import Switchboard
 from relay.timeline import Timeline
 from relay.trust import TrustBook
+from relay.verifiers import Verifiers
 
 __all__ = ["Answer", "AnswerLevel", "Arrival", "Inbox", "NoInbox", "Station", "StationStatus"]
 
@@ -69,7 +71,7 @@ class Station:
 
     def __init__(
         self, *, config: StationConfig, identity: Identity, enrollment: Enrollment, database: Database, inbox: Inbox,
-        clock: Clock, members: Crew,
+        clock: Clock, members: Crew, verifiers: int,
     ) -> None:  # fmt: skip
         self.identity = identity
         self.passport = enrollment.own_passport().passport
@@ -94,6 +96,7 @@ class Station:
             identity=identity, own_passport=enrollment.passport, trust=self.trust, links=self._links
         )
         self._crew = members
+        self._verifiers = Verifiers(verifiers, self.counters)
         self.sender = Sender(database=database, spool=self.spool, links=self._links, clock=clock,
                              counters=self.counters, show_passport=self._introducer.show_passport,
                              timeline=self.timeline)  # fmt: skip
@@ -104,6 +107,7 @@ class Station:
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
             conduct=self.conduct, timeline=self.timeline, on_carried=self._carried, on_receipt=self._settler.arrived,
+            verifiers=self._verifiers,
         )  # fmt: skip
         self._surveyor = Surveyor(links=self._links, clock=clock, counters=self.counters)
         self._switchboard = Switchboard(
@@ -143,9 +147,11 @@ class Station:
     @contextlib.asynccontextmanager
     async def open(
         cls, config: StationConfig, *, inbox: Inbox | None = None, extra_parts: Mapping[str, Sequence[str]] | None = None,
-        clock: Clock | None = None, database_name: str = "spool.sqlite", log_pages: int = LOG_PAGES,
+        clock: Clock | None = None, database_name: str = "spool.sqlite", log_pages: int = LOG_PAGES, verifiers: int = 0,
     ) -> "AsyncIterator[Station]":  # fmt: skip
         """Open the keys and the spool, start listening, dialing, sending and receiving; stop all on leaving.
+
+        ``verifiers``: processes that check signatures beside this one, once there is a flow.
 
         Raises:
             KeyFileError, SpoolBusy, SpoolDamaged, SpoolFull, ConfigError, EndpointInUse: before anything was sent.
@@ -171,7 +177,8 @@ class Station:
         with contextlib.closing(database):
             async with crew() as members:
                 station = cls(config=config, identity=identity, enrollment=enrollment, database=database,
-                              inbox=inbox or NoInbox(), clock=clock or SystemClock(), members=members)  # fmt: skip
+                              inbox=inbox or NoInbox(), clock=clock or SystemClock(), members=members,
+                              verifiers=verifiers)  # fmt: skip
                 await station._start()
                 yield station
 
@@ -186,6 +193,7 @@ class Station:
             self._crew.start(path.run(self._switchboard), f"path {number} {path.facts.name}")
         self._crew.start(self.sender.run(), "sender")
         self._crew.start(self.receiver.run(), "receiver")
+        self._crew.start(self._verifiers.run(), "verifiers")
         self._crew.start(self._settler.run(), "settler")
         self._crew.start(upkeep.watch_links(self._links, self._introducer, self.clock), "watch links")
         self._crew.start(

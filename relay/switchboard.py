@@ -96,17 +96,20 @@ class Switchboard:
             else:
                 self._take(link, parcel)
         except SenderError as error:
-            self._counters.refused(error.reason)
-            peer = link.peer.name if link.peer else "not introduced"
-            by = error.node_id or (link.peer.node_id if link.peer else b"")
-            count = self._conduct.noted(NodeId(by), error.reason) if by else 0
-            if is_worth_a_line(count):
-                _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=session.facts.name,
-                             times=count)  # fmt: skip
+            self._refused(link, error)
+
+    def _refused(self, link: Link, error: SenderError) -> None:
+        self._counters.refused(error.reason)
+        peer = link.peer.name if link.peer else "not introduced"
+        by = error.node_id or (link.peer.node_id if link.peer else b"")
+        count = self._conduct.noted(NodeId(by), error.reason) if by else 0
+        if is_worth_a_line(count):
+            _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=link.session.facts.name,
+                         times=count)  # fmt: skip
 
     def _take(self, link: Link, parcel: bytes) -> None:
         try:
-            self._receiver.take(link, parcel)
+            self._receiver.offer(link, parcel, self._refused)
         except SenderError as error:
             if error.reason == "unknown_sender" and not receipt.is_receipt(parcel):
                 link.note(hop.Unknown(envelope.parse(parcel).header.origin))

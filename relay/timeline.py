@@ -5,6 +5,7 @@ Fed by ``switchboard``, ``sender`` and ``settler`` on the event loop; told upwar
 Pure but for the clock that it is given.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -69,7 +70,7 @@ class Timeline:
         self._clock = clock
         self._counters = counters
         self._latencies = latencies or Latencies()
-        self._stays: dict[EnvelopeId, Stay] = {}
+        self._stays: OrderedDict[EnvelopeId, Stay] = OrderedDict()
 
     # ------------------------------------------------------------------ what happened
 
@@ -131,7 +132,7 @@ class Timeline:
         stay = self._stays.get(alert)
         if stay is None:
             if len(self._stays) >= ALERTS_KEPT:
-                oldest = self._stays.pop(next(iter(self._stays)))
+                _, oldest = self._stays.popitem(last=False)
                 if oldest.has_news:
                     self._counters.count("trace_forgotten")
             stay = self._stays[alert] = Stay(alert=alert)

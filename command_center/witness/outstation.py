@@ -22,6 +22,7 @@ from command_center.metrics import Metrics
 from command_center.witness.cosigning import Submission, cosigned_at
 from relay import config as configs
 from relay import envelope as envelopes
+from relay.arrival import Arrival
 from relay.clock import Clock
 from relay.config import StationConfig
 from relay.crew import crew
@@ -33,7 +34,6 @@ from relay.kinds.checkpoint import SubmittedCheckpoint
 from relay.kinds.cosignature import Cosignature
 from relay.passport import Passport
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 from relay.service import beat
 from relay.spool import Spooled
 from relay.station import Station

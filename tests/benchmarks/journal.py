@@ -17,9 +17,9 @@ import httpx
 import psutil
 
 from command_center.accounts import UserRole
+from relay.arrival import Arrival
 from relay.ledger import Novelty
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 from tests.benchmarks.figure import Figure, percentile
 from tests.command_center.house import House, Node, running_center
 

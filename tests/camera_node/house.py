@@ -10,6 +10,7 @@ from nacl.signing import SigningKey
 
 from relay import envelope as envelopes
 from relay import passport
+from relay.arrival import Arrival
 from relay.clock import SystemClock
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.enrollment import Enrollment
@@ -20,7 +21,6 @@ from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
 from relay.passport import Passport, Role, SignedPassport
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 from relay.spool import Draft
 from relay.station import Station
 

@@ -19,6 +19,7 @@ from command_center.config import CenterConfig
 from command_center.state_dir import StateDir
 from relay import envelope as envelopes
 from relay import passport as passports
+from relay.arrival import Arrival
 from relay.clock import SimulatedClock
 from relay.envelope import Envelope
 from relay.header import Header, Kind
@@ -30,7 +31,6 @@ from relay.kinds.heartbeat import CameraHealth, CameraState, Heartbeat
 from relay.ledger import Novelty
 from relay.passport import Role, SignedPassport
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 
 PASSWORD = "correct horse battery"
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40

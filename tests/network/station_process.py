@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from relay import budget, ledger, limits, log, spool, timeline, trust
+from relay.arrival import Arrival
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.crew import Crew, crew
 from relay.database import Database
@@ -28,7 +29,6 @@ from relay.kinds import body
 from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 from relay.spool import Draft
 from relay.station import Answer, AnswerLevel, Station
 from relay.survey import SurveyOrder

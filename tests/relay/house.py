@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from relay import passport as passports
+from relay.arrival import Arrival
 from relay.config import ListenConfig, PathConfig, SpoolConfig, StationConfig
 from relay.enrollment import Enrollment
 from relay.identity import Identity
 from relay.passport import Role, SignedPassport
-from relay.receiver import Arrival
 from relay.station import Inbox, Station
 
 
@@ -70,7 +70,7 @@ class House:
     @contextlib.asynccontextmanager
     async def station(
         self, name: str, *, listen: str | ListenConfig = "", to: Sequence[tuple[str, str] | PathConfig] = (),
-        inbox: Inbox | None = None, spool: SpoolConfig | None = None,
+        inbox: Inbox | None = None, spool: SpoolConfig | None = None, verifiers: int = 0,
     ) -> AsyncIterator[Station]:  # fmt: skip
         """Run a station: ``listen`` is an endpoint, ``to`` pairs of (peer name, endpoint)."""
         listens = ListenConfig(endpoint=listen) if listen and isinstance(listen, str) else listen
@@ -83,7 +83,7 @@ class House:
         )  # fmt: skip
         if inbox is None and self.passports[name].passport.role == Role.CENTER:
             inbox = Kept()
-        async with Station.open(config, inbox=inbox) as station:
+        async with Station.open(config, inbox=inbox, verifiers=verifiers) as station:
             yield station
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from relay.arrival import Arrival
 from relay.attempts import Entry, SendPolicy
 from relay.config import SpoolConfig
 from relay.header import Kind
 from relay.intake import FLOW, GATHERED, GROUP, MOST, MOST_OF_ONE, TURN, TURN_BESIDE_FEW, Intake
 from relay.passport import Role
 from relay.precedence import Precedence
-from relay.receiver import Arrival
 from relay.scheduler import Plan, plan
 from relay.sender import AT_HAND
 from relay.station import Station
