@@ -121,18 +121,23 @@ def survey_view(report: SurveyReport) -> RenderableType:
     for found in report.paths:
         table.add_row(
             found.path, _ms(found.rtt_ms), _ms(found.rtt_p95_ms), _ms(found.jitter_ms),
-            "–" if found.loss is None else f"{found.loss:.1%}", _number(found.goodput_up_kbit),
-            _number(found.goodput_down_kbit), _number(found.ip_mtu_bytes), _number(found.largest_parcel_bytes),
+            "–" if found.loss is None else f"{found.loss:.1%}", _goodput(found.goodput_up_kbit, found.is_up_faster),
+            _goodput(found.goodput_down_kbit, found.is_down_faster), _number(found.ip_mtu_bytes), _number(found.largest_parcel_bytes),
             _ms(found.failover_ms), _ms(found.redial_ms),
         )  # fmt: skip
     words = [
         Text(f"• {line}", style="yellow" if "MISSES" in line or "not measured" in line else "") for line in report.words
     ]
-    return Group(table, Text("times in ms; fail: another path answers; redial: this one does again"), *words)
+    notes = "times in ms; >: faster than a survey can tell; fail: another path answers; redial: this one does again"
+    return Group(table, Text(notes), *words)
 
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
+
+
+def _goodput(kbit: float | None, is_faster: bool) -> str:
+    return f"> {_number(kbit)}" if is_faster else _number(kbit)
 
 
 def _number(value: float | None) -> str:

@@ -39,6 +39,8 @@ _MOST_BYTES: Final = {False: 4_000_000, True: 150_000}
 """Each way; on a metered path less."""
 _RAMP: Final = 0.3
 """Of the answers, the first: TCP is still finding its pace."""
+LEAST_SPAN_S: Final = 0.05
+"""Answers that came within less tell how busy the machines were, and not how fast the path is."""
 _PARCELS: Final = (32_000, 16_000, 4_000, 1_200, 200)
 _MEND_S: Final = 20.0
 
@@ -161,14 +163,15 @@ class Surveyor:
             return msgspec.structs.replace(blank, why_not="nothing came back: the other end may be of an older release")
         rtts_ms = [(answered_s - sent_s) * 1000 for sent_s, answered_s, _ in trips.came]
         largest = await self._largest_parcel(link, facts)
-        up_kbit = await self._goodput(link, facts, is_up=True)
-        down_kbit = await self._goodput(link, facts, is_up=False)
+        up = await self._goodput(link, facts, is_up=True)
+        down = await self._goodput(link, facts, is_up=False)
         after = _tcp(link)
         loss, loss_of = _loss(before, after, trips)
         found = msgspec.structs.replace(
             blank, rtt_ms=statistics.median(rtts_ms), rtt_p95_ms=_percentile(rtts_ms, 0.95),
             jitter_ms=statistics.fmean([abs(b - a) for a, b in itertools.pairwise(rtts_ms)] or [0.0]),
-            loss=loss, loss_of=loss_of, goodput_up_kbit=up_kbit, goodput_down_kbit=down_kbit,
+            loss=loss, loss_of=loss_of, goodput_up_kbit=up and up.kbit, is_up_faster=bool(up and up.is_faster),
+            goodput_down_kbit=down and down.kbit, is_down_faster=bool(down and down.is_faster),
             ip_mtu_bytes=after.path_mtu_bytes if after is not None else None, largest_parcel_bytes=largest,
             used_bytes=link.meter.bytes_up + link.meter.bytes_down - before_bytes,
         )  # fmt: skip
@@ -214,8 +217,8 @@ class Surveyor:
                 return size_bytes
         return None
 
-    async def _goodput(self, link: Link, facts: PathFacts, *, is_up: bool) -> float | None:
-        """Payload bits a second, once TCP has found its pace."""
+    async def _goodput(self, link: Link, facts: PathFacts, *, is_up: bool) -> "Goodput | None":
+        """Of payload, once TCP has found its pace."""
         if isinstance(link.session, PacedSession):
             link.session.pace(0)  # whatever ``bulk_pace`` has chosen: it chooses again with the next clip
         asked = self._asked[link.id] = _Asked()
@@ -237,11 +240,7 @@ class Surveyor:
             except TimeoutError:
                 continue
         await self._until(asked, lambda: not asked.waiting, 3 * _ANSWER_S)
-        answers = sorted(answered_s for _, answered_s, _ in asked.came)
-        steady = answers[int(len(answers) * _RAMP) :]
-        if len(steady) < 4 or steady[-1] <= steady[0]:
-            return None
-        return (len(steady) - 1) * piece * 8 / 1000 / (steady[-1] - steady[0])
+        return goodput_of([answered_s for _, answered_s, _ in asked.came], piece)
 
     async def _failover(self, link: Link, facts: PathFacts) -> tuple[float | None, float | None]:
         """End the path's session; how long until another path answers, and until this one does again."""
@@ -267,6 +266,27 @@ class Surveyor:
                     return (_now_s() - since_s) * 1000
             await asyncio.sleep(0.01)
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goodput:
+    """What a path carries of payload."""
+
+    kbit: float
+    """Kilobits a second."""
+    is_faster: bool
+    """It carries more than this, and a survey can't tell how much."""
+
+
+def goodput_of(answered_s: Sequence[float], piece_bytes: int) -> Goodput | None:
+    """From when each piece's answer came; None if too few did."""
+    ordered = sorted(answered_s)
+    steady = ordered[int(len(ordered) * _RAMP) :]
+    if len(steady) < 4:
+        return None
+    span_s = steady[-1] - steady[0]
+    kbit = (len(steady) - 1) * piece_bytes * 8 / 1000 / max(LEAST_SPAN_S, span_s)
+    return Goodput(kbit=kbit, is_faster=span_s < LEAST_SPAN_S)
 
 
 def order_of(raw: msgspec.Raw) -> SurveyOrder:

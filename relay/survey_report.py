@@ -42,7 +42,10 @@ class PathFinding(msgspec.Struct, frozen=True, kw_only=True):
     loss_of: str = ""
     """``segments`` or ``probes``."""
     goodput_up_kbit: float | None = None
+    is_up_faster: bool = False
+    """The path carries more than that: it was done before a survey can tell how much more, as on one machine's loopback."""
     goodput_down_kbit: float | None = None
+    is_down_faster: bool = False
     ip_mtu_bytes: int | None = None
     largest_parcel_bytes: int | None = None
     """The largest that came back whole."""
@@ -92,14 +95,15 @@ def _words_on(finding: PathFinding, budgets: Budgets) -> list[str]:
     elif wants:
         lines.append(f"{finding.path}: MISSES the video budget: {'; '.join(wants)}")
     else:
-        lines.append(f"{finding.path}: meets the video budget: {finding.goodput_up_kbit:,.0f} kbit/s upwards, "
+        at_least = "more than " if finding.is_up_faster else ""
+        lines.append(f"{finding.path}: meets the video budget: {at_least}{finding.goodput_up_kbit:,.0f} kbit/s upwards, "
                      f"{budgets.video_kbit:,} are needed")  # fmt: skip
     return lines
 
 
 def _video_wants(finding: PathFinding, budgets: Budgets) -> list[str]:
     wants: list[str] = []
-    if (finding.goodput_up_kbit or 0.0) < budgets.video_kbit:
+    if (finding.goodput_up_kbit or 0.0) < budgets.video_kbit and not finding.is_up_faster:
         wants.append(f"{finding.goodput_up_kbit or 0:,.0f} kbit/s upwards, {budgets.video_kbit:,} are needed")
     if (finding.rtt_ms or 0.0) > budgets.video_rtt_ms:
         wants.append(f"a round trip of {finding.rtt_ms:.0f} ms, {budgets.video_rtt_ms} ms are borne")

@@ -4,6 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from relay import cli, hop, limits
@@ -13,7 +16,8 @@ from relay.errors import Malformed, OperatorError
 from relay.passport import Role
 from relay.path import Lane
 from relay.service import station_verbs
-from relay.survey import SurveyOrder
+from relay.status_view import survey_view
+from relay.survey import LEAST_SPAN_S, SurveyOrder, goodput_of
 from relay.survey_report import Budgets, PathFinding, report_of
 from tests.relay.house import House, until
 from tests.relay.neighbor import neighbor
@@ -120,3 +124,40 @@ def test_words_name_what_is_missed_by_how_much() -> None:
 
 def test_one_path_alone_is_said_to_be_one_too_few() -> None:
     assert "add a second" in report_of("gate", Budgets(), (FAST,)).words[-1]
+
+
+@given(pieces=st.integers(10, 500), kbit=st.floats(50, 1_000_000), piece_bytes=st.integers(500, 8_192))
+def test_goodput_is_what_came_in_the_steady_part_and_beyond_what_can_be_told_a_floor_that_says_so(
+    pieces: int, kbit: float, piece_bytes: int
+) -> None:
+    gap_s = piece_bytes * 8 / 1000 / kbit
+    found = goodput_of([5.0 + n * gap_s for n in range(pieces)], piece_bytes)
+    assert found is not None
+    steady_s = (pieces - int(pieces * 0.3) - 1) * gap_s
+    if steady_s > LEAST_SPAN_S * 1.001:
+        assert not found.is_faster
+        assert found.kbit == pytest.approx(kbit, rel=0.001)
+    elif steady_s < LEAST_SPAN_S * 0.999:
+        assert found.is_faster
+        assert found.kbit <= kbit
+        assert found.kbit <= pieces * piece_bytes * 8 / 1000 / LEAST_SPAN_S
+
+
+def test_answers_that_came_all_at_once_are_no_infinite_goodput_and_too_few_are_none() -> None:
+    found = goodput_of([7.0] * 500, 8_192)
+    assert found is not None
+    assert (found.is_faster, round(found.kbit)) == (True, 457_441)
+    assert goodput_of([1.0, 2.0, 3.0], 8_192) is None
+
+
+def test_what_is_faster_than_can_be_told_is_shown_as_more_than_that() -> None:
+    lan = PathFinding(path="lan", carrier="zeromq", provider="", peer="center", is_metered=False, rtt_ms=1, rtt_p95_ms=2,
+                      loss=0.0, goodput_up_kbit=457_441, is_up_faster=True, goodput_down_kbit=90_000)  # fmt: skip
+    report = report_of("gate", Budgets(video_kbit=600_000), (lan,))
+    assert "meets the video budget: more than 457,441 kbit/s upwards" in "\n".join(report.words)
+    console = Console(width=200, record=True)
+    console.print(survey_view(report))
+    [row] = [line for line in console.export_text().splitlines() if line.startswith("lan ")]
+    assert "> 457,441" in row
+    assert " 90,000" in row
+    assert "> 90,000" not in row
