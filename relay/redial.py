@@ -8,7 +8,7 @@ deadline. A session that owes an answer gets a second attempt beside it (``spare
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
 from relay.backoff import Backoff
@@ -42,21 +42,31 @@ class Redial:
         self._last_nudge_s = float("-inf")
         self._spares = Backoff(least_s=SPARES_S[0], most_s=SPARES_S[1], stable_s=SPARES_S[1])
         self._last_spare_s = self._next_spare_s = float("-inf")
+        self._late_spare: asyncio.TimerHandle | None = None
 
     async def keep(self, attempt: Callable[[], Awaitable[None]]) -> NoReturn:
         """Make an attempt, wait, make the next, until cancelled. ``attempt`` serves for as long as its session lasts.
 
+        Only a session that stood for a stable while (``standing``) makes the waits short again: an attempt may fail as slowly as it likes.
+
         Raises:
             Whatever ``attempt`` raises: it keeps to itself what only means "not now".
         """
-        loop = asyncio.get_running_loop()
         while True:
-            started_s = loop.time()
             self._is_stale.clear()
             self._wants_spare.clear()
             await self._serve(attempt)
-            self.backoff.succeeded_for(loop.time() - started_s)
             await self._pause()
+
+    @contextlib.contextmanager
+    def standing(self) -> Iterator[None]:
+        """Around a session, from its opening to its end. The carrier's attempt holds it; nothing else is a success."""
+        loop = asyncio.get_running_loop()
+        opened_s = loop.time()
+        try:
+            yield
+        finally:
+            self.backoff.succeeded_for(loop.time() - opened_s)
 
     async def _serve(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """One attempt, and a spare one beside it when that is wanted, until both have ended or they are stale."""
@@ -107,14 +117,22 @@ class Redial:
         """Something changed that may help: don't wait any longer. An attempt under way goes on."""
         self._nudged.set()
 
-    def spare(self) -> None:
-        """The session owes an answer: dial beside it, and leave it alone. Not too often."""
-        now_s = asyncio.get_running_loop().time()
+    def spare(self, is_wanted_still: Callable[[], bool] = _never) -> None:
+        """The session owes an answer: dial beside it, and leave it alone. Not too often: else later, if it is wanted still."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
         if now_s < self._next_spare_s:
+            if self._late_spare is None:
+                self._late_spare = loop.call_at(self._next_spare_s, self._spare_late, is_wanted_still)
             return
         self._spares.succeeded_for(now_s - self._last_spare_s)
         self._last_spare_s, self._next_spare_s = now_s, now_s + self._spares.next_delay_s()
         self._wants_spare.set()
+
+    def _spare_late(self, is_wanted_still: Callable[[], bool]) -> None:
+        self._late_spare = None
+        if is_wanted_still():
+            self.spare(is_wanted_still)
 
     def start_over(self) -> None:
         """The path's own interface has just come up: also an attempt under way was begun into nothing. Only without a session."""

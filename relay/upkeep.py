@@ -57,7 +57,7 @@ async def mind_silence(
         counters.count("paths_suspected")
         _log.info("path suspected", path=name, silent_for_ms=clock.monotonic_ms() - link.last_heard_ms)
         if name in redials:
-            redials[name].spare()
+            redials[name].spare(lambda: link.silence.is_suspect and links.of(link.session) is link)
         if links.is_cut_off():
             on_cut_off(name)
 

@@ -23,6 +23,7 @@ from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
 from relay.paths.outbox import Outbox
 from relay.redial import Redial
+from relay.retransmission import hasten
 
 _log = structlog.get_logger("relay.paths.https")
 
@@ -87,21 +88,23 @@ class HttpsDial:
                 if reply.status != 201:
                     raise PathDown(f"expected 201 from {self._base}, found {reply.status}: is that a Heard listener?")
                 url = f"{self._base}/{_session_name(await reply.content.read(200))}"
-            session = HttpsSession(self.facts)
-            events.session_opened(session)
-            reason = "stopped"
-            try:
-                async with crew() as members:
-                    for lane in Lane:
-                        members.start(
-                            self._post(bulk if lane == Lane.BULK else client, url, session, lane),
-                            f"https {lane.name.lower()}",
-                        )
-                    members.start(self._poll(client, url, session, events), "https poll")
-                    reason = await session.lost
-            finally:
-                session.drop(reason)
-                events.session_closed(session, reason)
+            with self.redial.standing():
+                await self._serve(HttpsSession(self.facts), url, {Lane.URGENT: client, Lane.BULK: bulk}, events)
+
+    async def _serve(
+        self, session: HttpsSession, url: str, clients: dict[Lane, aiohttp.ClientSession], events: PathEvents
+    ) -> None:
+        events.session_opened(session)
+        reason = "stopped"
+        try:
+            async with crew() as members:
+                for lane, client in clients.items():
+                    members.start(self._post(client, url, session, lane), f"https {lane.name.lower()}")
+                members.start(self._poll(clients[Lane.URGENT], url, session, events), "https poll")
+                reason = await session.lost
+        finally:
+            session.drop(reason)
+            events.session_closed(session, reason)
 
     def _client(self, lane: Lane) -> aiohttp.ClientSession:
         """Connections of a lane's own, marked as it is and pinned where the path is."""
@@ -110,6 +113,8 @@ class HttpsDial:
             made = socket_module.socket(address[0], address[1], address[2])
             try:
                 self.facts.marking.put_on(made, lane)
+                if lane == Lane.URGENT:
+                    hasten(made)
                 if self._interface:
                     made.setsockopt(
                         socket_module.SOL_SOCKET, socket_module.SO_BINDTODEVICE, os.fsencode(self._interface)

@@ -21,6 +21,7 @@ from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
 from relay.paths.https import POLL_S, ROUTE
 from relay.paths.outbox import Outbox
+from relay.retransmission import hasten
 
 _MAX_SESSIONS: Final = 4_000
 _IDLE_S: Final = 45.0
@@ -183,10 +184,12 @@ class HttpsListen:
 
 
 def _mark(request: web.Request, marking: Marking, lane: Lane) -> None:
-    """Mark what this connection sends from now on."""
+    """Mark what this connection sends from now on, and let it send what is urgent again soon."""
     connection = request.transport.get_extra_info("socket") if request.transport is not None else None
     if connection is not None:
         marking.put_on(connection, lane)
+        if lane == Lane.URGENT:
+            hasten(connection)
 
 
 def _server_context(name: str, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

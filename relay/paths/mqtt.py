@@ -126,7 +126,8 @@ class MqttDial:
                 f"{self._root}/{GONE}",
             )
             await attempt.knock_until_answered(bulk)
-            await attempt.serve({Lane.URGENT: urgent, Lane.BULK: bulk})
+            with self.redial.standing():
+                await attempt.serve({Lane.URGENT: urgent, Lane.BULK: bulk})
 
 
 class _Attempt:

@@ -17,6 +17,7 @@ from relay.config import MqttOptions
 from relay.errors import ConfigError
 from relay.marking import STANDARD, Marking
 from relay.path import Lane
+from relay.retransmission import hasten
 
 CONNECT_S: Final = 10.0
 _DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -102,6 +103,8 @@ async def open_socket(broker: Broker, lane: Lane) -> socket_module.socket:
             socket.setblocking(False)
             socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1)
             broker.marking.put_on(socket, lane)
+            if lane == Lane.URGENT:
+                hasten(socket)
             if broker.interface:
                 _pin(socket, broker.interface)
             # Each address gets its share of the time, so that a dead IPv6 route leaves some for IPv4.

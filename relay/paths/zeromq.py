@@ -26,7 +26,7 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, mark, slow_down
+from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, hurry, mark, slow_down
 from relay.paths.zeromq_dialed import DialedSession, watch
 from relay.paths.zeromq_sockets import (
     HANDSHAKE_S,
@@ -99,12 +99,13 @@ class ZeroMqDial:
             await asyncio.wait({is_up, session.lost}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if not is_up.done():
                 return
-            events.session_opened(session)
             reason = "stopped"
-            try:
-                reason = await session.lost
-            finally:
-                events.session_closed(session, reason)
+            with self.redial.standing():
+                events.session_opened(session)
+                try:
+                    reason = await session.lost
+                finally:
+                    events.session_closed(session, reason)
 
     def _socket(self, context: "zmq.Context[zmq.Socket[bytes]]", attempt: bytes, lane: Lane) -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.DEALER)
@@ -273,7 +274,9 @@ class ZeroMqListen:
         if lane not in session.lanes:
             session.lanes.add(lane)
             session.connections[lane] = connection_of(frames[0])
-            if lane != Lane.URGENT:  # accepted connections begin with the listener's marking
+            if lane == Lane.URGENT:
+                hurry(*session.connections[lane])
+            else:  # accepted connections begin with the listener's marking
                 mark(*session.connections[lane], self.facts.marking, lane)
         events.session_received(session, frames[1].bytes)
 

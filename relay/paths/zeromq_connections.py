@@ -1,6 +1,6 @@
-"""The TCP connections under a ZeroMQ socket: libzmq hides them, and three things need them.
+"""The TCP connections under a ZeroMQ socket: libzmq hides them, and four things need them.
 
-A connection whose key is withdrawn must be cut, each lane's packets carry that lane's marking, and bulk leaves evenly spread. A
+A connection whose key is withdrawn must be cut, each lane's packets carry that lane's marking, what is urgent is sent again soon, and bulk leaves evenly spread. A
 frame tells the descriptor it was read from, a socket's monitor the one it connected with; that may have been given to somebody else meanwhile, so nothing is done unless the address at its other end is
 still the one that was seen. Private to ``relay/paths/zeromq.py``.
 """
@@ -15,6 +15,7 @@ import zmq
 
 from relay.marking import Marking
 from relay.path import Lane
+from relay.retransmission import hasten
 from relay.tcp_info import TcpInfo, tcp_info_of
 
 _SO_MAX_PACING_RATE: Final = 47
@@ -43,6 +44,14 @@ def mark(descriptor: int, address: object, marking: Marking, lane: Lane) -> None
         return
     with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
         marking.put_on(connection, lane)
+
+
+def hurry(descriptor: int, address: object) -> None:
+    """Let a connection of the urgent lane send again soon what got lost; only if its other end is still the one that we saw."""
+    if address is None or peer_of(descriptor) != address:
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        hasten(connection)
 
 
 def cut(descriptor: int, address: object) -> None:

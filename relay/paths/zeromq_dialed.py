@@ -15,7 +15,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from relay.path import Lane, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, peer_of, read_tcp_info, slow_down
+from relay.paths.zeromq_connections import UNLIMITED, hurry, peer_of, read_tcp_info, slow_down
 from relay.paths.zeromq_sockets import Pump
 from relay.tcp_info import TcpInfo
 
@@ -111,6 +111,7 @@ def watch(
         if event == zmq.EVENT_CONNECTED and lane == Lane.BULK:
             session.bulk_connection = (told["value"], peer_of(told["value"]))
         elif event == zmq.EVENT_CONNECTED:
+            hurry(told["value"], peer_of(told["value"]))
             session.call(Lane.BULK)
         elif event == zmq.EVENT_CLOSED:
             session.call_again(lane)

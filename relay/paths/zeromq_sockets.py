@@ -4,6 +4,7 @@ Private to ``relay/paths/zeromq.py``, which says why each option is what it is.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,8 +16,9 @@ from relay import limits
 from relay.path import Lane
 
 HANDSHAKE_S: Final = 6.0
-_DRAIN_AT_MOST: Final = 500
-"""Parcels read in one go before other tasks may run: 10 ms of verifying."""
+_DRAIN_S: Final = 0.002
+"""How long is read in one go before other tasks may run: a dozen alerts with their verifying. Whoever floods fills socket and loop, but
+holds nobody else's commit or receipt up for longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class ZeroMqTuning:
     send_depth: int = 64
     least_delay_s: float = 0.2
     most_delay_s: float = 10.0
-    stable_s: float = 10.0
+    stable_s: float = 15.0
+    """Longer than a session without a single word lives (``links.IDLE_DEADLINE_MS``, and the next look)."""
 
 
 class Pump:
@@ -56,7 +59,8 @@ class Pump:
         self._socket.close(linger=0)
 
     def _drain(self) -> None:
-        for _ in range(_DRAIN_AT_MOST):
+        ends_s = time.perf_counter() + _DRAIN_S
+        while time.perf_counter() < ends_s:
             if self._socket.closed:
                 return
             try:

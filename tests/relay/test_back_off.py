@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from relay.header import Kind
 from relay.passport import Role
 from relay.path import Lane
 from relay.precedence import Precedence
-from relay.redial import HURRIED_S, Redial
+from relay.redial import HURRIED_S, Redial, Redials
+from tests.relay.carriers import carrier
+from tests.relay.hasty_loop import run_hasty
 from tests.relay.house import House, until
 
 
@@ -74,6 +77,77 @@ async def test_a_path_dials_at_the_short_pace_only_while_no_other_is_up() -> Non
         await until(lambda: attempts >= 3, "the third attempt", 30)
     finally:
         keeping.cancel()
+
+
+LEAST_S, MOST_S, STABLE_S = 0.2, 600.0, 15.0
+
+
+def _pauses_s(lives_s: list[float], *, is_up: Callable[[int], bool], seed: int = 5) -> list[float]:
+    """Let attempts last so long, each with a session or without one; returns the pause after each."""
+    source = random.Random(seed)
+    redial = Redial(Backoff(least_s=LEAST_S, most_s=MOST_S, stable_s=STABLE_S, source=source))
+    began: list[float] = []
+    ended: list[float] = []
+
+    async def attempt() -> None:
+        now_s, number = asyncio.get_running_loop().time, len(began)
+        began.append(now_s())
+        if number == len(lives_s):
+            raise StopAsyncIteration
+        if is_up(number):
+            with redial.standing():
+                await asyncio.sleep(lives_s[number])
+        else:
+            await asyncio.sleep(lives_s[number])
+        ended.append(now_s())
+
+    with pytest.raises(StopAsyncIteration):
+        run_hasty(redial.keep(attempt))
+    return [again_s - end_s for end_s, again_s in zip(ended, began[1:], strict=True)]
+
+
+@pytest.mark.parametrize("fails_after_s", [0.1, 10.0, 3 * STABLE_S])
+def test_the_back_off_grows_while_attempts_fail_however_slowly_they_do(fails_after_s: float) -> None:
+    pauses_s = _pauses_s([fails_after_s] * 60, is_up=lambda _: False)
+    assert max(pauses_s[:2]) < 2.0
+    assert max(pauses_s) > MOST_S / 4, "a neighbor that is down for an hour is not called every few seconds"
+    assert max(pauses_s) <= MOST_S + 0.01
+
+
+def test_only_a_session_that_stood_for_a_stable_while_makes_the_waits_short_again() -> None:
+    worn = [1.0] * 40
+    after_a_brief_one = _pauses_s([*worn, STABLE_S - 1, 1.0], is_up=lambda number: number == 40)[40:]
+    after_a_stable_one = _pauses_s([*worn, STABLE_S, 1.0], is_up=lambda number: number == 40)[40:]
+    assert after_a_stable_one[0] <= 3 * LEAST_S + 0.01
+    assert after_a_stable_one[1] <= 9 * LEAST_S + 0.01
+    assert after_a_brief_one[0] > 9 * LEAST_S, "as long as before it"
+
+
+@pytest.mark.parametrize("kind", ["zeromq", "https", "mqtt"])
+async def test_each_carrier_counts_its_sessions_as_standing_and_its_failed_attempts_never(
+    kind: str, tmp_path: Path
+) -> None:
+    house = House(tmp_path / "house")
+    house.enroll("center", Role.CENTER)
+    house.enroll("gate", Role.CAMERA)
+    house.settle()
+    loop = asyncio.get_running_loop()
+    async with carrier(kind, tmp_path) as way:
+        async with house.station("center", listen=way.listening) as first:
+            endpoint = first.listening_on[0]
+        async with house.station("gate", to=[way.path_to("center", endpoint)]) as gate:
+            [dial] = gate._dials
+            assert isinstance(dial, Redials)
+            stood_s: list[float] = []
+            dial.redial.backoff.succeeded_for = stood_s.append  # type: ignore[method-assign, assignment]
+            await asyncio.sleep(1.0)  # attempts at a listener that is not there
+            assert stood_s == []
+            began_s = loop.time()
+            async with house.station("center", listen=way.again_at(endpoint)):
+                await until(lambda: gate.path_health()[0].is_up, "the path", 40)
+                assert stood_s == [], "its session stands"
+            await until(lambda: bool(stood_s), "the session's end", 60)
+            assert 0 < stood_s[0] <= loop.time() - began_s
 
 
 @pytest.mark.parametrize("precedence", [Precedence.FLASH, Precedence.IMMEDIATE])

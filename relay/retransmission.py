@@ -1,0 +1,27 @@
+"""How soon TCP tries again on an urgent connection: within two seconds, for as long as it stands.
+
+What gets lost is sent again after the round trip's usual bound, then after twice that, and so on (RFC 6298, section 5.5). Nobody tells
+TCP that a link carries again, so a connection that lives through an outage of six seconds may stand still for six more, with every alert in
+it. The doubling spares a network that bulk has filled; a few hundred bytes of alerts fill none. Options of a socket are set here by the
+carriers in ``relay/paths``; whether to dial beside a silent connection is ``silence``'s part, and when to give it up the carrier's.
+
+Sources: tcp(7); ``TCP_RTO_MAX_MS`` is Linux 6.15's bound for the doubling; before that, ``TCP_THIN_LINEAR_TIMEOUTS``
+(Documentation/networking/tcp-thin.rst in the kernel's tree) keeps it away from the first six repetitions of a connection with less than four packets under way.
+"""
+
+import contextlib
+import socket as socket_module
+from typing import Final
+
+AGAIN_WITHIN_MS: Final = 2_000
+"""Above the longest usual round trip, a satellite's 0.6 s with all its variation; what is shorter would be sent twice there."""
+THIN_LINEAR_TIMEOUTS: Final = 16
+RTO_MAX_MS: Final = 44
+"""linux/tcp.h; Python's ``socket`` has no names for them."""
+
+
+def hasten(connection: socket_module.socket) -> None:
+    """Let a connection of the urgent lane try again soon. A kernel that knows neither option leaves it as it is."""
+    for option, value in ((THIN_LINEAR_TIMEOUTS, 1), (RTO_MAX_MS, AGAIN_WITHIN_MS)):
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket_module.IPPROTO_TCP, option, value)
