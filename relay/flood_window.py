@@ -21,8 +21,8 @@ FIRST_TOKEN: Final = 1 << 61
 FIRST_BYTES: Final = 5_600
 """Before anything was measured: four segments."""
 LEAST_BYTES: Final = 1_400
-LEAST_QUEUE_MS: Final = 15.0
-QUEUE_SHARE: Final = 0.2
+LEAST_QUEUE_MS: Final = 10.0
+QUEUE_SHARE: Final = 0.125
 """Of the round trip."""
 _PINGS_A_WINDOW: Final = 12
 _LEAST_BETWEEN_PINGS_BYTES: Final = 600

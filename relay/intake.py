@@ -1,8 +1,9 @@
 """Verified envelopes on their way to the disk: a queue in which the nodes take turns.
 
 Whoever floods fills a queue of its own and waits behind itself; the next group to be committed always has room for everybody
-else's. Keyed by neighbor and origin, so that no neighbor can fill a node's turn with copies of what that node once said.
-Bounded for each and in all: what is over is turned away before it is verified, and its sender, who keeps it, tries again.
+else's. Beside a flood they have a commit of their own at once; its own are short, and no more than fifty a second. Keyed by neighbor and origin, so
+that no neighbor can fill a node's turn with copies of what that node once said. Bounded for each and in all: what is over is turned away
+before it is verified, and its sender, who keeps it, tries again.
 """
 
 from collections import OrderedDict, deque
@@ -15,8 +16,14 @@ GROUP: Final = 500
 """Envelopes in one commit."""
 TURN: Final = 64
 """Of those, from one origin by one neighbor: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
-TURN_BESIDE_FEW: Final = 16
-"""The same, where somebody who has no more than that waits for this very commit: it is over in a quarter of the time."""
+FLOOD: Final = 2 * TURN
+"""Who has so many waiting floods, until its queue is empty."""
+TURN_BESIDE_OTHERS: Final = 16
+"""The same for a flood, where others were heard lately: what they say next waits for a quarter of that."""
+FLOOD_EVERY_MS: Final = 20
+"""And so much later at the earliest comes its next turn: 800 a second are several times what a thin uplink carries on, and leave the
+processor to the others."""
+LATELY_MS: Final = 10_000
 MOST_OF_ONE: Final = 1_024
 """Twice what an honest neighbor has on the way (``SendPolicy.urgent_window``)."""
 MOST: Final = 20_000
@@ -33,8 +40,15 @@ class Intake(Generic[T]):
 
     def __init__(self) -> None:
         self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
+        self._floods: set[Hashable] = set()
         self._count = 0
         self._last_group = 0
+        self._was_without = False
+        """No flood was in the last group, though one waited."""
+        self._flood_ms = -FLOOD_EVERY_MS
+        """When one was taken last."""
+        self._others_ms: int | None = None
+        """When somebody else was last heard beside a flood."""
 
     def __len__(self) -> int:
         return self._count
@@ -47,9 +61,19 @@ class Intake(Generic[T]):
         """How many of this origin by this neighbor wait."""
         return len(self._queues.get(key, ()))
 
-    def is_worth_a_wait(self) -> bool:
-        """Whether the next group had better wait ``GATHER_S`` for more: in a flow, and never what comes alone."""
-        return self._last_group >= FLOW and self._count < GATHERED
+    def is_worth_a_wait(self, now_ms: int) -> bool:
+        """Whether the next group had better wait ``GATHER_S`` for more: in a flow, never what comes alone, and no one beside a flood."""
+        return self._last_group >= FLOW and self._count < GATHERED and not self.is_flooded(now_ms)
+
+    def is_flooded(self, now_ms: int) -> bool:
+        """Whether somebody floods while others speak."""
+        return bool(self._floods) and self._has_others(now_ms)
+
+    def due_in_ms(self, now_ms: int) -> int:
+        """When there is something to take; 0: now, or nothing waits."""
+        if len(self._queues) > len(self._floods) or not self.is_flooded(now_ms):
+            return 0
+        return max(0, self._flood_ms + FLOOD_EVERY_MS - now_ms)
 
     def put(self, key: Hashable, item: T) -> None:
         """At the end of its own queue."""
@@ -57,21 +81,43 @@ class Intake(Generic[T]):
         if queue is None:
             queue = self._queues[key] = deque()
         queue.append(item)
+        if len(queue) >= FLOOD:
+            self._floods.add(key)
         self._count += 1
 
-    def take(self, most: int = GROUP) -> list[T]:
-        """The next group: a turn of each, beginning with who has waited longest; what is left of a queue goes to the end."""
+    def take(self, most: int = GROUP, *, paced_ms: int | None = None) -> list[T]:
+        """The next group: a turn of each, beginning with who has waited longest; what is left of a queue goes to the end.
+
+        With ``paced_ms``, the time now: a flood beside others has its turn no more than every ``FLOOD_EVERY_MS``, and what others say is a
+        group without it, at once.
+        """
+        has_others = len(self._queues) > len(self._floods)
+        is_beside_others = bool(self._floods) and has_others
+        if paced_ms is not None:
+            if is_beside_others:
+                self._others_ms = paced_ms
+            is_beside_others = self.is_flooded(paced_ms)
+            is_early = paced_ms - self._flood_ms < FLOOD_EVERY_MS
+            self._was_without = is_beside_others and (is_early or (has_others and not self._was_without))
         group: list[T] = []
-        waiting = [len(queue) for queue in self._queues.values()]
-        is_flood_beside_few = any(count > TURN for count in waiting) and min(waiting) <= TURN_BESIDE_FEW
-        turn = TURN_BESIDE_FEW if is_flood_beside_few else TURN
-        for _ in range(len(self._queues)):
+        for key in list(self._queues):
             if len(group) >= most:
                 break
-            key, queue = self._queues.popitem(last=False)
+            is_flood = key in self._floods
+            if is_flood and paced_ms is not None:
+                if self._was_without:
+                    continue
+                self._flood_ms = paced_ms
+            queue = self._queues.pop(key)
+            turn = TURN_BESIDE_OTHERS if is_flood and is_beside_others else TURN
             group += [queue.popleft() for _ in range(min(turn, len(queue), most - len(group)))]
             if queue:
                 self._queues[key] = queue
+            else:
+                self._floods.discard(key)
         self._count -= len(group)
         self._last_group = len(group)
         return group
+
+    def _has_others(self, now_ms: int) -> bool:
+        return self._others_ms is not None and now_ms - self._others_ms < LATELY_MS

@@ -79,11 +79,12 @@ class Link:
     """When a node's last pulse went over a path, ms; shared by all links, for a modem that comes again is the same modem."""
     rides: Rides | None = None
     """Receipts that go on it once more; None on a tiny path, whose session sees to that."""
+    known: KnownSession | None = field(init=False)
+    """The session, where its other end is known without a hello."""
 
-    @property
-    def known(self) -> KnownSession | None:
-        """The session, where its other end is known without a hello."""
-        return self.session if isinstance(self.session, KnownSession) else None
+    def __post_init__(self) -> None:
+        """Once: asking a protocol costs as much as sending, and every alert sent would ask."""
+        self.known = self.session if isinstance(self.session, KnownSession) else None
 
     def takes(self, kind: int, size_bytes: int, now_ms: int, origin: NodeId) -> bool:
         """Whether an envelope may go on it: small enough, and on a tiny path only what is worth it."""

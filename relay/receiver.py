@@ -6,7 +6,9 @@ counted under its name and answered with it; it never stops the loop.
 """
 
 import asyncio
+import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -27,7 +29,7 @@ from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError
 from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
-from relay.intake import GATHER_S, Intake
+from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
@@ -97,6 +99,9 @@ class Receiver:
         self._on_receipt = on_receipt
         self._waiting: Intake[tuple[Arrival, Link]] = Intake()
         self._verification = Verification(verifiers, self._verified)
+        self._from: Counter[LinkId] = Counter()
+        """Of what waits, by link."""
+        self._held_pongs: dict[LinkId, tuple[Link, int]] = {}
         self._wake = asyncio.Event()
 
     def take(self, link: Link, parcel: bytes) -> None:
@@ -150,12 +155,29 @@ class Receiver:
         self._links.learn_route(header.origin, arrival.via)
         self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
         self._waiting.put(claim.key, (arrival, claim.link))
+        self._from[claim.link.id] += 1
         self._wake.set()
 
     @property
     def waiting_count(self) -> int:
         """Envelopes that came and are not stored yet."""
         return len(self._verification) + len(self._waiting)
+
+    def holds_back(self, link: Link, token: int) -> bool:
+        """Whether a ping that follows a neighbor's flood (``flood_window``) is answered later: it tells the pace at which more may come.
+
+        Beside others' alerts that is the pace at which we store, and not the one at which we can read and verify.
+        """
+        if self._from[link.id] <= TURN_BESIDE_OTHERS or not self._waiting.is_flooded(self._clock.monotonic_ms()):
+            return False
+        self._held_pongs[link.id] = link, token  # what it answers is all up to it
+        return True
+
+    def _answer_floods(self) -> None:
+        for link_id, (link, token) in list(self._held_pongs.items()):
+            if self._from[link_id] <= TURN_BESIDE_OTHERS:
+                del self._held_pongs[link_id]
+                link.note(hop.Pong(token))
 
     def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
         parsed = receipt.parse(parcel)
@@ -176,13 +198,22 @@ class Receiver:
         """
         while True:
             await self._wake.wait()
-            if self._waiting.is_worth_a_wait():
+            if self._waiting.is_worth_a_wait(self._clock.monotonic_ms()):
                 await asyncio.sleep(GATHER_S)
-            group = self._waiting.take()
+            if (hold_ms := self._waiting.due_in_ms(self._clock.monotonic_ms())) > 0:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(hold_ms / 1000):
+                        await self._wake.wait()
+                self._wake.set()
+                continue
+            group = self._waiting.take(paced_ms=self._clock.monotonic_ms())
             if not self._waiting:
                 self._wake.clear()
             if not group:
                 continue
+            self._from.subtract(link.id for _, link in group)
+            self._answer_floods()
             try:
                 outcome = await self._database.run(lambda connection, group=group: self._store(connection, group))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored

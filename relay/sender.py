@@ -5,6 +5,7 @@ What enough neighbors hold is *parked*: only its number stays in memory until it
 """
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections import Counter
@@ -20,13 +21,14 @@ from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
 from relay.errors import OperatorError
-from relay.ids import EnvelopeId, NodeId
+from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.scheduler import plan
 from relay.spool import Spool, Spooled, Waiting
+from relay.striping import FEW
 from relay.timeline import Timeline
 
 _log = structlog.get_logger("relay.sender")
@@ -39,9 +41,12 @@ receipts make room. A million envelopes cost a machine with 4 GB no more than th
 PARKED_MOST_OF_THE_REST: Final = 50_000
 SHARE: Final = 250
 """Of one node in a full window, beyond which its own next ones wait in the spool; everybody else's still come in."""
+FEW_WAITING: Final = 4 * SHARE
+"""Whoever has no more than this in the spool does not wait there behind a flood."""
 AT_HAND: Final = 64
 """Alerts of one node that were never tried and are looked at in one plan: a thousand of a flood would make each plan take
 milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
+LEAST_ALERT_BYTES: Final = 128
 _RETRY_BUSY_S: Final = 0.01
 _LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
@@ -51,6 +56,8 @@ _FAR_MS: Final = 3_600_000
 class _InWindow:
     waiting: Waiting
     entry: Entry
+    flow: tuple[NodeId, Precedence] | None
+    """Whose alert it is, and how urgent; None: no alert."""
 
 
 @dataclass(slots=True)
@@ -87,6 +94,9 @@ class Sender:
         """Nothing parked is due before."""
         self._cursors = dict.fromkeys(Precedence, 0)
         self._may_have_more = True
+        self._behind: set[tuple[NodeId, Precedence]] = set()
+        """Whose next ones wait in the spool behind what had no room: newer ones don't overtake them, or the numbers that arrive would have
+        more gaps than a receipt can name, and what it can't name is sent again and again."""
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------------ what others tell it
@@ -98,7 +108,9 @@ class Sender:
             is_full = len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW or (
                 len(self._window) >= WINDOW and self._count_of[header.origin] >= SHARE
             )
-            if is_full or not self._takes_on(header.precedence):
+            flow = (header.origin, header.precedence)
+            if flow in self._behind or is_full or not self._takes_on(header.precedence):
+                self._behind.add(flow)
                 self._may_have_more = True
                 self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
                 continue
@@ -254,15 +266,20 @@ class Sender:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
         if len(self._window) <= AT_HAND:
             return list(self._window.values())
+        now_ms = self._clock.monotonic_ms()
+        left_bytes = max(
+            (link.flood.left_bytes(now_ms) if link.is_paced else math.inf for link in self._links.towards(AUTHORITY)),
+            default=0.0,
+        )
+        most = min(AT_HAND, FEW + 1 + max(0.0, left_bytes) // LEAST_ALERT_BYTES)
         found: list[_InWindow] = []
         fresh: dict[tuple[NodeId, Precedence], int] = {}
-        for item in self._window.values():
-            waiting = item.waiting
-            if not item.entry.attempts and waiting.precedence.is_alert:
-                key = (waiting.origin, waiting.precedence)
-                count = fresh[key] = fresh.get(key, 0) + 1
-                if count > AT_HAND:
+        for item in self._window.values():  # each plan looks through a thousand: nothing is called in here
+            if (flow := item.flow) is not None and not item.entry.attempts:
+                count = fresh.get(flow, 0)
+                if count >= most:
                     continue
+                fresh[flow] = count + 1
             found.append(item)
         return found
 
@@ -313,7 +330,10 @@ class Sender:
             self._may_have_more = False
             wanted = [precedence for precedence in Precedence if self._takes_on(precedence)]
             fresh = await self._database.run(lambda connection: self._read_on(connection, wanted, room))
-            if len(fresh) >= room or len(wanted) < len(Precedence):
+            is_all = len(fresh) < room and len(wanted) == len(Precedence)
+            if is_all and not self._may_have_more:  # nobody was turned away meanwhile
+                self._behind.clear()
+            if not is_all:
                 self._may_have_more = True
                 await self._read_of_the_few()
             for waiting in fresh:
@@ -344,7 +364,7 @@ class Sender:
         """Alerts of nodes that have little waiting: where more waits than fits, they need not queue behind a flood."""
         rows = await self._database.run(lambda connection: [
             row for precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
-            for row in spool_room.few_of_many(connection, precedence, at_most_each=SHARE, at_most=WINDOW // 2)
+            for row in spool_room.few_of_many(connection, precedence, at_most_each=FEW_WAITING, at_most=WINDOW // 2)
         ])  # fmt: skip
         numbers = [row[0] for row in rows if row[0] not in self._window and row[0] not in self._parked]
         if numbers:
@@ -356,7 +376,8 @@ class Sender:
             return
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
                       origin=waiting.origin, attempts=attempts or {})  # fmt: skip
-        item = self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry)
+        flow = (waiting.origin, waiting.precedence) if waiting.precedence.is_alert else None
+        item = self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry, flow=flow)
         for peer in self._held_by if attempts is None else ():
             self._note_if_held(item, peer)
         self._numbers[waiting.id] = waiting.number

@@ -28,6 +28,9 @@ from relay.trust import TrustBook
 
 SERIES_KEPT: Final = 16
 """Numberings of one other origin whose receipts are kept."""
+PASSED_ON_AGAIN_MS: Final = 1_000
+"""An alert is sent again after a second at the earliest: a receipt that answers that one goes on, too."""
+PASSED_ON_KEPT: Final = 4_096
 _log = structlog.get_logger("relay.settler")
 
 
@@ -77,6 +80,8 @@ class Settler:
         self._queue: list[tuple[Receipt, NodeId]] = []
         self._wake = asyncio.Event()
         self._is_busy = False
+        self._passed_on: dict[tuple[NodeId, NodeId, int], tuple[bytes, int]] = {}
+        """The last receipt of each series that went on, and when, ms; the newest at the end."""
         self.callbacks: list[Callable[[Answer], None]] = []
 
     def arrived(self, receipt: Receipt) -> None:
@@ -94,6 +99,8 @@ class Settler:
                 f"is a {signer.role.name}: its receipt frees nothing"
             )
         self._queue.append((receipt, destination))
+        if not self._was_just_passed_on(receipt):
+            self._pass_on(receipt, is_tiny=False)
         self._wake.set()
 
     async def run(self) -> None:
@@ -108,11 +115,10 @@ class Settler:
                 key = (receipt.origin, destination, receipt.series)
                 if key not in furthest or furthest[key][0].ranges().count <= receipt.ranges().count:
                     furthest[key] = (receipt, destination)
-            for receipt, _ in furthest.values():
-                self._pass_on(receipt, is_tiny=False)
             try:
-                for receipt, destination in furthest.values():
-                    await self._settle(receipt, destination)
+                async with asyncio.TaskGroup() as settling:  # side by side: one commit for all
+                    for receipt, destination in furthest.values():
+                        settling.create_task(self._settle(receipt, destination), name="settle")
             finally:  # also when it is stopped: ``drained`` would wait for ever
                 self._is_busy = False
 
@@ -148,11 +154,21 @@ class Settler:
             if item.origin == self._own_id:
                 self._tell(item.id, item.sequence, item.kind, destination, AnswerLevel.HEARD, by)
 
+    def _was_just_passed_on(self, receipt: Receipt) -> bool:
+        """Whether these very bytes went on within the last second: they come back on every path that leads down, and once is enough."""
+        now_ms, key = self._clock.monotonic_ms(), (receipt.origin, receipt.signer, receipt.series)
+        wire, at_ms = self._passed_on.pop(key, (b"", 0))
+        is_echo = wire == receipt.wire and now_ms - at_ms < PASSED_ON_AGAIN_MS
+        self._passed_on[key] = (receipt.wire, at_ms if is_echo else now_ms)
+        if len(self._passed_on) > PASSED_ON_KEPT:
+            del self._passed_on[next(iter(self._passed_on))]
+        return is_echo
+
     def _pass_on(self, receipt: Receipt, *, is_tiny: bool, is_urgent: bool = False) -> None:
         """Send somebody else's receipt on towards its origin, news or not: the last hop may have lost it.
 
-        Not after our own commit but before it: it proves itself, and behind a flood our disk may be busy. On a tiny path only
-        when the commit has said what it covers.
+        Not after our own commit but when it comes: it proves itself, and behind a flood our disk may be busy with others' receipts. On a
+        tiny path only when the commit has said what it covers.
         """
         if receipt.origin == self._own_id:
             return

@@ -17,6 +17,7 @@ from relay.counters import Counters
 from relay.crew import Crew
 from relay.database import Database
 from relay.errors import HeardError, SenderError
+from relay.flood_window import FIRST_TOKEN as FLOOD_TOKENS
 from relay.ids import EnvelopeId, NodeId
 from relay.introduction import Introducer
 from relay.kinds.roster import Roster, RosterStatement
@@ -124,6 +125,8 @@ class Switchboard:
 
     def _note_arrived(self, link: Link, note: hop.Note) -> None:
         match note:
+            case hop.Ping() if note.sent_ms >= FLOOD_TOKENS and self._receiver.holds_back(link, note.sent_ms):
+                pass
             case hop.Ping():
                 link.note(hop.Pong(note.sent_ms) if link.peer or link.session.is_outgoing else hop.Who())
             case hop.Pong():

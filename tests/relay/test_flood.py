@@ -1,6 +1,8 @@
 """One node floods, forks or fills: the others do not feel it, and status says who it was."""
 
 import asyncio
+import contextlib
+import itertools
 import sqlite3
 import threading
 import time
@@ -9,17 +11,33 @@ from pathlib import Path
 
 import pytest
 
+from relay import hop, limits, receipt
 from relay.arrival import Arrival
 from relay.attempts import Entry, SendPolicy
-from relay.config import SpoolConfig
+from relay.config import PathConfig, SpoolConfig
+from relay.flood_window import FIRST_TOKEN
 from relay.header import Kind
-from relay.intake import FLOW, GATHERED, GROUP, MOST, MOST_OF_ONE, TURN, TURN_BESIDE_FEW, Intake
+from relay.intake import (
+    FLOOD,
+    FLOOD_EVERY_MS,
+    FLOW,
+    GATHERED,
+    GROUP,
+    LATELY_MS,
+    MOST,
+    MOST_OF_ONE,
+    TURN,
+    TURN_BESIDE_OTHERS,
+    Intake,
+)
 from relay.passport import Role
+from relay.path import Lane
 from relay.precedence import Precedence
 from relay.scheduler import Plan, plan
 from relay.sender import AT_HAND
 from relay.station import Station
 from tests.relay.house import House, Kept, until
+from tests.relay.neighbor import neighbor, said_by
 
 
 def filled(house: House, *cameras: str) -> House:
@@ -36,26 +54,64 @@ async def say(station: Station, count: int = 1, precedence: Precedence = Precede
     await station.put_all([draft] * count)
 
 
-def test_everybody_has_a_turn_in_the_next_group_however_long_one_queue_is() -> None:
+def flooded() -> Intake[tuple[str, int]]:
     intake: Intake[tuple[str, int]] = Intake()
     for number in range(MOST_OF_ONE):
         assert intake.has_room("flood")
         intake.put("flood", ("flood", number))
     assert not intake.has_room("flood")
+    return intake
+
+
+def test_beside_a_flood_others_have_a_commit_of_their_own_at_once_and_the_flood_a_short_turn_now_and_then() -> None:
+    intake = flooded()
     for name in ("gate", "yard"):
         intake.put(name, (name, 1))
-    group = intake.take()
-    assert [item for item in group if item[0] != "flood"] == [("gate", 1), ("yard", 1)]
-    assert len(group) == TURN_BESIDE_FEW + 2, "a short turn beside those who have little"
-    again = intake.take()
-    assert len(again) == TURN, "and a long one alone"
-    group += again
+    assert intake.due_in_ms(0) == 0
+    assert intake.take(paced_ms=0) == [("gate", 1), ("yard", 1)], "not one of the flood"
+    intake.put("gate", ("gate", 2))
+    second = intake.take(paced_ms=1)
+    assert second[0] == ("flood", 0), "it is not starved by who always has something"
+    assert len(second) == TURN_BESIDE_OTHERS + 1
+    assert intake.due_in_ms(2) == FLOOD_EVERY_MS - 1
+    assert intake.take(paced_ms=2) == [], "it has had its turn"
+    intake.put("gate", ("gate", 3))
+    assert intake.due_in_ms(3) == 0, "but nobody else waits for that"
+    assert intake.take(paced_ms=3) == [("gate", 3)]
+    assert len(intake.take(paced_ms=1 + FLOOD_EVERY_MS)) == TURN_BESIDE_OTHERS
     assert intake.has_room("flood")
-    taken = [item for item in group if item[0] == "flood"]
-    while group := intake.take():
+
+
+def test_a_flood_alone_has_long_turns_one_after_the_other_and_all_of_it_is_taken_in_order() -> None:
+    intake = flooded()
+    taken: list[tuple[str, int]] = []
+    while group := intake.take(paced_ms=5):
+        assert len(group) == min(TURN, MOST_OF_ONE - len(taken))
         taken += group
-    assert taken == [("flood", number) for number in range(MOST_OF_ONE)], "in order, and all of them"
+        assert intake.due_in_ms(5) == 0
+    assert taken == [("flood", number) for number in range(MOST_OF_ONE)]
     assert len(intake) == 0
+
+
+def test_when_the_others_have_been_silent_for_a_while_a_flood_has_long_turns_again() -> None:
+    intake = flooded()
+    intake.put("gate", ("gate", 1))
+    assert intake.take(paced_ms=0) == [("gate", 1)]
+    assert len(intake.take(paced_ms=LATELY_MS - 1)) == TURN_BESIDE_OTHERS
+    assert len(intake.take(paced_ms=LATELY_MS)) == TURN
+    assert len(intake.take(paced_ms=LATELY_MS)) == TURN
+
+
+def test_who_has_emptied_its_queue_floods_no_more() -> None:
+    intake = flooded()
+    intake.put("gate", ("gate", 1))
+    now_ms = 0
+    while len(intake):
+        intake.take(paced_ms=now_ms)
+        now_ms += FLOOD_EVERY_MS
+    intake.put("flood", ("flood", 0))
+    intake.put("gate", ("gate", 2))
+    assert intake.take(paced_ms=now_ms) == [("flood", 0), ("gate", 2)]
 
 
 def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:
@@ -64,31 +120,31 @@ def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:
     for node in range(nodes):
         for _ in range(TURN):
             intake.put(node, node)
-    first = intake.take()
+    first = intake.take(paced_ms=0)
     assert len(first) == GROUP
-    assert set(range(nodes)) - set(first) <= set(intake.take())
+    assert set(range(nodes)) - set(first) <= set(intake.take(paced_ms=0))
 
 
 def test_what_comes_alone_waits_for_nobody_and_a_flow_gathers() -> None:
     intake: Intake[int] = Intake()
     for number in range(FLOW - 1):
         intake.put(number, number)
-    assert not intake.is_worth_a_wait(), "the first group never waits, however many there are"
-    intake.take()
+    assert not intake.is_worth_a_wait(0), "the first group never waits, however many there are"
+    intake.take(paced_ms=0)
     intake.put(1, 1)
-    assert not intake.is_worth_a_wait(), "the last group was no flow"
+    assert not intake.is_worth_a_wait(0), "the last group was no flow"
     for number in range(FLOW):
         intake.put(number, number)
-    assert len(intake.take()) > FLOW
+    assert len(intake.take(paced_ms=0)) > FLOW
     intake.put(1, 1)
-    assert intake.is_worth_a_wait()
+    assert intake.is_worth_a_wait(0)
     for number in range(GATHERED):
         intake.put(number, number)
-    assert not intake.is_worth_a_wait(), "that is a group worth its commit"
-    while intake.take():
+    assert not intake.is_worth_a_wait(0), "that is a group worth its commit"
+    while intake.take(paced_ms=0):
         pass
     intake.put(1, 1)
-    assert not intake.is_worth_a_wait(), "the flow is over"
+    assert not intake.is_worth_a_wait(0), "the flow is over"
 
 
 def test_in_all_no_more_than_the_bound_waits() -> None:
@@ -154,6 +210,89 @@ async def test_a_receipt_is_passed_on_while_the_relay_s_own_disk_is_busy(tmp_pat
             await until(lambda: relay.counters["envelopes_receipted"] == 1, "the relay to let go of its copy", 30)
 
 
+async def test_receipts_of_many_series_are_settled_side_by_side_and_each_is_passed_on_once(tmp_path: Path) -> None:
+    names = [f"gate-{n}" for n in range(12)]
+    house, kept = filled(House(tmp_path), *names), Kept()
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        to_center = [PathConfig(name=f"way-{n}", endpoint=center.listening_on[0], peer="center") for n in range(3)]
+        async with contextlib.AsyncExitStack() as stack:
+            relay = await stack.enter_async_context(house.station("relay", listen="tcp://127.0.0.1:0", to=to_center))
+            to_relay = [("relay", relay.listening_on[0])]
+            gates = [await stack.enter_async_context(house.station(name, to=to_relay)) for name in names]
+            await until(lambda: all(gate.path_health()[0].is_up for gate in gates), "the paths", 60)
+            await until(lambda: all(report.is_up for report in relay.path_health()), "the relay's three", 60)
+            passed, arrived = list[receipt.Receipt](), list[receipt.Receipt]()
+            pass_on, arrive = relay._settler._pass_on, relay.receiver._on_receipt
+
+            def noted(known: receipt.Receipt, *, is_tiny: bool, is_urgent: bool = False) -> None:
+                passed.extend([] if is_tiny else [known])
+                pass_on(known, is_tiny=is_tiny, is_urgent=is_urgent)
+
+            def counted(known: receipt.Receipt) -> None:
+                arrived.append(known)
+                arrive(known)
+
+            relay._settler._pass_on = noted  # type: ignore[method-assign, assignment]
+            relay.receiver._on_receipt = counted
+            busy, may_go_on = threading.Event(), threading.Event()
+
+            def keep_busy(_: sqlite3.Connection) -> None:
+                busy.set()
+                may_go_on.wait(60)
+
+            for gate in gates:
+                await say(gate)
+            await until(lambda: len(kept.arrivals) == len(gates), "all at the center", 60)
+            await until(lambda: relay.counters["envelopes_receipted"] == len(gates), "settled", 60)
+            await until(lambda: len(arrived) >= 3 * len(gates), "a copy of each by each path", 60)
+            assert {known.origin for known in passed} == {gate.identity.node_id for gate in gates}
+            assert len(passed) <= len(arrived) / 2, "each went on once, or a few twice where a copy came late"
+            held = asyncio.create_task(relay.database.run(keep_busy))
+            await until(busy.is_set, "the disk to be busy")
+            before = relay.database.commits
+            for known in passed[: len(gates)]:
+                relay._settler.arrived(known)
+            await asyncio.sleep(0.05)  # they wait for the disk
+            may_go_on.set()
+            await held
+            await relay.settled()
+            assert relay.database.commits - before <= 4, "not one commit a receipt"
+
+
+async def test_a_flood_beside_others_hears_how_fast_it_is_stored_and_not_how_fast_it_is_read(tmp_path: Path) -> None:
+    house, kept, turns = filled(House(tmp_path), "flooder", "gate"), Kept(), threading.Semaphore(0)
+    accept = kept.accept
+
+    def accept_in_turn(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        turns.acquire(timeout=60)
+        accept(connection, arrivals)
+
+    kept.accept = accept_in_turn  # type: ignore[method-assign]
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        to_center = center.listening_on[0]
+        async with neighbor(house, "flooder", to_center) as flooder, neighbor(house, "gate", to_center) as gate:
+            for sequence in range(1, TURN + FLOOD + 1):
+                wire = said_by(house.identities["flooder"], sequence).wire
+                await until(lambda wire=wire: flooder.session.send(wire, Lane.URGENT), "room")  # type: ignore[misc, union-attr]
+            await until(lambda: flooder.session.send(hop.encode(hop.Ping(11)), Lane.URGENT), "room")  # type: ignore[union-attr]
+            await until(lambda: hop.Pong(11) in flooder.notes, "all of it to be read", 30)
+            gate.say(said_by(house.identities["gate"], 1).wire)
+            gate.say(hop.Ping(12))
+            await until(lambda: hop.Pong(12) in gate.notes, "the other one's", 30)
+            before = center.receiver.waiting_count
+            turns.release()
+            await until(lambda: center.receiver.waiting_count < before, "the next group to be taken", 30)
+            flooder.say(hop.Ping(FIRST_TOKEN + 5))
+            flooder.say(hop.Ping(77))
+            await until(lambda: hop.Pong(77) in flooder.notes, "the answer to a usual ping", 30)
+            assert hop.Pong(FIRST_TOKEN + 5) not in flooder.notes, "it was read, and is not stored"
+            gate.say(hop.Ping(FIRST_TOKEN + 6))
+            await until(lambda: hop.Pong(FIRST_TOKEN + 6) in gate.notes, "who does not flood waits for nothing", 30)
+            turns.release(1_000)
+            await until(lambda: hop.Pong(FIRST_TOKEN + 5) in flooder.notes, "the answer, when it is", 30)
+            await until(lambda: len(kept.arrivals) == TURN + FLOOD + 1, "everything stored", 30)
+
+
 async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +314,22 @@ async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes
         assert len(kept.arrivals) == 1_200
 
 
+async def test_a_flood_leaves_in_order_so_that_a_receipt_can_name_what_arrived(tmp_path: Path) -> None:
+    """Newer ones that overtake what had no room leave more gaps than a receipt names; what it can't name would be sent for ever."""
+    house, kept = filled(House(tmp_path), "gate"), Kept()
+    async with (
+        house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center,
+        house.station("gate", to=[("center", center.listening_on[0])]) as gate,
+    ):
+        for _ in range(15):
+            await say(gate, 300)  # faster than it is sent: more waits than the window holds
+        await until(lambda: gate.counters["envelopes_receipted"] == 4_500, "all of them", 120)
+    order = [arrival.envelope.header.sequence for arrival in kept.arrivals]
+    assert len(order) == 4_500
+    gaps = sum(later != earlier + 1 for earlier, later in itertools.pairwise(order))
+    assert gaps <= limits.MAX_RECEIPT_RANGES // 16, f"{gaps} gaps"
+
+
 async def test_a_node_gets_its_share_of_a_relay_s_spool_and_no_more_and_both_are_told(tmp_path: Path) -> None:
     house = filled(House(tmp_path), "flooder", "gate")
     small = SpoolConfig(capacity_bytes=1_000_000, reserve_bytes=100_000, node_share=0.1)
@@ -192,8 +347,12 @@ async def test_a_node_gets_its_share_of_a_relay_s_spool_and_no_more_and_both_are
             assert (await flooder.status()).backlog[Precedence.FLASH] == 40, "what is turned away stays with its node"
 
 
-async def test_a_fork_of_a_node_s_chain_is_counted_and_named_and_neither_branch_is_lost(tmp_path: Path) -> None:
+async def test_a_fork_of_a_node_s_chain_is_counted_and_named_and_neither_branch_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copied disk: two machines hold one key and go on from the same number."""
+    # What a relay says that it holds it says by number: told of that first, the second branch waits a minute for its next turn.
+    monkeypatch.setattr("relay.switchboard.holds", lambda *_: hop.Holds(()))
     house = filled(House(tmp_path), "gate")
     async with house.station("gate") as gate:
         await say(gate)
