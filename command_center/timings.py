@@ -27,7 +27,9 @@ from relay.station import Answer
 _log = structlog.get_logger("command_center.timings")
 _SAME_BOOT_MS: Final = 20
 _TOGETHER_S: Final = 0.25
-"""Measurements are written this far apart at least: each writing is an fsync that an alert might wait for."""
+"""Measurements are written this far apart at least."""
+_WITHIN_S: Final = 0.25
+"""So long they wait for the next alert's commit: one of their own is an fsync that an alert might wait for."""
 
 
 def spooled_to_stored_ms(header: Header, clock: Clock) -> int | None:
@@ -111,7 +113,10 @@ class Timings:
             touched, self._touched = self._touched, set()
             answers, self._answers = self._answers, []
             try:
-                await database.run(lambda connection, h=hops, t=touched, a=answers: self._write(connection, h, t, a))  # type: ignore[misc]
+                await database.run_along(
+                    lambda connection, h=hops, t=touched, a=answers: self._write(connection, h, t, a),  # type: ignore[misc]
+                    within_s=_WITHIN_S,
+                )
             except OperatorError as error:  # a full disk: alerts come first, and a lost measurement is only that
                 self._metrics.count("measurements_lost", len(hops) + len(answers))
                 _log.error("measurements lost", error=str(error))

@@ -44,6 +44,8 @@ class _Job(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
     future: "asyncio.Future[T] | Future[T]"
     loop: asyncio.AbstractEventLoop | None
+    due_s: float = 0.0
+    """When it must not wait for company any longer, on the monotonic clock; 0: at once."""
     result: T | None = None
     error: BaseException | None = None
 
@@ -132,6 +134,19 @@ class Database:
         self._submit(_Job(work=work, future=future, loop=loop))
         return await future
 
+    async def run_along(self, work: Callable[[sqlite3.Connection], T], *, within_s: float) -> T:
+        """``run`` for what is in no hurry: it goes into the next commit that is made anyway, or into one of its own after ``within_s``.
+
+        A commit of its own is an fsync that an alert might wait for.
+
+        Raises:
+            SpoolFull: as ``run``.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._submit(_Job(work=work, future=future, loop=loop, due_s=time.monotonic() + within_s))
+        return await future
+
     def run_blocking(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """``run`` for callers without an event loop."""
         future: Future[T] = Future()
@@ -175,22 +190,35 @@ class Database:
             raise OperatorError(f"{self.file} is closed")
         self._jobs.put(job)
 
+    def _next_group(self, patient: list[_Job[Any]]) -> tuple[list[_Job[Any]], bool]:
+        """What goes into the next commit, and whether there may be more; those in ``patient`` wait for company, and go along last."""
+        group: list[_Job[Any]] = []
+        is_open = True
+        while is_open and len(group) < _MAX_GROUP:
+            wait_s = None
+            if group:
+                wait_s = 0.0
+            elif patient and (wait_s := min(job.due_s for job in patient) - time.monotonic()) <= 0:
+                break
+            try:
+                job = self._jobs.get(timeout=wait_s) if wait_s != 0.0 else self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                is_open = False
+            elif job.due_s:
+                patient.append(job)
+            else:
+                group.append(job)
+        group += patient
+        patient.clear()
+        return group, is_open
+
     def _serve(self) -> None:
         is_open = True
+        patient: list[_Job[Any]] = []
         while is_open:
-            job = self._jobs.get()
-            group: list[_Job[Any]] = []
-            while True:
-                if job is None:
-                    is_open = False
-                    break
-                group.append(job)
-                if len(group) >= _MAX_GROUP:
-                    break
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
+            group, is_open = self._next_group(patient)
             if group:
                 self._commit(group)
                 if any(isinstance(job.error, DiskFull) for job in group) and self._ballast.give_up():

@@ -90,6 +90,11 @@ def is_behind(connection: sqlite3.Connection) -> bool:
     return row is not None and row[0] < journal.size(connection)
 
 
+def tells_anybody(connection: sqlite3.Connection) -> bool:
+    """Whether there is a receiver in use."""
+    return any(not receiver.disabled_why for receiver in store.receivers(connection))
+
+
 def catch_up(connection: sqlite3.Connection, origin: Origin, *, now_ms: int) -> int:
     """Turn the next entries into deliveries; returns how many were made."""
     upto: int = connection.execute("SELECT upto FROM callback_state").fetchone()[0]

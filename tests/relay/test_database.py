@@ -56,6 +56,49 @@ async def test_jobs_that_wait_share_one_commit(database: Database) -> None:
     assert numbers_in(database) == set(range(100))
 
 
+async def test_what_is_in_no_hurry_goes_into_somebody_elses_commit(database: Database) -> None:
+    before = database.commits
+    patient = asyncio.create_task(database.run_along(insert(1), within_s=600), name="patient")
+    await asyncio.sleep(0)
+    other = asyncio.create_task(database.run_along(insert(2), within_s=600), name="another")
+    await asyncio.sleep(0)
+    assert not patient.done()
+    assert await database.run(insert(3)) == 1
+    assert (await patient, await other) == (1, 1)
+    assert database.commits == before + 1
+    assert numbers_in(database) == {1, 2, 3}
+
+
+async def test_what_is_in_no_hurry_waits_no_longer_than_it_said(database: Database) -> None:
+    async with asyncio.timeout(20):
+        assert await database.run_along(insert(1), within_s=0.05) == 1
+    assert numbers_in(database) == {1}
+
+
+async def test_what_is_in_no_hurry_and_fails_takes_nobody_down_with_it(database: Database) -> None:
+    await database.run(insert(7))
+    patient = asyncio.create_task(database.run_along(insert(7), within_s=600), name="patient")
+    await asyncio.sleep(0)
+    assert await database.run(insert(8)) == 1
+    with pytest.raises(OperatorError):
+        await patient
+    assert numbers_in(database) == {7, 8}
+
+
+def test_what_is_in_no_hurry_is_done_before_it_closes(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "numbers.sqlite", parts=NUMBERS)
+
+    async def leave() -> None:
+        patient = asyncio.create_task(database.run_along(insert(5), within_s=600), name="patient")
+        await asyncio.sleep(0)
+        await asyncio.to_thread(database.close)
+        assert await patient == 1
+
+    asyncio.run(leave())
+    with contextlib.closing(Database.open(tmp_path / "numbers.sqlite", parts=NUMBERS)) as again:
+        assert numbers_in(again) == {5}
+
+
 async def test_failing_job_takes_nobody_down_with_it(database: Database) -> None:
     gate = threading.Event()
     first = asyncio.create_task(database.run(lambda _: gate.wait(10)), name="first")
