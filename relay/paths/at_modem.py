@@ -19,6 +19,7 @@ MAX_LINE_BYTES: Final = 1024
 _MOST_LINES: Final = 600
 """In one answer: AT+CMGL lists up to 255 messages of two lines."""
 _FINAL: Final = ("OK", "ERROR", "NO CARRIER", "+CMS ERROR:", "+CME ERROR:")
+_LINE_END: Final = int.from_bytes(b"\r\n", "big")
 ANSWER_S: Final = 5.0
 UNASKED_DEPTH: Final = 64
 
@@ -183,10 +184,12 @@ class AtModem:
         """
         async with self._deadline(command, within_s or ANSWER_S):
             await self._say(command.encode("ascii") + b"\r")
-            while (echo := self._reader.exactly(2)) is None:
-                await self._more()
-            # An echo that could not be switched off, or line ends before the bytes, would be read as a length.
-            size = int.from_bytes(echo, "big")
+            size = await self._length()
+            while size == _LINE_END and most < _LINE_END:  # it rings just now: a line, where two bytes were due
+                self._stray(await self._next_line(), command)
+                self._reader.skip_line_end()
+                size = await self._length()
+            # An echo that could not be switched off would be read as a length.
             if size > most:
                 self._reader.forget()
                 raise PathDown(f"expected at most {most} bytes in the answer to {command}, the modem announces {size}")
@@ -194,6 +197,11 @@ class AtModem:
                 await self._more()
             await self._reply(command)
             return rest
+
+    async def _length(self) -> int:
+        while (told := self._reader.exactly(2)) is None:
+            await self._more()
+        return int.from_bytes(told, "big")
 
     # ------------------------------------------------------------------ reading and writing
 

@@ -201,12 +201,13 @@ class TinySession:
         """Take from the queue, in its order, what fits beside the first."""
         limit = room(len(self._seal.seal(first.parcel)))
         beside: list[_Queued] = []
-        for queued in list(self._queue):
-            if queued.is_alone or (queued.turn > _Turn.ALERT >= first.turn and not with_rest):
-                continue
-            if len(self._seal.seal(first.parcel, *(other.parcel for other in beside), queued.parcel)) <= limit:
-                beside.append(queued)
-                self._queue.remove(queued)
+        kept: list[_Queued] = []
+        for queued in self._queue:
+            is_welcome = not queued.is_alone and (with_rest or queued.turn <= _Turn.ALERT or first.turn > _Turn.ALERT)
+            others = (*(other.parcel for other in beside), queued.parcel)
+            fits = is_welcome and len(self._seal.seal(first.parcel, *others)) <= limit
+            (beside if fits else kept).append(queued)
+        self._queue = kept
         return beside
 
     def _riding(self, going: list[_Queued], room: Room) -> list[bytes]:

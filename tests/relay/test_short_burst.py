@@ -165,6 +165,22 @@ async def test_a_message_that_an_earlier_run_left_in_the_modem_is_read(house: Ho
         assert modem.sessions == 0, "no session was needed"
 
 
+async def test_a_ring_in_front_of_a_message_s_bytes_is_a_ring_and_no_length(house: House) -> None:
+    async with sky(house) as up:
+        really_read_out, words = up.modem._read_out, [signed(1, 1, number, 1).wire for number in (1, 2)]
+
+        def rings_first() -> None:
+            up.modem.write(b"\r\nSBDRING\r\n")
+            really_read_out()
+
+        up.modem._read_out = rings_first  # type: ignore[method-assign]
+        for word in words:
+            up.down(word)
+        await until(lambda: up.end.parcels == words, "the words")
+        assert not up.end.closed
+        assert up.counters["refused_modem_line"] == 0
+
+
 async def test_a_wrong_checksum_is_read_again_and_a_lasting_one_restarts_the_path(house: House) -> None:
     async with sky(house) as up:
         word = signed(1, 1, 1, 1).wire

@@ -183,6 +183,22 @@ async def test_a_bundle_that_could_not_be_sent_waits_again_in_its_order() -> Non
     assert pair.here.next_batch(roomy) == batch, "and it may go together: it never went"
 
 
+async def test_what_came_back_is_taken_apart_parcel_by_parcel() -> None:
+    pair = Pair()
+    pair.seals[0].reads.said_several()
+    alerts = [signed(0, 1, number, 1, size_bytes=size).wire for number, size in ((1, 10), (2, 75), (3, 10))]
+    for alert in alerts:
+        pair.here.send(alert, Lane.URGENT)
+    batch = pair.here.next_batch(lambda size_bytes: 1000)
+    assert batch == Batch(parcels=tuple(alerts))
+    pair.here.give_back(batch)
+    assert pair.here.next_batch(lambda size_bytes: 380) == Batch(parcels=(alerts[0], alerts[2])), (
+        "the large one does not fit"
+    )
+    assert pair.here.next_batch(roomy) == Batch(parcels=(alerts[1],))
+    assert pair.here.next_batch(roomy) is None
+
+
 async def test_a_receipt_rides_once_with_an_envelope_where_bytes_cost_no_money() -> None:
     for is_metered in (False, True):
         pair = Pair(is_metered=is_metered)
