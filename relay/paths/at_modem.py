@@ -6,6 +6,7 @@ unasked or counted and forgotten, and every command has a deadline after which t
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ from relay.paths.serial_port import SerialPort
 MAX_LINE_BYTES: Final = 1024
 _MOST_LINES: Final = 600
 """In one answer: AT+CMGL lists up to 255 messages of two lines."""
+_IN_AN_ANSWER: Final = re.compile(r"\+.*|[0-9A-Fa-f]+")
+"""What the commands here are answered with before the end: lines with a name, numbers, PDUs."""
 _FINAL: Final = ("OK", "ERROR", "NO CARRIER", "+CMS ERROR:", "+CME ERROR:")
 _LINE_END: Final = int.from_bytes(b"\r\n", "big")
 ANSWER_S: Final = 5.0
@@ -229,7 +232,10 @@ class AtModem:
                 continue  # echo
             if self._is_unasked(line):
                 self._stray(line, command)
-            elif len(lines) < _MOST_LINES:
+                continue
+            if not _IN_AN_ANSWER.fullmatch(line):
+                self._counters.refused("modem_line")  # and kept: it may stand where a line that was garbled should
+            if len(lines) < _MOST_LINES:
                 lines.append(line)
         return Reply(lines=tuple(lines), final=line)
 

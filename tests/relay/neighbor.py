@@ -21,7 +21,7 @@ from tests.relay.house import House, until
 class Neighbor:
     """Hears everything; says what it is told to."""
 
-    def __init__(self, hello: hop.Hello) -> None:
+    def __init__(self, hello: hop.Hello | None) -> None:
         self.hello = hello
         self.session: Session | None = None
         self.notes: list[hop.Note] = []
@@ -31,7 +31,8 @@ class Neighbor:
 
     def session_opened(self, session: Session) -> None:
         self.session = session
-        self.say(self.hello)
+        if self.hello is not None:
+            self.say(self.hello)
 
     def session_received(self, session: Session, parcel: bytes) -> None:
         if hop.is_note(parcel):
@@ -59,10 +60,10 @@ class Neighbor:
 @contextlib.asynccontextmanager
 async def neighbor(
     house: House, name: str, endpoint: str, *, to: str = "center", identity: Identity | None = None,
-    expect_welcome: bool = True,
+    expect_welcome: bool = True, says_hello: bool = True,
 ) -> AsyncIterator[Neighbor]:  # fmt: skip
     """Dial a station and show the passport of ``name``; ``identity`` is who really holds the connection."""
-    speaker = Neighbor(hop.Hello(house.passports[name].wire, 0, bytes(16)))
+    speaker = Neighbor(hop.Hello(house.passports[name].wire, 0, bytes(16)) if says_hello else None)
     dial = ZeroMqDial(facts=PathFacts(name="test", mtu_bytes=65536), endpoint=endpoint,
                       server_key=house.identities[to].transport_key, identity=identity or house.identities[name])  # fmt: skip
     async with crew() as members:

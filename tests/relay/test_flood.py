@@ -38,6 +38,7 @@ from relay.sender import AT_HAND
 from relay.station import Station
 from tests.relay.house import House, Kept, until
 from tests.relay.neighbor import neighbor, said_by
+from tests.relay.test_status_view import shown
 
 
 def filled(house: House, *cameras: str) -> House:
@@ -343,6 +344,7 @@ async def test_a_node_gets_its_share_of_a_relay_s_spool_and_no_more_and_both_are
             status = await relay.status()
             assert status.spool_bytes <= 200_000
             assert status.conduct["flooder"]["over_quota"] > 0
+            assert f"flooder: over_quota {status.conduct['flooder']['over_quota']}" in shown(status)
             assert "gate" not in status.conduct
             assert (await flooder.status()).backlog[Precedence.FLASH] == 40, "what is turned away stays with its node"
 
@@ -370,6 +372,7 @@ async def test_a_fork_of_a_node_s_chain_is_counted_and_named_and_neither_branch_
             await until(lambda: relay.counters["envelopes_carried"] == 3, "the second branch", 30)
             assert relay.counters["chain_forks"] == 1
             assert (await relay.status()).conduct == {"gate": {"chain_fork": 1}}
+            assert "gate: chain_fork 1" in shown(await relay.status())
     kept = Kept()
     async with (
         house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center,

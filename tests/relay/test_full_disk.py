@@ -126,6 +126,7 @@ async def test_a_center_whose_disk_is_full_still_hears_alerts_and_refuses_pictur
         picture = await a_picture(node)
         await until(lambda: center.counters["refused_disk_full"] > 0, "the refusal")
         await until(lambda: node.counters["sent_but_refused_disk_full"] > 0, "the word of it")
+        assert "disk_full" in shown(await center.status())
         alert = await node.put(an_alert(node))
         await until(lambda: alert.envelope.id in {a.envelope.id for a in inbox.arrivals}, "the alert")
         assert picture.envelope.id not in {a.envelope.id for a in inbox.arrivals}

@@ -12,6 +12,7 @@ from relay.counters import Counters
 from relay.errors import SpoolFull
 from relay.passport import Role
 from relay.paths.at_modem import AtModem
+from tests.relay.carriers import carrier
 from tests.relay.house import House, Kept, until
 from tests.relay.neighbor import neighbor, said_by
 from tests.relay.test_path_conformance import an_alert
@@ -93,3 +94,31 @@ async def test_a_modem_s_nonsense_is_counted_line_by_line() -> None:
     finally:
         os.close(near)
         os.close(far)
+
+
+@pytest.mark.parametrize(
+    ("kind", "garbage", "name"),
+    [
+        ("short_burst", b"\r\nWHO KNOWS\r\n", "modem_line"),
+        ("sms", b"\r\nWHO KNOWS\r\n", "modem_line"),
+        ("serial_radio", b"\xc0\x80nothing of ours\xc0", "radio_frame_damaged"),
+    ],
+)
+async def test_what_a_modem_says_that_makes_no_sense_is_named_and_the_alert_goes_through(
+    house: House, tmp_path: Path, kind: str, garbage: bytes, name: str
+) -> None:
+    inbox = Kept()
+    async with (
+        carrier(kind, tmp_path) as way,
+        house.station("center", listen=way.listening, inbox=inbox) as center,
+        house.station("gate-camera", to=[way.path_to("center", center.listening_on[0])]) as node,
+    ):
+        await until(lambda: node.path_health()[0].is_up, "the modem")
+        modem = way.modem  # type: ignore[attr-defined]
+        modem.garbage_before = [garbage]
+        if kind == "serial_radio":
+            modem.write(b"")  # it speaks when something comes over the air
+        alert = await node.put(an_alert(node))
+        await until(lambda: node.counters[f"refused_{name}"] > 0, "the refusal", timeout_s=30)
+        await until(lambda: [a.envelope.id for a in inbox.arrivals] == [alert.envelope.id], "the alert", timeout_s=40)
+        assert f"{name} {node.counters[f'refused_{name}']}" in shown(await node.status())

@@ -54,6 +54,7 @@ async def test_a_heartbeat_from_a_full_spool_finds_room_and_tells_the_center_so(
             await put_heartbeat(node, await compose_heartbeat(node, interval_s=600, started_monotonic_ms=0))
         assert node.counters["refused_heartbeat_spool_full"] == 0
         assert (await node.status()).backlog[Precedence.ROUTINE] == 3
+        assert "spool_full 1" in shown(await node.status())
     async with (
         house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as center,
         house.station("gate-camera", to=[("center", center.listening_on[0])], spool=small),

@@ -127,6 +127,7 @@ async def test_hostile_bytes_are_refused_and_counted(house: House, name: str) ->
             before = center.counters[f"refused_{reason}"]
             camera.say(make(house), lane)
             await until(lambda: center.counters[f"refused_{reason}"] > before, f"the refusal {reason}", timeout_s=5)  # noqa: B023
+        assert f"{reason} {center.counters[f'refused_{reason}']}" in shown(await center.status())
 
 
 async def test_replayed_alert_is_stored_once_and_receipted_each_time(house: House) -> None:
@@ -176,12 +177,12 @@ async def test_passport_over_somebody_elses_connection_is_refused(house: House) 
 async def test_neighbor_that_never_said_hello_is_not_listened_to(house: House) -> None:
     async with (
         center_and_camera(house) as (center, _, _),
-        neighbor(house, "yard-camera", center.listening_on[0], expect_welcome=False) as rude,
+        neighbor(house, "yard-camera", center.listening_on[0], expect_welcome=False, says_hello=False) as rude,
     ):
-        await until(lambda: rude.is_welcome, "the welcome")
-        other = said_by(house.identities["yard-camera"], 1, signing=STRANGER)
-        rude.say(other.wire)
-        await until(lambda: center.counters["refused_bad_signature"] > 0, "the refusal")
+        rude.say(said_by(house.identities["yard-camera"], 1).wire)
+        await until(lambda: center.counters["refused_not_introduced"] == 1, "the refusal")
+        await until(lambda: hop.Who() in rude.notes, "the question who it is")
+        assert "not_introduced 1" in shown(await center.status())
 
 
 @pytest.fixture(params=["camera", "relay", "claims to be the center", "foreign series", "foreign node"])
@@ -232,6 +233,7 @@ async def test_receipt_of_a_camera_does_not_free_its_neighbors_own_alerts(house:
             hostile.say(a_receipt(house, "gate-camera", "yard-camera", series).wire)
             await until(lambda: node.counters["refused_not_for_us"] > 0, "the refusal")
             assert (await node.status()).backlog[Precedence.FLASH] == 1
+            assert "gate-camera: not_for_us 1" in shown(await node.status())
 
 
 async def test_revoked_node_is_cut_off_within_five_seconds_and_stays_out(house: House) -> None:
@@ -249,6 +251,7 @@ async def test_revoked_node_is_cut_off_within_five_seconds_and_stays_out(house: 
         async with neighbor(house, "site-relay", center.listening_on[0]) as carrier:
             carrier.say(said_by(house.identities["yard-camera"], 3).wire)
             await until(lambda: center.counters["refused_revoked"] > 0, "the refusal")
+        assert "revoked 1" in shown(await center.status())
         assert len(inbox.arrivals) == 1
 
 

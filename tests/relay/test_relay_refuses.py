@@ -15,6 +15,7 @@ from relay.station import Station
 from tests.relay.house import House, Kept, until
 from tests.relay.neighbor import Neighbor, neighbor, said_by
 from tests.relay.test_path_conformance import an_alert
+from tests.relay.test_status_view import shown
 
 STRANGER = Identity.generate()
 ANYWHERE = "tcp://127.0.0.1:0"
@@ -68,6 +69,7 @@ async def test_forged_unknown_and_revoked_are_refused_before_anything_is_stored(
         assert await stored(relay) == before
         named = (await relay.status()).counters
         assert {"refused_bad_signature": 2, "refused_unknown_sender": 1, "refused_revoked": 1}.items() <= named.items()
+        assert "refused: bad_signature 2, revoked 1, unknown_sender 1" in shown(await relay.status())
         camera.say(said_by(house.identities["gate-camera"], 6).wire)
         await until(lambda: relay.counters["envelopes_carried"] == 1, "an honest alert after them")
 
@@ -85,6 +87,7 @@ async def test_another_authority_s_node_is_not_even_introduced(house: House, tmp
             await until(lambda: relay.counters["refused_not_introduced"] > 0, "the refusal of its alert")
             assert not camera.is_welcome
         assert await stored(relay) == (0, 0)
+        assert "refused: bad_signature 1, not_introduced 1" in shown(await relay.status())
 
 
 async def test_a_relay_can_t_read_what_it_carries_and_the_center_can(house: House) -> None:

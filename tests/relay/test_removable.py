@@ -21,6 +21,7 @@ from relay.precedence import Precedence
 from relay.spool import Draft
 from relay.station import Answer, AnswerLevel, Station
 from tests.relay.house import House, Kept, until
+from tests.relay.test_status_view import shown
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ async def test_what_is_too_large_or_no_file_on_a_stick_is_counted_and_not_read(h
         done = await courier.deliver(center, stick_dir)
         assert (done.offered, done.taken) == (1, 1)
         assert done.refused == {"oversized": 1, "not_a_file": 2}
-        assert center.counters["refused_oversized"] == 1
+        assert "refused: not_a_file 2, oversized 1" in shown(await center.status())
 
 
 async def test_a_relay_takes_what_a_stick_brings_into_custody(house: House, stick_dir: Path) -> None:
@@ -146,6 +147,10 @@ async def test_torn_forged_and_foreign_files_are_counted_and_the_rest_arrives(
         await courier.carry(stranger, stick_dir)
     async with house.station("center", inbox=inbox, listen="tcp://127.0.0.1:0") as center:
         done = await courier.deliver(center, stick_dir)
+        told = shown(await center.status())
+    assert "bad_signature 1, malformed 1, not_a_file 1, passport_bad_signature 1, unknown_sender 1" in " ".join(
+        told.split()
+    )
     assert done.offered == 6
     assert done.taken == 3
     assert done.refused == {"malformed": 1, "bad_signature": 1, "unknown_sender": 1, "passport bad_signature": 1,
