@@ -16,6 +16,7 @@ Invariants, verified by ``journal_check``:
 """
 
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from command_center.errors import JournalDamaged
 from relay.row_insert import insert_rows
 from relay.schema_steps import steps_in
 
+_CHECKED_TOGETHER: Final = 4096
 SCHEMA: Final = steps_in(files("command_center").joinpath("schema", "journal"))
 
 
@@ -152,17 +154,16 @@ def sign_checkpoint(connection: sqlite3.Connection, *, origin: str, signing: Sig
 
 
 def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
-    """Verify the invariants; yields one line for each thing that is wrong, the first wrong entry first."""
-    hashes: dict[tuple[int, int], bytes] = {}
+    """Verify the invariants; yields one line for each thing that is wrong, the first wrong entry first.
 
-    def hash_at(level: int, position: int) -> bytes:
-        return hashes[level, position]
-
-    count = 0
+    Its memory does not grow with the journal: what was compared with the stored tree is read from there again where it is needed.
+    """
+    stored = hash_reader(connection)
+    count, hashes = 0, 0
+    leaves: list[bytes] = []
     for entry in entries(connection):
-        count += 1
-        if entry.id != count:
-            yield f"entry {count} is missing: the next one there is {entry.id}"
+        if entry.id != count + len(leaves) + 1:
+            yield f"entry {count + len(leaves) + 1} is missing: the next one there is {entry.id}"
             return
         expected = leaf_of(entry.id, entry.at_ms, entry.kind, entry.actor, entry.subject, entry.payload)
         if expected != entry.leaf:
@@ -171,18 +172,37 @@ def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
                 f"found {entry.leaf.hex()[:16]}…"
             )
             return
-        for level, position, value in merkle.hashes_to_store(count - 1, expected, hash_at):
-            hashes[level, position] = value
-    in_table = connection.execute("SELECT COUNT(*) FROM tree_hash").fetchone()[0]
-    if in_table != len(hashes):
-        yield f"expected {len(hashes)} tree hashes for {count} entries, found {in_table}: entries or hashes were taken away"
+        leaves.append(expected)
+        if len(leaves) == _CHECKED_TOGETHER:
+            follows = merkle.hashes_of_many(count, leaves, stored)
+            if wrong := _first_other(connection, follows):
+                yield wrong
+                return
+            count, hashes, leaves = count + len(leaves), hashes + len(follows), []
+    follows = merkle.hashes_of_many(count, leaves, stored)
+    if wrong := _first_other(connection, follows):
+        yield wrong
         return
-    stored = connection.execute("SELECT hash FROM tree_hash ORDER BY level, position")
-    for number, (row, key) in enumerate(zip(stored, sorted(hashes), strict=False), start=1):
-        if row[0] != hashes[key]:
-            yield f"tree hash {number} (level {key[0]}, position {key[1]}) is not the one that follows from the entries"
-            return
-    yield from _check_checkpoints(connection, signing_key, count, hash_at)
+    count, hashes = count + len(leaves), hashes + len(follows)
+    in_table = connection.execute("SELECT COUNT(*) FROM tree_hash").fetchone()[0]
+    if in_table != hashes:
+        yield f"expected {hashes} tree hashes for {count} entries, found {in_table}: entries or hashes were taken away"
+        return
+    yield from _check_checkpoints(connection, signing_key, count, stored)
+
+
+def _first_other(connection: sqlite3.Connection, follows: list[tuple[int, int, bytes]]) -> str:
+    """The first of these hashes that is not stored as it follows from the entries, in words; empty where all are."""
+    for level, group in itertools.groupby(follows, key=lambda one: one[0]):
+        expected = [(position, value) for _, position, value in group]
+        found = connection.execute(
+            "SELECT position, hash FROM tree_hash WHERE level = ? AND position BETWEEN ? AND ? ORDER BY position",
+            (level, expected[0][0], expected[-1][0]),
+        ).fetchall()
+        if found != expected:
+            first = next(one[0] for one, other in itertools.zip_longest(expected, found) if one != other)
+            return f"the tree hash at level {level}, position {first} is not the one that follows from the entries"
+    return ""
 
 
 def _check_checkpoints(

@@ -52,6 +52,8 @@ from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 
+_CACHE_KIB: Final = 64 * 1024
+"""Of a replay: a million alerts make some 500 MB of views, which need not be memory."""
 Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Pulse | Trace | Answer | SubmittedCheckpoint | None
 """None: a kind that the center only keeps."""
 
@@ -157,7 +159,8 @@ class Replay:
 
     def __init__(self, opener: BodyOpener) -> None:
         self._opener = opener
-        self.rebuilt = sqlite3.connect(":memory:", isolation_level=None)
+        self.rebuilt = sqlite3.connect("", isolation_level=None)  # a temporary file, gone with the connection
+        self.rebuilt.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self.rebuilt.executescript(
             "".join(
                 (
@@ -205,7 +208,7 @@ class Replay:
         self._alerts.write()
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Let go of the rebuilt rows."""
         self.rebuilt.close()
 
     def _apply(self, entry: Entry) -> None:

@@ -16,11 +16,13 @@ from command_center.audit.index import Indexed
 from command_center.evidence.tables import moment
 from command_center.journal import Entry
 
-BUDGET_S: Final = 0.025
+BUDGET_S: Final = 0.02
 """Of one page: with what goes before and after it, well below the 50 ms that a console may wait."""
 _SCANNED: Final = 20_000
-_FIRST_RANGE: Final = 1 << 16
+_FIRST_RANGE: Final = 1 << 14
+_LEAST_RANGE: Final = 1 << 10
 _QUICK_S: Final = 0.004
+"""A range that takes no longer is followed by one twice as wide, any other by one half as wide: the budget is kept to within this."""
 _COLUMNS: Final = "SELECT id, at_ms, kind, actor, subject, payload, leaf FROM entry WHERE "
 _OF_KINDS: Final = "id IN (SELECT id FROM entry WHERE kind IN ({}) AND id < ?1 ORDER BY id DESC LIMIT {})"
 """The ids of several kinds, from the index alone; of one kind SQLite reads them in order by itself."""
@@ -131,8 +133,7 @@ class Walk:
                 row = self._connection.execute(f"{_COLUMNS}id = ?", (number,)).fetchone()
                 if row is not None:
                     yield number, _entry(row)
-            if time.monotonic() - started_s < _QUICK_S:
-                width *= 2
+            width = width * 2 if time.monotonic() - started_s < _QUICK_S else max(width // 2, _LEAST_RANGE)
             high = low - 1
             if high >= self._low:
                 yield low, None
