@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 
 import type { Notice } from "../desk";
 import { percent, place, plural, words } from "../model/format";
-import { LEVELS, warnings } from "../model/warnings";
+import { warnings } from "../model/warnings";
 import type { Incident } from "../wire/shapes";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
@@ -69,7 +69,7 @@ function Facts({ incident }: { incident: Incident }): JSX.Element {
 }
 
 function State({ incident }: { incident: Incident }): JSX.Element {
-  if (incident.state === "unacknowledged") return <>Unacknowledged{incident.level ? `, ${LEVELS[incident.level] ?? "again"}` : ""}</>;
+  if (incident.state === "unacknowledged") return <>Unacknowledged</>; // how far it has got is a tag: two lines would push the button out of the row
   if (incident.state === "closed") return <>{incident.disposition ? `Closed: ${words(incident.disposition)}` : "Closed"}</>;
   return <>Acknowledged{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.acknowledged_at_ms !== null && <>, <span class="row-state-age"><Age at={incident.acknowledged_at_ms} /> ago</span></>}</>;
 }
