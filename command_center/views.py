@@ -54,6 +54,8 @@ from relay.kinds.trace import Trace
 
 _CACHE_KIB: Final = 64 * 1024
 """Of a replay: a million alerts make some 500 MB of views, which need not be memory."""
+_WRITTEN_TOGETHER: Final = 1000
+"""Alerts of a replay that follow each other: as many as wait in memory."""
 Body = Alert | Retraction | Exhibit | Chunk | Heartbeat | Pulse | Trace | Answer | SubmittedCheckpoint | None
 """None: a kind that the center only keeps."""
 
@@ -199,7 +201,7 @@ class Replay:
         """Apply every entry; yields a line where one can't be, and ends there."""
         for entry in journal.entries(connection):
             try:
-                if entry.kind != "alert":
+                if entry.kind != "alert" or entry.id % _WRITTEN_TOGETHER == 0:
                     self._alerts.write()
                 self._apply(entry)
             except (HeardError, ActionRefused, sqlite3.Error, ValueError) as error:

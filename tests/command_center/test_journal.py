@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,16 +189,53 @@ def test_untouched_journal_is_all_as_written(filled: tuple[Database, SigningKey]
         ("DELETE FROM entry WHERE id = 20", "entry 20 is missing"),
         ("DELETE FROM entry WHERE id >= 25", "expected"),
         ("UPDATE tree_hash SET hash = zeroblob(32) WHERE level = 2 AND position = 1", "level 2, position 1"),
+        ("UPDATE tree_hash SET hash = zeroblob(32) WHERE level = 0 AND position = 38", "level 0, position 38"),
+        ("DELETE FROM tree_hash WHERE level = 3 AND position = 2", "level 3, position 2"),
+        ("INSERT INTO tree_hash VALUES (9, 0, zeroblob(32))", "entries or hashes were taken away"),
         ("UPDATE checkpoint SET note = replace(note, 'heard/x', 'heard/y')", "not signed by this center's key"),
         ("UPDATE checkpoint SET size = 21 WHERE size = 20", "the checkpoint kept for size 21 says 20"),
     ],
 )
-def test_check_names_the_first_wrong_entry(filled: tuple[Database, SigningKey], sql: str, expected: str) -> None:
+@pytest.mark.parametrize("together", [7, 4096])
+def test_check_names_the_first_wrong_entry(
+    filled: tuple[Database, SigningKey], sql: str, expected: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_CHECKED_TOGETHER", together)
     database, key = filled
     change(database, sql)
     found = problems(database, key)
     assert found
     assert expected in found[0]
+
+
+def test_a_check_s_memory_does_not_grow_with_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_CHECKED_TOGETHER", 256)
+    key = SigningKey(bytes(range(32)))
+    database = Database.open(tmp_path / "j.sqlite", parts={"journal": journal.SCHEMA})
+
+    def fill(connection: sqlite3.Connection) -> None:
+        batch = journal.Batch(connection)
+        for _ in range(4_000):
+            batch.add(at_ms=1, kind="alert", actor="node:1", subject="incident:1", payload=b"x" * 50)
+        batch.write()
+
+    def peak() -> int:
+        tracemalloc.start()
+        try:
+            assert problems(database, key) == []
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    try:
+        database.run_blocking(fill)
+        peak()  # what is made once and stays
+        small = peak()
+        for _ in range(3):
+            database.run_blocking(fill)
+        assert peak() < 1.5 * small
+    finally:
+        database.close()
 
 
 def test_rewritten_history_with_right_hashes_is_caught_by_its_checkpoint(filled: tuple[Database, SigningKey]) -> None:
