@@ -55,7 +55,12 @@ def note(connection: sqlite3.Connection, kind: str, subject: str | int) -> None:
 
 def note_all(connection: sqlite3.Connection, kind: str, subjects: Iterable[str | int]) -> None:
     """``note`` for several subjects of one kind."""
-    insert_rows(connection, "event (kind, subject)", [(kind, str(subject)) for subject in subjects])
+    note_changes(connection, [(kind, str(subject)) for subject in subjects])
+
+
+def note_changes(connection: sqlite3.Connection, changes: Sequence[tuple[str, str]]) -> None:
+    """``note`` for many (kind, subject), in order."""
+    insert_rows(connection, "event (kind, subject)", changes)
 
 
 def watermark(connection: sqlite3.Connection) -> int:

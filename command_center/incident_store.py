@@ -79,14 +79,12 @@ def update(
 ) -> None:
     """Write incidents that alerts have joined, each with the most confident of those alerts: its confidence and box."""
     connection.executemany(
-        "UPDATE incident SET x1 = ?, y1 = ?, x2 = ?, y2 = ?, confidence = ? WHERE id = ? AND confidence < ?",
-        [(*box, confidence, incident.id, confidence) for incident, confidence, box in moved],
-    )
-    connection.executemany(
-        "UPDATE incident SET alert_count = ?, last_alert_at_ms = ?, series = ?, boot = ?, first_monotonic_ms = ?, "
-        "last_monotonic_ms = ? WHERE id = ?",
+        "UPDATE incident SET alert_count = ?1, last_alert_at_ms = ?2, series = ?3, boot = ?4, first_monotonic_ms = ?5, "
+        "last_monotonic_ms = ?6, x1 = iif(confidence < ?12, ?8, x1), y1 = iif(confidence < ?12, ?9, y1), "
+        "x2 = iif(confidence < ?12, ?10, x2), y2 = iif(confidence < ?12, ?11, y2), confidence = max(confidence, ?12) WHERE id = ?7",
         [(incident.alert_count, incident.last.received_at_ms, incident.last.series, incident.last.boot,
-          incident.first.monotonic_ms, incident.last.monotonic_ms, incident.id) for incident, _, _ in moved],
+          incident.first.monotonic_ms, incident.last.monotonic_ms, incident.id, *box, confidence)
+         for incident, confidence, box in moved],
     )  # fmt: skip
 
 

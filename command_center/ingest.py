@@ -101,18 +101,19 @@ class Ingest:
             self._leaves_work.clear()
         group = _AlertGroup(connection, self._limits.window_s * 1000)
         heard: dict[bytes, tuple[int, int]] = {}
+        changes: list[tuple[str, str]] = []
         for arrival in arrivals:
             header = arrival.envelope.header
             heard[header.origin] = (arrival.received_wall_ms, arrival.received_monotonic_ms)
             if header.kind is Kind.ALERT and not arrival.is_fork and (standing := group.standing_of(header.origin)):
                 self._take_alert(group, arrival, standing)
             else:
-                self._write(group)
+                changes += self._write(group)
                 self._take(connection, arrival)
                 group.renew()
-        self._write(group)
+        changes += self._write(group)
         fleet.hear_alerts(connection, self._clock.boot_id, heard)
-        event_feed.note_all(connection, "node", [node_id.hex() for node_id in heard])
+        event_feed.note_changes(connection, [*changes, *[("node", node_id.hex()) for node_id in heard]])
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """They are durable: measure, and tell consoles and workers."""
@@ -166,7 +167,7 @@ class Ingest:
         if isinstance(body, Alert):  # of a node that is new here, or that forks: by itself
             group = _AlertGroup(connection, self._limits.window_s * 1000)
             self._add_alert(group, arrival, body, stored)
-            self._write(group)
+            event_feed.note_changes(connection, self._write(group))
         elif isinstance(body, Retraction):
             subject = incident_acts.subject_of_alert(connection, body.alert_id, envelope.header.origin)
             self._journal(connection, arrival, "retraction", stored, subject=subject)
@@ -280,8 +281,8 @@ class Ingest:
             group.owed.append((incident.id, envelope.id))
             self._leaves_work.add(envelope.id)
 
-    def _write(self, group: "_AlertGroup") -> None:
-        """Write a run of alerts: what comes next may read and append."""
+    def _write(self, group: "_AlertGroup") -> list[tuple[str, str]]:
+        """Write a run of alerts: what comes next may read and append. Returns what consoles are to be told."""
         group.journal.write()
         group.alerts.write()
         if group.ages_ms:
@@ -290,8 +291,9 @@ class Ingest:
             group.connection.executemany(
                 "INSERT INTO owed (kind, incident, alert_id) VALUES ('acknowledgement', ?, ?)", group.owed
             )
-        event_feed.note_all(group.connection, "incident", group.touched)
+        touched = [("incident", str(incident)) for incident in group.touched]
         group.renew()
+        return touched
 
     def _note_unreadable(self, arrival: Arrival, reason: str) -> None:
         self._metrics.count("unreadable")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
-_AT_ONCE: Final = (64, 16, 4, 1)
+_AT_ONCE: Final = (64, 16, 4, 2, 1)
 """Few sizes, so that each statement stays compiled in the connection's cache."""
 _MOST_VALUES: Final = 32_766
 """Parameters of one statement (https://sqlite.org/limits.html)."""

@@ -35,7 +35,7 @@ def test_statements_are_few() -> None:
     connection, said = table(), list[str]()
     connection.set_trace_callback(said.append)
     insert_rows(connection, "t (a, b, c)", [(number, b"", None) for number in range(150)])
-    assert len(said) == 2 + 1 + 1 + 2, "64 + 64 + 16 + 4 + 1 + 1"
+    assert len(said) == 2 + 1 + 1 + 1, "64 + 64 + 16 + 4 + 2"
     assert connection.execute("SELECT COUNT(*) FROM t").fetchone() == (150,)
 
 
