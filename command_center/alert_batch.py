@@ -8,6 +8,8 @@ once, because flood control counts rows. Nothing else may write these tables bet
 import sqlite3
 from dataclasses import dataclass
 
+import msgspec
+
 from command_center import exhibits, incident_store, incidents
 from command_center.facts import EnvelopeStored
 from command_center.incidents import Incident, Place, Quiet, Sighting
@@ -19,8 +21,7 @@ _RULE_NAMES = {rule: rule.name.lower() for rule in Rule}
 _Row = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an alert goes."""
 
     incident: Incident

@@ -47,6 +47,9 @@ class Rule(enum.IntEnum):
     TAMPER = 7
 
 
+_RULES: Final = {int(rule): rule for rule in Rule}
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The body of an alert."""
 
@@ -124,13 +127,12 @@ def decode(data: bytes) -> Alert:
     if not (isinstance(label, str) and isinstance(camera, str) and isinstance(zone, str) and label and camera):
         raise Malformed("expected label, camera and zone as text in an alert")
     salt, confidence, box, rule, track, age_ms, model = _FACTS.unpack(facts)
-    try:
-        known_rule = Rule(rule)
-    except ValueError as error:
-        raise Malformed(f"the alert names a rule that this release does not know: {rule}") from error
-    x1, y1, x2, y2 = (edge / 255 for edge in box)
-    return Alert(label=label, camera=camera, zone=zone, confidence=confidence / 255, box_xyxy=(x1, y1, x2, y2),
-                 rule=known_rule, track=track, age_ms=age_ms, model_sha256_prefix=model, salt=salt)  # fmt: skip
+    known_rule = _RULES.get(rule)
+    if known_rule is None:
+        raise Malformed(f"the alert names a rule that this release does not know: {rule}")
+    x1, y1, x2, y2 = box
+    return Alert(label=label, camera=camera, zone=zone, confidence=confidence / 255,
+                 box_xyxy=(x1 / 255, y1 / 255, x2 / 255, y2 / 255), rule=known_rule, track=track, age_ms=age_ms, model_sha256_prefix=model, salt=salt)  # fmt: skip
 
 
 assert SALT_BYTES == 8
