@@ -1,15 +1,18 @@
 """How many alerts of one node may be on their way on one link at once, when it sends more than a few. Pure arithmetic.
 
 Alerts of several nodes share a link, and what is in flight stands before everything else: 512 of a flood on 1 Mbit/s are more than a
-second. So who has more than a few without an answer is held to what travels, and a fifth of a round trip more (15 ms at least):
-then nobody else's alert needs much longer than without the flood, and the link stays busy. What is held back waits in the spool.
+second. So who has more than a few without an answer is held to what travels, and an eighth of a round trip more (10 ms at least):
+then nobody else's alert needs much longer than without the flood, and the link stays busy. What is held back waits in the spool. Where
+nobody else's alerts go, as from a node itself, there is nobody to hold it back for but what comes next: it may have a second round trip on the
+way (60 ms at least), so that a backlog fills the link however late a busy machine's loop is.
 
 The rate is what was delivered between two answers, over the time that took; the best of the last rounds counts. The answer is a
 pong to a ping that follows the alerts on their own lane, so no disk's commit is in it; but a neighbor that can't read fast enough is.
-The window is the rate times what it may fill, so it grows by up to a fifth each round trip while there is more to be had; that alone
+The window is the rate times what it may fill, so it grows by up to an eighth each round trip while there is more to be had; that alone
 finds out. Every ten seconds it is halved for a moment, to see the round trip without a queue.
 
-A ``FloodWindow`` lives as long as a session; ``links`` owns it, ``striping`` is told what it leaves.
+A ``FloodWindow`` lives as long as a session; ``links`` owns it, ``striping`` is told what it leaves. ``Speakers`` tells whether several
+nodes' alerts go here; ``sender`` owns that.
 """
 
 from collections import deque
@@ -22,6 +25,11 @@ FIRST_BYTES: Final = 5_600
 """Before anything was measured: four segments."""
 LEAST_BYTES: Final = 1_400
 LEAST_QUEUE_MS: Final = 10.0
+LEAST_OWN_QUEUE_MS: Final = 60.0
+"""Where nobody else's alerts go: what is held back would be held back for nobody, and a busy machine's loop may be late by this."""
+OWN_QUEUE_SHARE: Final = 1.0
+FIRST_OWN_BYTES: Final = 14_000
+"""TCP's own first window."""
 QUEUE_SHARE: Final = 0.125
 """Of the round trip."""
 _PINGS_A_WINDOW: Final = 12
@@ -42,6 +50,29 @@ _DRAIN_MS: Final = 200
 _LOST_AFTER_MS: Final = 5_000
 
 
+SPOKE_MS: Final = 600_000
+"""Whose alert went so lately may have another one at any moment."""
+
+
+class Speakers:
+    """Whether alerts of several nodes go by this station."""
+
+    def __init__(self) -> None:
+        self._last: bytes | None = None
+        self._several_ms: int | None = None
+        """When an alert was last another node's than the one before it."""
+
+    def spoke(self, origin: bytes, now_ms: int) -> None:
+        """An alert of this node is to be sent."""
+        if self._last not in {None, origin}:
+            self._several_ms = now_ms
+        self._last = origin
+
+    def are_several(self, now_ms: int) -> bool:
+        """Whether more than one node spoke within the last ten minutes."""
+        return self._several_ms is not None and now_ms - self._several_ms < SPOKE_MS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
     token: int
@@ -55,6 +86,8 @@ class FloodWindow:
     """Of one session."""
 
     def __init__(self) -> None:
+        self.is_shared = True
+        """Whether alerts of several nodes go on the link."""
         self._sent: deque[_Sent] = deque()
         self._next_token = FIRST_TOKEN
         self._unasked_bytes = 0
@@ -104,7 +137,7 @@ class FloodWindow:
         self._note_trip(now_ms - last.sent_ms, now_ms)
         rate = (self._delivered_bytes - last.delivered_bytes) / max(1, now_ms - last.delivered_ms)
         least_ms = self._trips[0][1]
-        if self._is_late(least_ms + 1.5 * _queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms):
+        if self._is_late(least_ms + 1.5 * self._queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms):
             self._rates.clear()  # more stands there than may: what it delivers now is what it can
             self._lately.clear()
             self._is_starting = False
@@ -113,7 +146,7 @@ class FloodWindow:
         self._rates.append((now_ms, rate))
         while now_ms - self._rates[0][0] > max(_MEMORY_MS, _ROUNDS_REMEMBERED * least_ms):
             self._rates.popleft()
-        self._end_start(least_ms + _queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms)
+        self._end_start(least_ms + self._queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms)
         return True
 
     def left_bytes(self, now_ms: int) -> float:
@@ -145,11 +178,12 @@ class FloodWindow:
         return self._trips[0][1] if self._trips else 0
 
     def _window_bytes(self, now_ms: int) -> float:
+        first_bytes = FIRST_BYTES if self.is_shared else FIRST_OWN_BYTES
         if not self._rates:
-            return FIRST_BYTES
-        filled = self._rates[0][1] * (self._least_ms + _queue_ms(self._least_ms)) + _LEAST_BETWEEN_PINGS_BYTES / 2
+            return first_bytes
+        filled = self._rates[0][1] * (self._least_ms + self._queue_ms(self._least_ms)) + _LEAST_BETWEEN_PINGS_BYTES / 2
         if self._is_starting:
-            return max(FIRST_BYTES, 2 * filled)
+            return max(first_bytes, 2 * filled)
         if now_ms - self._drain_ms > _DRAIN_EVERY_MS:
             self._drain_ms = now_ms
         if now_ms - self._drain_ms < max(_DRAIN_MS, 2 * self._least_ms):
@@ -169,6 +203,7 @@ class FloodWindow:
         while now_ms - self._trips[0][0] > _RTT_MEMORY_MS:
             self._trips.popleft()
 
-
-def _queue_ms(least_ms: float) -> float:
-    return max(LEAST_QUEUE_MS, QUEUE_SHARE * least_ms)
+    def _queue_ms(self, least_ms: float) -> float:
+        if self.is_shared:
+            return max(LEAST_QUEUE_MS, QUEUE_SHARE * least_ms)
+        return max(LEAST_OWN_QUEUE_MS, OWN_QUEUE_SHARE * least_ms)

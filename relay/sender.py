@@ -21,6 +21,7 @@ from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
 from relay.errors import OperatorError
+from relay.flood_window import Speakers
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.path import Lane
@@ -97,6 +98,7 @@ class Sender:
         self._behind: set[tuple[NodeId, Precedence]] = set()
         """Whose next ones wait in the spool behind what had no room: newer ones don't overtake them, or the numbers that arrive would have
         more gaps than a receipt can name, and what it can't name is sent again and again."""
+        self._speakers = Speakers()
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------------ what others tell it
@@ -222,7 +224,7 @@ class Sender:
 
     def _send_what_is_due(self) -> float:
         now_ms = self._clock.monotonic_ms()
-        at_hand = self._at_hand()
+        at_hand = self._at_hand(now_ms)
         by_id = self._aim(at_hand, now_ms)
         decided = plan([item.entry for item in at_hand], now_ms, self._policy)
         is_busy: set[tuple[LinkId, Lane]] = set()
@@ -262,11 +264,10 @@ class Sender:
             return 0.001
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
 
-    def _at_hand(self) -> list[_InWindow]:
+    def _at_hand(self, now_ms: int) -> list[_InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
         if len(self._window) <= AT_HAND:
             return list(self._window.values())
-        now_ms = self._clock.monotonic_ms()
         left_bytes = max(
             (link.flood.left_bytes(now_ms) if link.is_paced else math.inf for link in self._links.towards(AUTHORITY)),
             default=0.0,
@@ -293,6 +294,8 @@ class Sender:
             found = towards.get(key)
             if found is None:
                 leading = self._links.towards(waiting.destination)
+                for link in leading:
+                    link.flood.is_shared = self._speakers.are_several(now_ms)
                 found = towards[key] = [
                     (link, self._links.view(link, leading)) for link in leading
                     if link.peer is not None and link.peer.node_id not in key[1:]  # never back to where it is from
@@ -377,6 +380,8 @@ class Sender:
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
                       origin=waiting.origin, attempts=attempts or {})  # fmt: skip
         flow = (waiting.origin, waiting.precedence) if waiting.precedence.is_alert else None
+        if flow is not None:
+            self._speakers.spoke(waiting.origin, self._clock.monotonic_ms())
         item = self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry, flow=flow)
         for peer in self._held_by if attempts is None else ():
             self._note_if_held(item, peer)

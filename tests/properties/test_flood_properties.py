@@ -4,11 +4,12 @@ import heapq
 import random
 import statistics
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from relay.attempts import Entry, LinkId, LinkView, SendPolicy
-from relay.flood_window import FIRST_TOKEN, FloodWindow
+from relay.flood_window import FIRST_TOKEN, SPOKE_MS, FloodWindow, Speakers
 from relay.precedence import Precedence
 from relay.scheduler import plan
 from relay.striping import FEW
@@ -24,7 +25,9 @@ FEW_EXAMPLES = settings(max_examples=2, derandomize=True, phases=[Phase.generate
 class SharedLink:
     """A serializer with a queue without bound, in simulated milliseconds. What is sent is answered when it has come through."""
 
-    def __init__(self, rate_bytes_s: float, rtt_ms: float, seed: int) -> None:
+    def __init__(self, rate_bytes_s: float, rtt_ms: float, seed: int, *, looks_every_ms: int = 1) -> None:
+        self.looks_every_ms = looks_every_ms
+        """How busy the machine is."""
         self.rate_bytes_s = rate_bytes_s
         self.rtt_ms = rtt_ms
         self.flood = FloodWindow()
@@ -69,7 +72,7 @@ class SharedLink:
                 next_alert_ms += alerts_every_ms
             self._send(pong_loss)
             soonest = min([next_alert_ms, self.now_ms + 1_000, *(at for at, _, _ in self._answers[:1])])
-            self.now_ms = max(self.now_ms + 1, int(soonest) + 1)
+            self.now_ms = max(self.now_ms + self.looks_every_ms, int(soonest) + 1)
 
     def _send(self, pong_loss: float) -> None:
         view = LinkView(id=LinkId(1), peer=b"center", path="wan", rtt_ms=self.rtt_ms, rtt_variation_ms=5,
@@ -121,6 +124,33 @@ def test_a_link_that_changes_is_followed_both_ways(rate: float, factor: float, s
     link.run(4_000, in_spool=150, alerts_every_ms=100)
     assert statistics.median(link.took_ms) <= 1.5 * (80 + ALERT_BYTES / link.rate_bytes_s * 1000) + 5
     assert link.carried * ALERT_BYTES >= 0.7 * link.rate_bytes_s * 4
+
+
+@pytest.mark.parametrize(("rate", "rtt_ms"), [(100_000, 20), (300_000, 50), (1_000_000, 50)])
+def test_a_node_s_own_backlog_fills_its_link_though_its_machine_looks_only_now_and_then(
+    rate: float, rtt_ms: float
+) -> None:
+    link = SharedLink(rate, rtt_ms, 5, looks_every_ms=30)
+    link.flood.is_shared = False
+    link.run(1_000, in_spool=300, alerts_every_ms=10_000)
+    link.carried = 0
+    link.run(1_500, in_spool=300, alerts_every_ms=10_000)
+    assert link.carried * ALERT_BYTES >= 0.9 * rate * 1.5
+
+
+def test_whether_several_nodes_speak_is_remembered_for_ten_minutes() -> None:
+    speakers = Speakers()
+    assert not speakers.are_several(0)
+    for now_ms in (0, 1_000, 2_000):
+        speakers.spoke(b"gate", now_ms)
+        assert not speakers.are_several(now_ms)
+    speakers.spoke(b"yard", 3_000)
+    assert speakers.are_several(3_000)
+    speakers.spoke(b"yard", 60_000)
+    assert speakers.are_several(3_000 + SPOKE_MS - 1)
+    assert not speakers.are_several(3_000 + SPOKE_MS)
+    speakers.spoke(b"gate", 9_000_000)
+    assert speakers.are_several(9_000_000)
 
 
 def test_lost_pongs_never_shut_the_window_for_good() -> None:
