@@ -16,6 +16,7 @@ import { LivePlayer } from "./live_player";
 import { may, mayAct } from "./may";
 import { Picture } from "./picture";
 import { PrecedenceMark } from "./precedence_mark";
+import { RedactLine } from "./redactions";
 import { AssignForm, Response } from "./response";
 import { Suppressed } from "./suppressions";
 import { Age, Time } from "./time";
@@ -77,6 +78,7 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
       <Clips clips={incident.clips ?? []} />
       <Response incident={incident} />
       <HoldLine incident={incident} />
+      <RedactLine incident={incident} />
       <div class="detail-columns">
         <section><h3>Facts</h3><Facts incident={incident} /></section>
         <section><h3>Who owns the delay?</h3><HopBar incident={incident} /><Journey incident={incident} /></section>
