@@ -14,7 +14,7 @@ from relay.survey_report import SurveyReport
 from relay.tracing import AlertWay
 
 _NOTABLE = ("duplicates_", "own_came_back", "chain_forks", "over_mtu", "sms_failed_", "short_burst_failed_", "tiny_gave_way",
-            "tiny_not_sent", "trace_forgotten", "interface_down")  # fmt: skip
+            "tiny_not_sent", "trace_forgotten", "interface_down", "receipts_without_ride")  # fmt: skip
 """Counters of what is no refusal and still worth a look: a replay is answered with its receipt and stored once."""
 _ROOM = {
     "alerts_only": "\nFULL: only alerts find room; restore a path, or give the spool more room",

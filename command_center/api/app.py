@@ -1,6 +1,9 @@
 """The application: routers, error answers, the console's pages. Made by ``create_app``; ``center`` serves it."""
 
+from typing import Final
+
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from command_center.api import (
@@ -41,6 +44,9 @@ from command_center.errors import AccessDenied, ActionRefused, LostRace, NotFoun
 from command_center.services import Services
 from relay.errors import OperatorError
 
+_MOST_MISTAKES: Final = 20
+_MOST_CHARACTERS: Final = 200
+
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application. Interactive docs are off: they would load scripts from elsewhere."""
@@ -60,6 +66,8 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(LostRace, _refused)
     app.add_exception_handler(OperatorError, _unavailable)
     app.add_exception_handler(OverflowError, _out_of_range)
+    app.add_exception_handler(UnicodeEncodeError, _no_text)
+    app.add_exception_handler(RequestValidationError, _misshapen)
     for noun in (
         session,
         account,
@@ -114,6 +122,23 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 async def _out_of_range(_: Request, __: Exception) -> JSONResponse:
     """A number that no row can have: SQLite's integers end at 2^63."""
     return JSONResponse({"detail": "a number in this request is larger than any that exists here"}, status_code=422)
+
+
+async def _no_text(_: Request, __: Exception) -> JSONResponse:
+    """JSON can name half a character (a lone surrogate); no file and no row can hold one."""
+    return JSONResponse({"detail": "a text in this request holds half a character"}, status_code=422)
+
+
+async def _misshapen(_: Request, error: Exception) -> JSONResponse:
+    """Where a request is not as its address expects, and why. What was sent is not said back: it may be no text, or no JSON."""
+    assert isinstance(error, RequestValidationError)
+    told = [{"type": item["type"], "loc": [_plain(part) for part in item["loc"]], "msg": _plain(item["msg"])}
+            for item in error.errors()[:_MOST_MISTAKES]]  # fmt: skip
+    return JSONResponse({"detail": told}, status_code=422)
+
+
+def _plain(part: int | str) -> int | str:
+    return part if isinstance(part, int) else part.encode("utf-8", "replace").decode()[:_MOST_CHARACTERS]
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,8 @@
 """What browsers see: the shapes of the API. Times are ms since 1970 UTC. ``queries`` makes them from rows."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from command_center.api.journey_shapes import Journey
 from command_center.api.shape import NodeName as NodeName  # noqa: PLC0414  others import it from here
@@ -247,7 +249,7 @@ class ShelveSource(Shape):
     label: str = ""
     """Empty: everything that the camera sees."""
     reason: str
-    minutes: float
+    minutes: Annotated[float, Field(allow_inf_nan=False)]
     covers_flash: bool = False
     """Takes a second person."""
 
