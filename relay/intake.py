@@ -17,7 +17,7 @@ GROUP: Final = 500
 TURN: Final = 64
 """Of those, from one origin by one neighbor: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
 FLOOD: Final = 2 * TURN
-"""Who has so many waiting floods, until its queue is empty."""
+"""Who has so many waiting floods, and is taken to do so for ``LATELY_MS``."""
 TURN_BESIDE_OTHERS: Final = 16
 """The same for a flood, where others were heard lately: what they say next waits for a quarter of that."""
 FLOOD_EVERY_MS: Final = 20
@@ -40,7 +40,8 @@ class Intake(Generic[T]):
 
     def __init__(self) -> None:
         self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
-        self._floods: set[Hashable] = set()
+        self._floods: dict[Hashable, int | None] = {}
+        """Who floods, and until when at least, ms; None: until its queue is empty."""
         self._count = 0
         self._last_group = 0
         self._was_without = False
@@ -67,22 +68,22 @@ class Intake(Generic[T]):
 
     def is_flooded(self, now_ms: int) -> bool:
         """Whether somebody floods while others speak."""
-        return bool(self._floods) and self._has_others(now_ms)
+        return bool(self._floods) and self._others_ms is not None and now_ms - self._others_ms < LATELY_MS
 
     def due_in_ms(self, now_ms: int) -> int:
         """When there is something to take; 0: now, or nothing waits."""
-        if len(self._queues) > len(self._floods) or not self.is_flooded(now_ms):
+        if self._has_others() or not self.is_flooded(now_ms):
             return 0
         return max(0, self._flood_ms + FLOOD_EVERY_MS - now_ms)
 
-    def put(self, key: Hashable, item: T) -> None:
-        """At the end of its own queue."""
+    def put(self, key: Hashable, item: T, *, behind: int = 0) -> None:
+        """At the end of its own queue; ``behind`` so many of this origin by this neighbor are still on their way here."""
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
         queue.append(item)
-        if len(queue) >= FLOOD:
-            self._floods.add(key)
+        if len(queue) + behind >= FLOOD:
+            self._floods[key] = None
         self._count += 1
 
     def take(self, most: int = GROUP, *, paced_ms: int | None = None) -> list[T]:
@@ -91,9 +92,10 @@ class Intake(Generic[T]):
         With ``paced_ms``, the time now: a flood beside others has its turn no more than every ``FLOOD_EVERY_MS``, and what others say is a
         group without it, at once.
         """
-        has_others = len(self._queues) > len(self._floods)
+        has_others = self._has_others()
         is_beside_others = bool(self._floods) and has_others
         if paced_ms is not None:
+            self._note_floods(paced_ms)
             if is_beside_others:
                 self._others_ms = paced_ms
             is_beside_others = self.is_flooded(paced_ms)
@@ -113,11 +115,18 @@ class Intake(Generic[T]):
             group += [queue.popleft() for _ in range(min(turn, len(queue), most - len(group)))]
             if queue:
                 self._queues[key] = queue
-            else:
-                self._floods.discard(key)
+            elif paced_ms is None:
+                self._floods.pop(key, None)
         self._count -= len(group)
         self._last_group = len(group)
         return group
 
-    def _has_others(self, now_ms: int) -> bool:
-        return self._others_ms is not None and now_ms - self._others_ms < LATELY_MS
+    def _has_others(self) -> bool:
+        return any(key not in self._floods for key in self._queues)
+
+    def _note_floods(self, now_ms: int) -> None:
+        for key, until_ms in list(self._floods.items()):
+            if until_ms is None or len(self._queues.get(key, ())) >= FLOOD:
+                self._floods[key] = now_ms + LATELY_MS
+            elif now_ms >= until_ms and key not in self._queues:
+                del self._floods[key]

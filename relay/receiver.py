@@ -154,7 +154,7 @@ class Receiver:
             return
         self._links.learn_route(header.origin, arrival.via)
         self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
-        self._waiting.put(claim.key, (arrival, claim.link))
+        self._waiting.put(claim.key, (arrival, claim.link), behind=self._verification.count_of(claim.key))
         self._from[claim.link.id] += 1
         self._wake.set()
 
@@ -168,7 +168,10 @@ class Receiver:
 
         Beside others' alerts that is the pace at which we store, and not the one at which we can read and verify.
         """
-        if self._from[link.id] <= TURN_BESIDE_OTHERS or not self._waiting.is_flooded(self._clock.monotonic_ms()):
+        behind = len(self._verification) if self._from[link.id] else 0
+        if self._from[link.id] + behind <= TURN_BESIDE_OTHERS or not self._waiting.is_flooded(
+            self._clock.monotonic_ms()
+        ):
             return False
         self._held_pongs[link.id] = link, token  # what it answers is all up to it
         return True

@@ -64,6 +64,10 @@ class Verification:
         """Whether one more of this origin by this neighbor is taken, ``beside`` so many that wait to be stored."""
         return self._waiting.has_room(key, beside=beside)
 
+    def count_of(self, key: tuple[LinkId, NodeId]) -> int:
+        """How many of this origin by this neighbor wait to be checked."""
+        return self._waiting.count_of(key)
+
     def put(self, claim: Claim) -> None:
         """Have it checked: when the event loop comes around, so that what comes together is looked at together.
 

@@ -103,16 +103,29 @@ def test_when_the_others_have_been_silent_for_a_while_a_flood_has_long_turns_aga
     assert len(intake.take(paced_ms=LATELY_MS)) == TURN
 
 
-def test_who_has_emptied_its_queue_floods_no_more() -> None:
+def test_who_floods_in_bursts_is_held_to_short_turns_between_them_and_is_forgiven_after_a_while() -> None:
     intake = flooded()
     intake.put("gate", ("gate", 1))
     now_ms = 0
     while len(intake):
         intake.take(paced_ms=now_ms)
         now_ms += FLOOD_EVERY_MS
-    intake.put("flood", ("flood", 0))
-    intake.put("gate", ("gate", 2))
-    assert intake.take(paced_ms=now_ms) == [("flood", 0), ("gate", 2)]
+
+    def burst() -> None:
+        for number in range(TURN):
+            intake.put("flood", ("flood", number))
+        intake.put("gate", ("gate", 2))
+
+    burst()
+    assert intake.take(paced_ms=now_ms) == [("gate", 2)]
+    assert len(intake.take(paced_ms=now_ms + FLOOD_EVERY_MS)) == TURN_BESIDE_OTHERS
+    while len(intake):
+        now_ms += FLOOD_EVERY_MS
+        intake.take(paced_ms=now_ms)
+    now_ms += LATELY_MS
+    assert intake.take(paced_ms=now_ms) == []
+    burst()
+    assert len(intake.take(paced_ms=now_ms)) == TURN + 1
 
 
 def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:

@@ -55,7 +55,17 @@ async def test_urgent_connections_are_hastened_at_both_ends_and_bulk_is_not(name
 
 def test_a_kernel_that_knows_no_bound_leaves_the_connection_usable() -> None:
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as no_tcp:
-        hasten(no_tcp)  # refuses both options, as an older kernel does
+        hasten(no_tcp)  # refuses every option, as an older kernel does
+
+
+def test_an_alert_waits_for_no_probing_of_the_round_trip_where_a_system_s_pace_is_bbr() -> None:
+    known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+    if not {"bbr", "cubic"} <= set(known):
+        pytest.skip(f"needs bbr and cubic, this kernel has {', '.join(known)}")
+    with contextlib.closing(socket.socket()) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+        hasten(connection)
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"cubic"
 
 
 def test_the_bound_is_set_where_the_kernel_has_one() -> None:
