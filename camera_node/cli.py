@@ -21,7 +21,7 @@ from camera_node.config import NodeConfig, load
 from camera_node.live_window import lines as live_lines
 from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
-from relay import door, enrollment, log
+from relay import door, enrollment, log, open_files
 from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
 from relay.crew import crew
 from relay.database import explain
@@ -54,6 +54,7 @@ def run(
 ) -> None:
     """Watch the cameras until told to stop."""
     log.configure(is_json=log_json)
+    open_files.raise_limit()
     with one_clear_line():
         asyncio.run(_run(load(config)))
 

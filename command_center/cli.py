@@ -28,6 +28,7 @@ from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
 from command_center.witness import cli as witness_cli
+from relay import open_files
 from relay.clock import SystemClock
 from relay.errors import HeardError
 from relay.service import is_well
@@ -89,6 +90,7 @@ def run(
 ) -> None:
     """Run the center until Ctrl-C."""
     logs.as_json(log_level)
+    open_files.raise_limit()
     sys.setswitchinterval(_SWITCH_S)
     asyncio.run(_run(StateDir(state), http, tuple(listen) if listen else None))
 

@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from relay import courier, door, enrollment, log, metrics_server, pulses, status_view, tracing
+from relay import courier, door, enrollment, log, metrics_server, open_files, pulses, status_view, tracing
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
@@ -79,6 +79,7 @@ def run(
 ) -> None:
     """Carry envelopes until told to stop."""
     log.configure(is_json=log_json)
+    open_files.raise_limit()
     with one_clear_line():
         asyncio.run(_run(load(config, RelayConfig)))
 

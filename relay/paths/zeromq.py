@@ -20,7 +20,7 @@ import structlog
 import zmq
 from zmq.utils import z85
 
-from relay import limits
+from relay import limits, open_files
 from relay.backoff import Backoff
 from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
@@ -83,6 +83,9 @@ class ZeroMqDial:
     async def _one_connection(self, context: "zmq.Context[zmq.Socket[bytes]]", events: PathEvents) -> None:
         if self._interface and self._interface not in {name for _, name in socket_module.if_nameindex()}:
             _log.warning("no such interface now", path=self.facts.name, interface=self._interface)
+            return
+        if lacking := open_files.lacking_room():
+            _log.error("no connection is made", path=self.facts.name, error=lacking)
             return
         session = DialedSession(self.facts, self._server_key, self._endpoint)
         attempt = secrets.token_bytes(_ROUTING_ID_BYTES - 1)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import resource
 import sqlite3
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from relay import budget, ledger, limits, log, spool, timeline, trust
+from relay import budget, ledger, limits, log, open_files, spool, timeline, trust
 from relay.arrival import Arrival
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.crew import Crew, crew
@@ -34,6 +35,8 @@ from relay.station import Answer, AnswerLevel, Station
 from relay.survey import SurveyOrder
 from relay.survey_report import SurveyReport
 
+_FLEET_FILES: Final = 100_000
+"""A thousand nodes in one process that all dial at once; each alone would have a limit of its own."""
 SHOWN_SCHEMA: Final = ("CREATE TABLE shown (id BLOB NOT NULL, at_s REAL NOT NULL) STRICT;",)
 """No key on purpose: what is shown twice stands there twice."""
 
@@ -328,7 +331,9 @@ def prepare(specs: Sequence[StationSpec]) -> None:
 async def main() -> None:
     log.configure(is_json=True)  # to stderr: stdout belongs to what is told
     spec = msgspec.json.decode(await asyncio.to_thread(Path(sys.argv[1]).read_bytes), type=ProcessSpec)
+    open_files.raise_limit()
     if len(spec.stations) > 1:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_FLEET_FILES, _FLEET_FILES))
         await asyncio.to_thread(prepare, spec.stations)
     async with contextlib.AsyncExitStack() as stack, crew() as members:
         stations: list[Station] = []
