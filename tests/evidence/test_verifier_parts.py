@@ -9,7 +9,7 @@ from nacl.signing import SigningKey
 
 from command_center import merkle
 from command_center.evidence.signatures import is_signature
-from command_center.evidence.verifier import ed25519, packing
+from command_center.evidence.verifier import der, ed25519, packing
 from command_center.evidence.verifier import journal as slices
 
 
@@ -101,3 +101,12 @@ def test_proofs_agree_with_the_journals_tree(size: int) -> None:
         steps = merkle.consistency_proof(n + 1, size, at)
         assert slices.is_consistent(n + 1, old, size, root, steps)
         assert not slices.is_consistent(n + 1, root if old != root else bytes(32), size, root, steps)
+
+
+def test_a_key_or_a_name_without_end_is_refused_before_anything_is_reckoned() -> None:
+    """A hostile token's exponent of a million bits would make one verification last for days."""
+    modulus, signature = (1 << 2047) + 1, bytes(256)
+    assert der._rsa(modulus, 1 << 1_000_000, "sha256", b"said", signature) is False
+    assert der._rsa((1 << 1_000_000) + 1, 65537, "sha256", b"said", bytes(125_001)) is False
+    with pytest.raises(ValueError, match="64 bytes"):
+        der.oid(der.Node(der.OID, b"\xff" * 100_000, b""))

@@ -1,6 +1,7 @@
 """The decoders of outside bytes above the relay: of nodes (other programs, browsers, their own unprivileged children), models and centers."""
 
 import struct
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -82,6 +83,10 @@ def _timestamp(data: bytes) -> object:
     return timestamp.parse(data)
 
 
+_TOKENS_DIR: Final = Path(__file__).parents[1] / "corpora" / "timestamp_token"
+_GRANTED: Final = {kind: (_TOKENS_DIR / f"found-granted-{kind}.bin").read_bytes() for kind in ("rsa", "ec")}
+"""Of an authority that `openssl ts` played (tests/evidence/tsa.py), with either kind of key."""
+
 UPSTAIRS: Final[dict[str, Decoder]] = {
     "frigate_event": Decoder(read=lambda data: _FRIGATE.take("frigate/events", data), valid={"new": _EVENT}),
     "viewer_offer": Decoder(read=_viewer_s_offer, valid={"named": _BROWSER_OFFER}),
@@ -102,6 +107,6 @@ UPSTAIRS: Final[dict[str, Decoder]] = {
     "response_plans": Decoder(read=lambda data: plan_file.parse(data, "plans.toml"), valid={"weapon": _PLAN}, refuses_with=(ConfigError,),
                               accepts_valid=False),
     "der": Decoder(read=der.parse, valid={"sequence": bytes.fromhex("3006020101020102")}, refuses_with=(ValueError, IndexError)),
-    "timestamp_token": Decoder(read=_timestamp, valid={"refused": bytes.fromhex("30053003020102")}, accepts_valid=False,
+    "timestamp_token": Decoder(read=_timestamp, valid={"refused": bytes.fromhex("30053003020102"), **_GRANTED}, accepts_valid=False,
                                refuses_with=(ValueError, IndexError, KeyError, OverflowError)),
 }  # fmt: skip

@@ -99,8 +99,8 @@ def _is_signed(signer: Node, said: bytes, certificates: list[Node]) -> bool | No
     digest = der.hash_name(der.oid(der.inside(digest_algorithm)[0]))
     if not digest or attributes.tag != 0xA0:
         return None
-    stated = next(der.inside(der.inside(item)[1])[0].content for item in der.inside(attributes)
-                  if der.oid(der.inside(item)[0]) == _MESSAGE_DIGEST)  # fmt: skip
+    stated = next((der.inside(der.inside(item)[1])[0].content for item in der.inside(attributes)
+                   if der.oid(der.inside(item)[0]) == _MESSAGE_DIGEST), b"")  # fmt: skip
     if stated != hashlib.new(digest, said).digest():
         return False
     issuer, serial = der.inside(who) if who.tag == der.SEQUENCE else (who, who)
