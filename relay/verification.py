@@ -20,13 +20,13 @@ from relay.intake import FLOW, Intake
 from relay.links import Link
 from relay.verifiers import Verifiers
 
-_GROUP: Final = 128
+GROUP_CHECKED: Final = 128
 """Signatures in one batch: some 9 ms of a core, and nobody waits for two."""
 _ALONE: Final = 8
 """So few are checked sooner here than a process is asked."""
 _FLOWS_S: Final = 0.05
 """After so many at once the next few are more of them, and not alone."""
-MOST_UNCHECKED: Final = 8 * _GROUP
+MOST_UNCHECKED: Final = 8 * GROUP_CHECKED
 """Of unchecked envelopes: nobody can fill this machine's memory with what was never signed."""
 _AT_ONCE: Final = 64
 """Checked here before the event loop does something else."""
@@ -97,7 +97,7 @@ class Verification:
             or (self._verifiers.has_room and (count > _ALONE or now_s < self._flows_until_s))
         ):
             while self._waiting and self._verifiers.has_room:
-                self._ask(self._waiting.take(_GROUP))
+                self._ask(self._waiting.take(GROUP_CHECKED))
             if not self._waiting or not self._verifiers.is_idle or self._verifiers.is_up:
                 return  # the next verdict calls again
         self._check_here(_AT_ONCE)

@@ -33,7 +33,7 @@ from relay.links import Link, Links
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.station import Answer, AnswerLevel
-from relay.verification import MOST_UNCHECKED, Claim, Verification
+from relay.verification import GROUP_CHECKED, MOST_UNCHECKED, Claim, Verification
 from relay.verifier_process import READY, batch_of, serve, verdicts_on
 from relay.verifiers import Verifiers
 from tests.relay.house import House, Kept, until
@@ -205,6 +205,21 @@ async def test_unchecked_envelopes_never_pile_up() -> None:
         assert longest <= MOST_UNCHECKED
         assert made.verified, "some were checked while they came"
         await made.until_verified(expected)
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+async def test_who_says_little_is_checked_in_the_next_group_however_much_another_sends(processes: int) -> None:
+    async with desk(processes=processes) as made:
+        if processes:
+            await made.warmed_up()
+        flooder, other = made.nodes[:2]
+        flood = [made.claim(flooder) for _ in range(700)]
+        for claim in flood:
+            made.verification.put(claim)
+        word = made.claim(other)
+        made.verification.put(word)
+        await made.until_verified([*flood, word])
+        assert made.verified.index(word) <= GROUP_CHECKED
 
 
 async def test_the_process_ends_with_the_crew() -> None:
