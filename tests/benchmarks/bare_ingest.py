@@ -4,15 +4,17 @@ Receives over CURVE, checks the signature with PyNaCl,
 group-commits to SQLite with synchronous=FULL, acknowledges after the commit. No journal, no incidents, no decryption.
 It commits as the station does, at once what comes alone and gathered what comes in a flow, so that it is the best that this work allows.
 
-Run as a process: ``python -m tests.benchmarks.bare_ingest KEYFILE PORTFILE DBFILE``; speaks enough of the hop protocol for
-``ingest_load``.
+Run as a process: ``python -m tests.benchmarks.bare_ingest KEYFILE PORTFILE DBFILE [beside]``; speaks enough of the hop protocol for
+``ingest_load``. With ``beside`` signatures go to a process, as the center's do in a flow: what one more core brings this loop.
 """
 
 import queue
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import zmq
@@ -22,9 +24,49 @@ from relay import envelope as envelopes
 from relay import hop, intake, passport, receipt
 from relay.identity import Identity
 from relay.ranges import RangeSet
+from relay.verification import GROUP_CHECKED
+from relay.verifier_process import READY, batch_of
+from relay.verifiers import BATCHES_EACH
+
+Item = tuple[bytes, bytes, int, int, bytes]
+"""Routing id, origin, series, sequence, wire."""
 
 
-def main(key_file: str, port_file: str, db_file: str) -> None:
+class Beside:
+    """A process that checks signatures, asked group by group."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "relay.verifier_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._asked, self._answers = self._process.stdin, self._process.stdout
+        assert self._answers.read(len(READY)) == READY
+        self.descriptor = self._answers.fileno()
+        self._groups: deque[list[Item]] = deque()
+        self._waiting: list[tuple[Item, tuple[bytes, bytes, bytes]]] = []
+
+    def check(self, item: Item, claim: tuple[bytes, bytes, bytes]) -> None:
+        """Have it checked with the next group."""
+        self._waiting.append((item, claim))
+
+    def ask(self) -> None:
+        """Hand the next group over, if the process has none to wait for."""
+        while self._waiting and len(self._groups) < BATCHES_EACH:
+            group, self._waiting = self._waiting[:GROUP_CHECKED], self._waiting[GROUP_CHECKED:]
+            self._groups.append([item for item, _ in group])
+            self._asked.write(batch_of([claim for _, claim in group]))
+            self._asked.flush()
+
+    def checked(self) -> list[Item]:
+        """The group that was checked first."""
+        group = self._groups.popleft()
+        assert self._answers.read(len(group)) == b"\x01" * len(group)
+        return group
+
+
+def main(key_file: str, port_file: str, db_file: str, how: str = "") -> None:
     identity = Identity.load(Path(key_file))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
@@ -32,21 +74,27 @@ def main(key_file: str, port_file: str, db_file: str) -> None:
     router.setsockopt(zmq.CURVE_SECRETKEY, z85.encode(identity.transport_secret))
     port = router.bind_to_random_port("tcp://127.0.0.1")
     Path(port_file).write_text(str(port))
-    inbox: queue.SimpleQueue[tuple[bytes, bytes, int, int, bytes]] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
     outbox: queue.SimpleQueue[list[bytes]] = queue.SimpleQueue()
     pull = context.socket(zmq.PULL)
     pull.bind("inproc://wake")
     threading.Thread(target=_write, args=(context, db_file, inbox, outbox, identity), daemon=True).start()
     keys: dict[bytes, bytes] = {}
+    beside = Beside() if how == "beside" else None
     poller = zmq.Poller()
     poller.register(router, zmq.POLLIN)
     poller.register(pull, zmq.POLLIN)
+    if beside is not None:
+        poller.register(beside.descriptor, zmq.POLLIN)
     while True:
         ready = dict(poller.poll())
         if pull in ready:
             pull.recv()
             while not outbox.empty():
                 router.send_multipart(outbox.get())
+        if beside is not None and beside.descriptor in ready:
+            for item in beside.checked():
+                inbox.put(item)
         if router in ready:
             for _ in range(200):
                 try:
@@ -64,11 +112,17 @@ def main(key_file: str, port_file: str, db_file: str) -> None:
                     continue
                 envelope = envelopes.parse(parcel)
                 header = envelope.header
+                item = (routing_id, header.origin, header.series, header.sequence, parcel)
+                if beside is not None:
+                    beside.check(item, (keys[header.origin], envelope.signature, envelope.header_bytes))
+                    continue
                 envelopes.verify(envelope, keys[header.origin])
-                inbox.put((routing_id, header.origin, header.series, header.sequence, parcel))
+                inbox.put(item)
+        if beside is not None:
+            beside.ask()
 
 
-def _write(context: "zmq.Context[zmq.Socket[bytes]]", db_file: str, inbox: "queue.SimpleQueue[tuple[bytes, bytes, int, int, bytes]]",
+def _write(context: "zmq.Context[zmq.Socket[bytes]]", db_file: str, inbox: "queue.SimpleQueue[Item]",
            outbox: "queue.SimpleQueue[list[bytes]]", identity: Identity) -> None:  # fmt: skip
     push = context.socket(zmq.PUSH)
     push.connect("inproc://wake")
@@ -78,7 +132,7 @@ def _write(context: "zmq.Context[zmq.Socket[bytes]]", db_file: str, inbox: "queu
     connection.execute("CREATE TABLE alert (origin BLOB, series INTEGER, sequence INTEGER, wire BLOB, "
                        "PRIMARY KEY (origin, series, sequence)) WITHOUT ROWID")  # fmt: skip
     stored: dict[tuple[bytes, int], RangeSet] = {}
-    group: list[tuple[bytes, bytes, int, int, bytes]] = []
+    group: list[Item] = []
     while True:
         is_flow = len(group) >= intake.FLOW
         group = [inbox.get()]
