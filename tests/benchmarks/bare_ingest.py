@@ -8,6 +8,7 @@ Run as a process: ``python -m tests.benchmarks.bare_ingest KEYFILE PORTFILE DBFI
 ``ingest_load``. With ``beside`` signatures go to a process, as the center's do in a flow: what one more core brings this loop.
 """
 
+import os
 import queue
 import sqlite3
 import subprocess
@@ -37,13 +38,13 @@ class Beside:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "relay.verifier_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "relay.verifier_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._asked, self._answers = self._process.stdin, self._process.stdout
-        assert self._answers.read(len(READY)) == READY
-        self.descriptor = self._answers.fileno()
+        self._asked, self.descriptor = self._process.stdin, self._process.stdout.fileno()
+        assert os.read(self.descriptor, len(READY)) == READY
+        self._verdicts = bytearray()
         self._groups: deque[list[Item]] = deque()
         self._waiting: list[tuple[Item, tuple[bytes, bytes, bytes]]] = []
 
@@ -56,14 +57,19 @@ class Beside:
         while self._waiting and len(self._groups) < BATCHES_EACH:
             group, self._waiting = self._waiting[:GROUP_CHECKED], self._waiting[GROUP_CHECKED:]
             self._groups.append([item for item, _ in group])
-            self._asked.write(batch_of([claim for _, claim in group]))
-            self._asked.flush()
+            batch = batch_of([claim for _, claim in group])
+            assert self._asked.write(batch) == len(batch), "what is on its way fits the pipe"
 
     def checked(self) -> list[Item]:
-        """The group that was checked first."""
-        group = self._groups.popleft()
-        assert self._answers.read(len(group)) == b"\x01" * len(group)
-        return group
+        """What was checked by now."""
+        self._verdicts += os.read(self.descriptor, 4096)
+        assert not self._verdicts.strip(b"\x01"), "the load signs everything"
+        items: list[Item] = []
+        while self._groups and len(self._verdicts) >= len(self._groups[0]):
+            group = self._groups.popleft()
+            del self._verdicts[: len(group)]
+            items += group
+        return items
 
 
 def main(key_file: str, port_file: str, db_file: str, how: str = "") -> None:
