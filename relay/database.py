@@ -115,6 +115,8 @@ class Database:
             os.close(lock_descriptor)
             raise
         database = cls(file, connection, lock_descriptor, ballast, log_pages)
+        # What a savepoint might put back stays in memory; past 64 KiB SQLite would write it to a file, a page for each that a group changes.
+        connection.execute("PRAGMA temp_store = MEMORY").fetchall()
         connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages:d}").fetchall()
         if ballast.is_short:
             database._fold_log(_LOG_PAGES_ON_A_FULL_DISK)
