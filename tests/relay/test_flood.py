@@ -307,6 +307,32 @@ async def test_a_flood_beside_others_hears_how_fast_it_is_stored_and_not_how_fas
             await until(lambda: len(kept.arrivals) == TURN + FLOOD + 1, "everything stored", 30)
 
 
+async def test_what_is_over_all_bounds_is_turned_away_by_name_and_others_are_taken(tmp_path: Path) -> None:
+    house, kept, may_commit = filled(House(tmp_path), "flooder", "gate"), Kept(), threading.Event()
+    accept = kept.accept
+
+    def accept_late(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+        may_commit.wait(60)
+        accept(connection, arrivals)
+
+    kept.accept = accept_late  # type: ignore[method-assign]
+    wires = [said_by(house.identities["flooder"], number).wire for number in range(1, MOST_OF_ONE + 2 * TURN)]
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        to_center = center.listening_on[0]
+        async with neighbor(house, "flooder", to_center) as flooder, neighbor(house, "gate", to_center) as gate:
+            for wire in wires:
+                await until(lambda wire=wire: flooder.session.send(wire, Lane.URGENT), "room")  # type: ignore[misc, union-attr]
+            await until(lambda: center.counters["refused_flooding"] > 0, "the refusal", 30)
+            gate.say(said_by(house.identities["gate"], 1).wire)
+            gate.say(hop.Ping(12))
+            await until(lambda: hop.Pong(12) in gate.notes, "the other one's alert to be read", 30)
+            may_commit.set()
+            await until(lambda: bool(gate.receipts), "its receipt", 30)
+            status = await center.status()
+            assert f"flooder: flooding {status.conduct['flooder']['flooding']}" in shown(status)
+            assert "gate" not in status.conduct
+
+
 async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
