@@ -5,6 +5,8 @@ import { parseCommand, stateCalled } from "../src/model/command";
 test.each([
   ["s M21 en route", { kind: "unit-state", unit: "M21", state: "en_route" }],
   ["/s M21 en route", { kind: "unit-state", unit: "M21", state: "en_route" }],
+  ["//s M21 en route", { kind: "unit-state", unit: "M21", state: "en_route" }],
+  ["/ / s M21 en route", { kind: "unit-state", unit: "M21", state: "en_route" }],
   ["S m21 ON-SCENE", { kind: "unit-state", unit: "m21", state: "on_scene" }],
   ["s M21 oos", { kind: "unit-state", unit: "M21", state: "out_of_service" }],
   ["d M21", { kind: "assign", unit: "M21" }],

@@ -40,7 +40,7 @@ export type Command =
 
 /** @param names The units on the board: of a name of several words they say where it ends. */
 export function parseCommand(line: string, names: readonly string[] = []): Command {
-  const text = line.trim().replace(/^\//, "").trim();
+  const text = line.trim().replace(/^[/\s]+/, ""); // the key that leads here is typed again while the last line is still on its way
   const [verb = "", ...rest] = text.split(/\s+/);
   const said = rest.join(" ");
   switch (verb.toLowerCase()) {

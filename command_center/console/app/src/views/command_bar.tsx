@@ -14,6 +14,8 @@ export function CommandBar(): JSX.Element {
   const [line, setLine] = useState("");
   const [answer, setAnswer] = useState("");
   const input = useRef<HTMLInputElement>(null);
+  const given = useRef(0);
+  const answered = useRef(0);
   const names = desk.units.all.value.map(({ name }) => name);
   const command = parseCommand(line, names);
   useEffect(() => {
@@ -33,12 +35,16 @@ export function CommandBar(): JSX.Element {
       return;
     }
     const entered = line;
+    const number = (given.current += 1);
     // Cleared at once: whoever types on writes the next line, and not into this one.
     if (command.kind !== "filter") change("");
     const said = await runCommand(desk, command);
     const isUntouched = command.kind === "filter" || input.current?.value === "";
     if (said.isDone && isUntouched) desk.focusAsked.value += 1;
     if (!said.isDone && isUntouched) setLine(entered);
+    // A slow command that went well does not speak over the answer to a later one; one that failed does.
+    if (number < answered.current && said.isDone) return;
+    answered.current = number;
     setAnswer(said.text);
   };
   const hint = answer || (line && command.kind !== "filter" ? previewWords(desk, command) : "");
