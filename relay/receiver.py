@@ -176,7 +176,11 @@ class Receiver:
         self._held_pongs[link.id] = link, token  # what it answers is all up to it
         return True
 
-    def _answer_floods(self) -> None:
+    def _taken(self, group: list[tuple[Arrival, Link]]) -> None:
+        for _, link in group:
+            self._from[link.id] -= 1
+            if not self._from[link.id]:
+                del self._from[link.id]  # links come and go for years
         for link_id, (link, token) in list(self._held_pongs.items()):
             if self._from[link_id] <= TURN_BESIDE_OTHERS:
                 del self._held_pongs[link_id]
@@ -215,8 +219,7 @@ class Receiver:
                 self._wake.clear()
             if not group:
                 continue
-            self._from.subtract(link.id for _, link in group)
-            self._answer_floods()
+            self._taken(group)
             try:
                 outcome = await self._database.run(lambda connection, group=group: self._store(connection, group))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored

@@ -305,6 +305,7 @@ async def test_a_flood_beside_others_hears_how_fast_it_is_stored_and_not_how_fas
             turns.release(1_000)
             await until(lambda: hop.Pong(FIRST_TOKEN + 5) in flooder.notes, "the answer, when it is", 30)
             await until(lambda: len(kept.arrivals) == TURN + FLOOD + 1, "everything stored", 30)
+            assert not center.receiver._from, "nothing is remembered of links behind which nothing waits"
 
 
 async def test_what_is_over_all_bounds_is_turned_away_by_name_and_others_are_taken(tmp_path: Path) -> None:
