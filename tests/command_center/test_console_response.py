@@ -109,7 +109,7 @@ async def test_an_incident_is_shown_to_another_agency_once_and_taken_back(desk_r
     sent = await presses(page, r"/shares$")
     await page.get_by_text("Share with another agency").click()
     await page.get_by_label("Agency").fill("City police")
-    await page.get_by_label("Reason").fill("suspects go their way")
+    await page.get_by_role("form", name="Share").get_by_label("Reason").fill("suspects go their way")
     await page.get_by_role("button", name="Share", exact=True).dblclick()
     link = page.locator(".sharing code.link")
     await expect(link).to_contain_text("/aid/")
