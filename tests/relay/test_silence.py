@@ -14,10 +14,11 @@ from relay.links import Link
 from relay.passport import Role
 from relay.paths.zeromq_sockets import ZeroMqTuning
 from relay.precedence import Precedence
-from relay.redial import Redial
+from relay.redial import SPARES_S, SPREAD_S, Redial
 from relay.silence import LEAST_PROBE_MS, LEAST_SUSPECT_MS, Silence
 from relay.station import Station
 from tests.relay.forgetful import Translator
+from tests.relay.hasty_loop import run_hasty
 from tests.relay.house import House, Kept, until
 from tests.relay.test_back_off import worn_out
 
@@ -128,6 +129,37 @@ async def test_a_spare_attempt_leaves_the_first_alone_and_takes_its_place_when_t
     finally:
         keeping.cancel()
         await asyncio.wait({keeping})
+
+
+@pytest.mark.parametrize("is_wanted_still", [True, False])
+def test_a_spare_attempt_that_is_wanted_too_soon_is_made_when_its_time_has_come_if_it_is_wanted_still(
+    is_wanted_still: bool,
+) -> None:
+    began_s: list[float] = []
+
+    async def attempt() -> None:
+        began_s.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.2 if len(began_s) == 2 else NEVER_S)
+
+    async def live() -> None:
+        redial = Redial(worn_out(1))
+        keeping = asyncio.create_task(redial.keep(attempt))
+        await asyncio.sleep(1)
+        redial.spare()
+        await asyncio.sleep(1)
+        assert len(began_s) == 2, "the spare one, which has failed by now"
+        redial.spare(lambda: is_wanted_still)
+        redial.spare(lambda: is_wanted_still)
+        await asyncio.sleep(0.5)
+        assert len(began_s) == 2, "none so soon after another"
+        await asyncio.sleep(2 * SPARES_S[0] * 3)
+        keeping.cancel()
+        await asyncio.wait({keeping})
+
+    run_hasty(live())
+    assert len(began_s) == (3 if is_wanted_still else 2)
+    if is_wanted_still:
+        assert began_s[2] - began_s[1] >= SPARES_S[0] - SPREAD_S
 
 
 async def _house(tmp_path: Path) -> House:
