@@ -333,7 +333,10 @@ async def main() -> None:
     spec = msgspec.json.decode(await asyncio.to_thread(Path(sys.argv[1]).read_bytes), type=ProcessSpec)
     open_files.raise_limit()
     if len(spec.stations) > 1:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_FLEET_FILES, _FLEET_FILES))
+        with contextlib.suppress(
+            ValueError, OSError
+        ):  # where nobody may raise it (CAP_SYS_RESOURCE) what is allowed must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_FLEET_FILES, _FLEET_FILES))
         await asyncio.to_thread(prepare, spec.stations)
     async with contextlib.AsyncExitStack() as stack, crew() as members:
         stations: list[Station] = []
