@@ -49,7 +49,7 @@ export function HoldLine({ incident }: { incident: Incident }): JSX.Element | nu
   const hold = answer.value?.holds.find((one) => one.incident === incident.id);
   if (!mayLook || (!hold && !may(desk, "evidence.hold"))) return null;
   return (
-    <details class="sharing hold">
+    <details class="aside hold">
       <summary>{hold ? `On legal hold, by ${hold.by}` : "Legal hold"}</summary>
       <p class="notice" role="status">{notice}</p>
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}

@@ -54,7 +54,7 @@ export function RedactLine({ incident }: { incident: Incident }): JSX.Element | 
   const made = (answer.value?.redactions ?? []).filter((one) => one.mode !== "" && pictures.some(({ sha256 }) => sha256 === one.sha256));
   if (!mayLook || (made.length === 0 && !may(desk, "evidence.hold"))) return null;
   return (
-    <details class="sharing redact">
+    <details class="aside redact">
       <summary>{made.length > 0 ? `Redacted: ${plural(made.length, "picture")}` : "Redact a picture"}</summary>
       <p class="notice" role="status">{notice}</p>
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
