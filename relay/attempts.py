@@ -82,6 +82,8 @@ class Attempt:
     sent_ms: int
     count: int = 1
     is_held_there: bool = False
+    link: LinkId | None = None
+    """By which session it went last; the path may have another one by now."""
 
     def again_at_ms(self, rtt_ms: float, policy: SendPolicy, precedence: Precedence = Precedence.FLASH) -> int:
         """When it may be sent there again."""
@@ -142,15 +144,15 @@ class Entry:
         held = [self.held_at(link.peer) is not None for link in self.links]
         return all(held) if self.precedence == Precedence.FLASH else any(held)
 
-    def note_sent(self, way: Way, now_ms: int) -> None:
+    def note_sent(self, way: Way, now_ms: int, link: LinkId | None = None) -> None:
         """Remember an attempt. A renewed offer to a neighbor that holds it pushes the next one further out."""
         if self.first_sent_ms is None:
             self.first_sent_ms = now_ms
         known = self.held_at(way[0]) or self.attempts.get(way)
         if known is None:
-            self.attempts[way] = Attempt(sent_ms=now_ms)
+            self.attempts[way] = Attempt(sent_ms=now_ms, link=link)
         else:
-            known.sent_ms, known.count = now_ms, known.count + 1
+            known.sent_ms, known.count, known.link = now_ms, known.count + 1, link
 
     def note_held(self, peer: bytes, now_ms: int) -> None:
         """Remember that a neighbor holds it."""
@@ -159,6 +161,12 @@ class Entry:
             attempt.is_held_there = True
         if not known:
             self.attempts[peer, ""] = Attempt(sent_ms=now_ms, is_held_there=True)
+
+    def forget_sent_by(self, link: LinkId) -> None:
+        """A session is over: what went by it without an answer may be lost, and is due again."""
+        for way, attempt in list(self.attempts.items()):
+            if attempt.link == link and not attempt.is_held_there:
+                del self.attempts[way]
 
     def forget_unanswered(self, peer: bytes, path: str | None = None) -> None:
         """What was under way to a neighbor, on one path or on all, may be lost: it is due again."""

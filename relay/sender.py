@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -31,6 +30,7 @@ from relay.scheduler import plan
 from relay.spool import Spool, Spooled, Waiting
 from relay.striping import FEW
 from relay.timeline import Timeline
+from relay.window import InWindow, Parked
 
 _log = structlog.get_logger("relay.sender")
 
@@ -53,20 +53,6 @@ _LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
 
 
-@dataclass(slots=True)
-class _InWindow:
-    waiting: Waiting
-    entry: Entry
-    flow: tuple[NodeId, Precedence] | None
-    """Whose alert it is, and how urgent; None: no alert."""
-
-
-@dataclass(slots=True)
-class _Parked:
-    until_ms: int
-    attempts: dict[Way, Attempt]
-
-
 class Sender:
     """Owns the window. All methods run on the event loop."""
 
@@ -82,13 +68,13 @@ class Sender:
         self._show_passport = show_passport
         self._timeline = timeline or Timeline(clock=clock, counters=counters)
         self._policy = policy or SendPolicy()
-        self._window: dict[int, _InWindow] = {}
+        self._window: dict[int, InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
         self._held_by: dict[NodeId, dict[tuple[NodeId, NodeId, int], RangeSet]] = {}
         """What each neighbor said it holds when its last session began."""
         self._count_of: Counter[NodeId] = Counter()
         """In the window, by origin."""
-        self._parked: dict[int, _Parked] = {}
+        self._parked: dict[int, Parked] = {}
         self._came_by: dict[int, NodeId] = {}
         """Who handed over what waits in the window or parked: it is never handed back."""
         self._recheck_ms = 0
@@ -149,6 +135,12 @@ class Sender:
             item.entry.forget_unanswered(peer, path)
         self._wake.set()
 
+    def link_closed(self, link: LinkId) -> None:
+        """A session is over. Its path may have another one already: what went by this one need not wait for its retry."""
+        for item in self._window.values():
+            item.entry.forget_sent_by(link)
+        self._wake.set()
+
     def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
         """A neighbor says that it holds these. Returns those that wait in the window, for whoever tells the owner."""
         found: list[Waiting] = []
@@ -172,7 +164,7 @@ class Sender:
         self._wake.set()
         return found
 
-    def _note_if_held(self, item: _InWindow, peer: NodeId) -> bool:
+    def _note_if_held(self, item: InWindow, peer: NodeId) -> bool:
         waiting = item.waiting
         held = self._held_by[peer].get((waiting.origin, waiting.destination, waiting.series))
         if held is None or waiting.sequence not in held or item.entry.held_at(peer) is not None:
@@ -241,7 +233,7 @@ class Sender:
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
-            item.entry.note_sent(view.way, now_ms)
+            item.entry.note_sent(view.way, now_ms, link_id)
             self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(item.waiting.kind, now_ms, item.waiting.origin)
             if lane == Lane.URGENT:
@@ -256,7 +248,7 @@ class Sender:
         for number, until_ms in decided.parked:
             attempts = self._window[number].entry.attempts
             self._drop(number)
-            self._parked[number] = _Parked(until_ms=until_ms, attempts=attempts)
+            self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
         if is_busy:
             return _RETRY_BUSY_S
@@ -264,7 +256,7 @@ class Sender:
             return 0.001
         return max(0.001, (decided.next_look_ms - now_ms) / 1000)
 
-    def _at_hand(self, now_ms: int) -> list[_InWindow]:
+    def _at_hand(self, now_ms: int) -> list[InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
         if len(self._window) <= AT_HAND:
             return list(self._window.values())
@@ -273,7 +265,7 @@ class Sender:
             default=0.0,
         )
         most = min(AT_HAND, FEW + 1 + max(0.0, left_bytes) // LEAST_ALERT_BYTES)
-        found: list[_InWindow] = []
+        found: list[InWindow] = []
         fresh: dict[tuple[NodeId, Precedence], int] = {}
         for item in self._window.values():  # each plan looks through a thousand: nothing is called in here
             if (flow := item.flow) is not None and not item.entry.attempts:
@@ -284,7 +276,7 @@ class Sender:
             found.append(item)
         return found
 
-    def _aim(self, items: Iterable[_InWindow], now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
+    def _aim(self, items: Iterable[InWindow], now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
         """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
         every: dict[LinkId, tuple[Link, LinkView]] = {}
         towards: dict[tuple[NodeId, NodeId, NodeId | None], list[tuple[Link, LinkView]]] = {}
@@ -382,13 +374,13 @@ class Sender:
         flow = (waiting.origin, waiting.precedence) if waiting.precedence.is_alert else None
         if flow is not None:
             self._speakers.spoke(waiting.origin, self._clock.monotonic_ms())
-        item = self._window[waiting.number] = _InWindow(waiting=waiting, entry=entry, flow=flow)
+        item = self._window[waiting.number] = InWindow(waiting=waiting, entry=entry, flow=flow)
         for peer in self._held_by if attempts is None else ():
             self._note_if_held(item, peer)
         self._numbers[waiting.id] = waiting.number
         self._count_of[waiting.origin] += 1
 
-    def _drop(self, number: int) -> _InWindow | None:
+    def _drop(self, number: int) -> InWindow | None:
         item = self._window.pop(number, None)
         if item is not None:
             self._numbers.pop(item.waiting.id, None)

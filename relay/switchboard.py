@@ -75,13 +75,14 @@ class Switchboard:
             session.drop(str(error))
 
     def session_closed(self, session: Session, reason: str) -> None:
-        """Forget it; what was under way is sent again on the next one."""
+        """Forget it; what went by it without an answer is due again, on the path's other session or on the next one."""
         link = self._links.closed(session)
+        if link is not None:
+            self._sender.link_closed(link.id)
         if link is not None and link.peer is not None:
             _log.info("link closed", peer=link.peer.name, path=session.facts.name, reason=reason)
             if session.is_outgoing and self._links.is_cut_off():
                 self._on_cut_off(session.facts.name)
-        self._sender.wake()
 
     def session_received(self, session: Session, parcel: bytes) -> None:
         """Sort a parcel: note, receipt or envelope. A refusal is counted, logged and answered; it never goes further."""

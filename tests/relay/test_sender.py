@@ -133,3 +133,21 @@ async def test_a_receipt_for_one_takes_back_only_what_it_covers(tmp_path: Path) 
         await until(lambda: other.envelope.wire in second.envelopes, "the hedge of the one that is not covered")
         await asyncio.sleep(0)
         assert first.envelopes.count(covered.envelope.wire) == 1
+
+
+async def test_what_went_by_a_session_that_is_over_goes_by_the_path_s_other_one_at_once(tmp_path: Path) -> None:
+    house, _ = gate_and_center(tmp_path)
+    first, spare = Wire("lte"), Wire("lte")
+    async with house.station("gate") as gate:
+        connect(gate, house, first)
+        held = gate._links.of(first)
+        assert held is not None
+        connect(gate, house, spare)
+        spooled = await gate.put(gate.draft_up(Kind.ALERT, Precedence.IMMEDIATE, b"a handgun"))
+        await until(lambda: len(first.envelopes + spare.envelopes) == 1, "one session's copy")
+        sent_by, other = (first, spare) if first.envelopes else (spare, first)
+        waiting = next(iter(gate.sender._window.values()))
+        # a retry whose turn would come in half an hour: only the session's end brings it forward
+        waiting.entry.attempts[house.passports["center"].passport.node_id, "lte"].sent_ms += 1_800_000
+        gate._switchboard.session_closed(sent_by, "the other one answered")
+        await until(lambda: other.envelopes == [spooled.envelope.wire], "the other session's copy")
