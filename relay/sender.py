@@ -49,6 +49,8 @@ AT_HAND: Final = 64
 milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
 LEAST_ALERT_BYTES: Final = 128
 _RETRY_BUSY_S: Final = 0.01
+_RETRY_TINY_S: Final = 1.0
+"""A full queue of a radio or a satellite moves no faster."""
 _LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
 
@@ -220,6 +222,7 @@ class Sender:
         by_id = self._aim(at_hand, now_ms)
         decided = plan([item.entry for item in at_hand], now_ms, self._policy)
         is_busy: set[tuple[LinkId, Lane]] = set()
+        has_sent = False
         bulk: dict[LinkId, list[int]] = {}
         for number, link_id in decided.sends:
             item = self._window[number]
@@ -233,6 +236,7 @@ class Sender:
             if not link.send(item.waiting.wire, lane):
                 is_busy.add((link_id, lane))
                 continue
+            has_sent = True
             item.entry.note_sent(view.way, now_ms, link_id)
             self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(item.waiting.kind, now_ms, item.waiting.origin)
@@ -250,11 +254,12 @@ class Sender:
             self._drop(number)
             self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
-        if is_busy:
+        if any(not by_id[link_id][0].session.facts.is_tiny for link_id, _ in is_busy):
             return _RETRY_BUSY_S
-        if decided.sends and len(at_hand) < len(self._window):
+        if has_sent and len(at_hand) < len(self._window):
             return 0.001
-        return max(0.001, (decided.next_look_ms - now_ms) / 1000)
+        next_look_s = max(0.001, (decided.next_look_ms - now_ms) / 1000)
+        return min(_RETRY_TINY_S, next_look_s) if is_busy else next_look_s
 
     def _at_hand(self, now_ms: int) -> list[InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""

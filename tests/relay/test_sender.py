@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay import hop, receipt
+from relay.clock import Clock
 from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import NodeId
@@ -13,6 +14,7 @@ from relay.passport import Role
 from relay.path import Lane, PathFacts
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
+from relay.sender import AT_HAND
 from relay.spool import Spooled
 from relay.station import Station
 from tests.relay.house import House, until
@@ -49,6 +51,21 @@ class TinyWire(Wire):
 
     def withdraw(self, parcel: bytes) -> None:
         self.withdrawn.append(parcel)
+
+
+class FullWire(TinyWire):
+    """One whose queue has no room left: it says when it was asked, ms."""
+
+    def __init__(self, name: str, peer_id: NodeId, clock: Clock) -> None:
+        super().__init__(name, peer_id)
+        self._clock = clock
+        self.asked_ms: list[int] = []
+
+    def send(self, parcel: bytes, lane: Lane) -> bool:
+        if hop.is_note(parcel):
+            return True
+        self.asked_ms.append(self._clock.monotonic_ms())
+        return False
 
 
 def gate_and_center(tmp_path: Path) -> tuple[House, Identity]:
@@ -151,3 +168,15 @@ async def test_what_went_by_a_session_that_is_over_goes_by_the_path_s_other_one_
         waiting.entry.attempts[house.passports["center"].passport.node_id, "lte"].sent_ms += 1_800_000
         gate._switchboard.session_closed(sent_by, "the other one answered")
         await until(lambda: other.envelopes == [spooled.envelope.wire], "the other session's copy")
+
+
+@pytest.mark.parametrize("count", [1, 3 * AT_HAND])
+async def test_a_full_queue_of_a_tiny_path_is_not_asked_a_hundred_times_a_second(count: int, tmp_path: Path) -> None:
+    """A node that only its radio reaches, with many alerts: its processor belongs to its cameras."""
+    house, center = gate_and_center(tmp_path)
+    async with house.station("gate") as gate:
+        radio = FullWire("radio", NodeId(center.node_id), gate.clock)
+        gate._switchboard.session_opened(radio)
+        await gate.put_all([gate.draft_up(Kind.ALERT, Precedence.FLASH, b"a handgun")] * count)
+        await until(lambda: len(radio.asked_ms) >= 4, "the queue to be asked again and again")
+    assert radio.asked_ms[3] - radio.asked_ms[1] >= 1_000  # the first times may be its wakings
