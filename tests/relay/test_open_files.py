@@ -6,7 +6,10 @@ import resource
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Final
+
+import pytest
 
 from relay import open_files
 from relay.counters import Counters
@@ -89,11 +92,16 @@ def test_a_service_takes_what_the_system_allows_it() -> None:
     assert told == [str(hard)] * 3
 
 
-def test_room_is_what_the_limit_leaves() -> None:
+@pytest.mark.parametrize("tells_its_size", [True, False], ids=["since Linux 6.2", "before"])
+def test_room_is_what_the_limit_leaves(tells_its_size: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_now = [*open_files._FILES_DIR.iterdir()]
+    size = len(open_now) if tells_its_size else 0
+    folder = SimpleNamespace(stat=lambda: SimpleNamespace(st_size=size), iterdir=lambda: iter(open_now))
+    monkeypatch.setattr(open_files, "_FILES_DIR", folder)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert not open_files.lacking_room()
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))
-        assert "of 16" in open_files.lacking_room()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(open_now) + open_files.CONNECTION - 1, hard))
+        assert f"found {len(open_now)} open" in open_files.lacking_room()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
