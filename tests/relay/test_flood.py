@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -435,14 +436,16 @@ async def test_others_keep_their_latency_while_one_node_floods(tmp_path: Path) -
             flooding = asyncio.create_task(_flood(flooder))
             await until(lambda: len(kept.arrivals) > 500, "the flood", 60)
             took_s: list[float] = []
-            for turn in range(20):
+            arrived = len(kept.arrivals)
+            while len(took_s) < 20 or len(kept.arrivals) < arrived + len(took_s) + 200:  # and so long the flood goes on
                 began_s, before = time.monotonic(), gate.counters["envelopes_receipted"]
-                await say(gate, 1, size=40 + turn)
+                await say(gate, 1, size=40 + len(took_s) % 20)
                 await until(lambda before=before: gate.counters["envelopes_receipted"] > before, "its receipt", 30)  # type: ignore[misc]
                 took_s.append(time.monotonic() - began_s)
             flooding.cancel()
-            assert sorted(took_s)[10] < 1.0, f"the median was {sorted(took_s)[10]:.2f} s"
-            assert len(kept.arrivals) > 1_000, "the flood went on"
+            assert statistics.median(took_s) < 1.0, f"the median was {statistics.median(took_s):.2f} s"
+            ahead = flooder.counters["envelopes_spooled"] - flooder.counters["envelopes_receipted"]
+            assert ahead > 200, "more of the flood waited than had come"
 
 
 async def _flood(flooder: Station) -> None:
