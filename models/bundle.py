@@ -50,8 +50,15 @@ END_RECORD_BYTES: Final = 22
 MAX_BUNDLE_BYTES: Final = MAX_WEIGHTS_BYTES + MAX_MANIFEST_BYTES + 4096
 BLOCK_BYTES: Final = 1024 * 1024
 WRITTEN_AT: Final = (1980, 1, 1, 0, 0, 0)  # the same manifest and weights make the same file
-# What `zipfile` raises on bytes that are no zip, besides its own error; NotImplementedError: a way to compress that it does not know.
-UNREADABLE: Final = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
+# What `zipfile` raises on bytes that are no zip, besides its own error.
+UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,  # a way to compress that `zipfile` does not know
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
 WEIGHTS_BY_HAND: Final = frozenset({".pt", ".pth", ".onnx", ".engine", ".torchscript"})
 
 

@@ -18,13 +18,12 @@ from models.errors import BundleMalformed
 
 MAX_PICKLE_BYTES: Final = 64 * 1024 * 1024
 MAX_MEMBERS: Final = 20_000
-# What `zipfile` raises on bytes that are no zip; OSError for a seek to before the start, NotImplementedError for a way to compress that
-# it does not know.
+# What `zipfile` raises on bytes that are no zip; OSError for a seek to before the start.
 UNREADABLE: Final = (
     OSError,
     zipfile.BadZipFile,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # a way to compress that `zipfile` does not know
     RuntimeError,
     ValueError,
     struct.error,

@@ -187,7 +187,7 @@ class AuditIndex:
                 before = self._where_it_ends(own, read)
                 last = self._write(own, read, before, at_most)
                 own.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # interrupted as well: no half slice stays open
                 if own.in_transaction:  # SQLite ends it by itself where the disk is full
                     own.execute("ROLLBACK")
                 raise
@@ -238,7 +238,7 @@ class AuditIndex:
             try:
                 prepare(own, self._file, PARTS)
                 own.execute("PRAGMA synchronous = NORMAL")
-            except BaseException:
+            except BaseException:  # whatever it was goes on; the file does not stay open
                 own.close()
                 raise
             self._own = own

@@ -49,7 +49,7 @@ class AnsweredSession:
         self.is_over = False
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
-        """Queue for this session's turn; False if the lane is full or the session is over."""
+        """Queue until the neighbor has its turn; False if the lane is full or the session is over."""
         if self.is_over or not self.outbox.put(parcel, lane):
             return False
         self._listener.take_turn(self, lane)

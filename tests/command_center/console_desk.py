@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from command_center.accounts import UserRole
@@ -20,6 +21,12 @@ from relay.precedence import Precedence
 from tests.command_center.house import PASSWORD, House, Node, running_center
 
 CHROMIUM_FILE = Path("/usr/bin/chromium")
+IN_CHROMIUM = (
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
+)
+"""What marks a test with a browser; slow ones say so beside it."""
 AXE_FILE = Path(__file__).parents[2] / "command_center" / "console" / "app" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES_DIR = os.environ.get("HEARD_PICTURES_DIR", "")
 WAIT_MS = 20_000

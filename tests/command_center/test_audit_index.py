@@ -2,10 +2,7 @@
 
 import contextlib
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from command_center.metrics import Metrics
 from command_center.state_dir import OFFLINE_PARTS
 from relay.database import Database
 from tests.command_center.house import running_center
-from tests.relay.killed_upgrade import kill_while_upgrading
+from tests.relay.killed_upgrade import kill_at, kill_while_upgrading
 
 ENTRIES = 1_500
 PEOPLE = ("user:okafor", "user:sue", "center", "node:00ff00ff00ff00ff", "user:Zoë")
@@ -219,22 +216,14 @@ def test_an_index_that_is_damaged_under_a_running_center_is_replaced_and_the_sea
     assert 'event="audit_index_made_anew"}' in metrics.text({}), "the damage was met"
 
 
-_FILL_AND_DIE = """
-import os, signal, sqlite3, sys
-from pathlib import Path
+_FILL = """
 from command_center.audit import index as module
 from command_center.metrics import Metrics
 from command_center.state_dir import OFFLINE_PARTS
 from relay.database import Database
 module._SLICE = 50
-left = int(sys.argv[2])
-def seen(statement):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-database = Database.open(Path(sys.argv[1]), parts=OFFLINE_PARTS)
-index = module.AuditIndex(Path(sys.argv[1]).with_name("audit.sqlite"), database=database, metrics=Metrics())
+database = Database.open(file, parts=OFFLINE_PARTS)
+index = module.AuditIndex(file.with_name("audit.sqlite"), database=database, metrics=Metrics())
 index._opened()[0].set_trace_callback(seen)
 index.catch_up()
 """
@@ -246,9 +235,7 @@ def test_a_center_that_is_killed_while_it_fills_the_index_has_each_entry_in_it_o
 ) -> None:
     expected = [pages(database, None, search) for search in SEARCHES]
     database.close()
-    done = subprocess.run([sys.executable, "-c", _FILL_AND_DIE, str(database.file), str(statement)], capture_output=True,
-                          text=True, timeout=60)  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, f"the kill must have happened: {done.stdout}{done.stderr}"
+    kill_at(database.file, _FILL, statement=statement)
     again = Database.open(database.file, parts=OFFLINE_PARTS)
     try:
         with index_of(again) as index:

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from command_center.accounts import UserRole
 from tests.command_center.console_desk import (
-    CHROMIUM_FILE,
+    IN_CHROMIUM,
     PICTURES_DIR,
     Room,
     center_of_today,
@@ -20,12 +20,7 @@ from tests.command_center.console_desk import (
 from tests.command_center.console_scene import PLANS, busy_evening
 from tests.command_center.receivers import listening
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 PAGES = {
     "1": "incidents",
     "2": "map",

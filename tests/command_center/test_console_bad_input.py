@@ -15,6 +15,7 @@ from relay.precedence import Precedence
 from tests.command_center.cable import Cable
 from tests.command_center.console_desk import (
     CHROMIUM_FILE,
+    IN_CHROMIUM,
     Room,
     alarm,
     center_of_today,
@@ -26,12 +27,7 @@ from tests.command_center.console_desk import (
 from tests.command_center.house import PASSWORD, running_center
 from tests.evidence.scene import picture, show
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 MISSED = 25
 CLICK_AS_ROWS_MOVE = """() => { const scroller = document.querySelector("#queue"), pressed = document.querySelector('.row[data-incident="1"] .acknowledge');
   const { x, y, width, height } = pressed.getBoundingClientRect();

@@ -13,7 +13,7 @@ from relay.enrollment import EnrollmentCode, build_request, parse_code
 from relay.identity import Identity
 from relay.precedence import Precedence
 from tests.command_center.console_desk import (
-    CHROMIUM_FILE,
+    IN_CHROMIUM,
     Room,
     alarm,
     center_of_today,
@@ -27,12 +27,7 @@ from tests.command_center.house import House
 from tests.command_center.receivers import listening
 from tests.command_center.test_enrollments import post
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -10,15 +10,11 @@ from playwright.async_api import Page, Route, expect
 
 from command_center.accounts import UserRole
 from command_center.accounts.totp import code_at, step_at
-from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
+from tests.command_center.console_desk import IN_CHROMIUM, Room, alarm, center_of_today, photograph, room
 from tests.command_center.house import House
 from tests.command_center.test_console_sign_in import secret_shown
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM]
 HOSTILE = "<img src=x onerror=window.harmed=1>"
 
 

@@ -15,10 +15,10 @@ from command_center.accounts import UserRole
 from command_center.evidence.export import Exported, NoteStep
 from command_center.evidence.progress import Progress
 from command_center.evidence.selection import Selection
-from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, photograph, room
+from tests.command_center.console_desk import IN_CHROMIUM, Room, alarm, center_of_today, photograph, room
 from tests.evidence.scene import wrong_in
 
-pytestmark = pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason="Chromium is not installed")
+pytestmark = [*IN_CHROMIUM]
 
 
 @pytest.fixture

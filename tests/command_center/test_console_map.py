@@ -10,15 +10,10 @@ from playwright.async_api import Page, expect
 
 from command_center.config import CenterConfig, MapConfig
 from relay.kinds.heartbeat import CameraState
-from tests.command_center.console_desk import CHROMIUM_FILE, alarm, center_of_today, photograph, room
+from tests.command_center.console_desk import IN_CHROMIUM, alarm, center_of_today, photograph, room
 from tests.command_center.console_scene import path, word
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 EXTENT = 4096
 WORLD = (-1_800_000_000, -850_000_000, 1_800_000_000, 850_000_000)
 PNG, MVT = 2, 1

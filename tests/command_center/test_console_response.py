@@ -12,18 +12,14 @@ from command_center.commands import CallbackAdd
 from command_center.suppressing import in_force
 from relay.kinds.answer import Outcome
 from relay.precedence import Precedence
-from tests.command_center.console_desk import CHROMIUM_FILE, Room, alarm, center_of_today, choose, photograph, room
+from tests.command_center.console_desk import IN_CHROMIUM, Room, alarm, center_of_today, choose, photograph, room
 from tests.command_center.console_scene import path, pictured_alarm, traced, word
 from tests.command_center.house import House
 from tests.command_center.receivers import listening
 from tests.command_center.test_ingest import until
 from tests.command_center.test_suppressing import answers, instruction_ids
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM]
 PLANS = """
 [[plan]]
 name = "Weapon at the gate"

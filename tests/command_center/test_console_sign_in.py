@@ -10,16 +10,11 @@ from command_center import accounts
 from command_center.accounts import UserRole
 from command_center.accounts.totp import code_at, step_at
 from command_center.config import AccountsConfig, CenterConfig
-from tests.command_center.console_desk import CHROMIUM_FILE, center_of_today, photograph, room, violations
+from tests.command_center.console_desk import IN_CHROMIUM, center_of_today, photograph, room, violations
 from tests.command_center.house import PASSWORD, House, quick_passwords
 from tests.command_center.test_single_sign_on import config_for, known, provider
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none"),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 CHOSEN = "a quiet harbor at dawn"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from relay import passport as passports
@@ -39,6 +39,15 @@ class House:
         self.passports: dict[str, SignedPassport] = {}
         self.identities: dict[str, Identity] = {}
         self._serial = 0
+
+    @classmethod
+    def of(cls, state_dir: Path, stations: Mapping[str, Role]) -> "House":
+        """With these stations, enrolled and settled."""
+        made = cls(state_dir)
+        for name, role in stations.items():
+            made.enroll(name, role)
+        made.settle()
+        return made
 
     def enroll(self, name: str, role: Role, identity: Identity | None = None) -> Identity:
         """Make keys and a passport; written to disk by ``settle``."""

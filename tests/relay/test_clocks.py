@@ -33,11 +33,7 @@ async def station_with_clock(house: House, name: str, center: Station, clock: Cl
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path)
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path, {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 async def test_alerts_of_a_camera_that_booted_in_1970_arrive_in_order_with_their_clock_s_quality(house: House) -> None:

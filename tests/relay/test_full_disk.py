@@ -32,11 +32,7 @@ WITH_BALLAST = SpoolConfig(ballast_bytes=1_000_000)
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    for name, role in (("center", Role.CENTER), ("yard-relay", Role.RELAY), ("gate-camera", Role.CAMERA)):
-        built.enroll(name, role)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "yard-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 @pytest.fixture(autouse=True)

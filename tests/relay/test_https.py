@@ -25,11 +25,7 @@ from tests.relay.test_status_view import shown
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 async def test_what_is_to_be_said_comes_down_the_poll_that_waits_and_an_empty_one_is_renewed(

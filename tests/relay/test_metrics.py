@@ -47,11 +47,7 @@ async def ask(url: str, path: str = "/metrics", *, host: str = "", method: str =
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 async def test_page_tells_paths_backlog_refusals_and_latencies_as_they_are(house: House) -> None:

@@ -31,11 +31,7 @@ from tests.relay.test_status_view import shown
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 def listen_on(broker: Mosquitto, options: MqttOptions | None = None) -> ListenConfig:

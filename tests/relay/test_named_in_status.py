@@ -23,11 +23,7 @@ ANYWHERE = "tcp://127.0.0.1:0"
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    for name, role in (("center", Role.CENTER), ("yard-relay", Role.RELAY), ("gate-camera", Role.CAMERA)):
-        built.enroll(name, role)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "yard-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 @pytest.mark.parametrize("where", ["center", "yard-relay"])

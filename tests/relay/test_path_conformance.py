@@ -30,11 +30,7 @@ async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[C
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 def an_alert(station: Station) -> Draft:

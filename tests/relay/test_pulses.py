@@ -31,11 +31,7 @@ YARD = CameraHealth(camera="yard", state=CameraState.LOST, frames_per_s=0, last_
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    for name, role in (("center", Role.CENTER), ("gate-camera", Role.CAMERA), ("far-camera", Role.CAMERA)):
-        built.enroll(name, role)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA, "far-camera": Role.CAMERA})
 
 
 @pytest.fixture(autouse=True)

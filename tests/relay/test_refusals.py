@@ -27,14 +27,16 @@ ANYWHERE = "tcp://127.0.0.1:0"
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path)
-    built.enroll("center", Role.CENTER)
-    built.enroll("site-relay", Role.RELAY)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.enroll("yard-camera", Role.CAMERA)
-    built.enroll("other-agency", Role.AGENCY)
-    built.settle()
-    return built
+    return House.of(
+        tmp_path,
+        {
+            "center": Role.CENTER,
+            "site-relay": Role.RELAY,
+            "gate-camera": Role.CAMERA,
+            "yard-camera": Role.CAMERA,
+            "other-agency": Role.AGENCY,
+        },
+    )
 
 
 @contextlib.asynccontextmanager

@@ -23,12 +23,10 @@ ANYWHERE = "tcp://127.0.0.1:0"
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    for name, role in (("center", Role.CENTER), ("yard-relay", Role.RELAY), ("gate-camera", Role.CAMERA),
-                       ("old-camera", Role.CAMERA)):  # fmt: skip
-        built.enroll(name, role)
-    built.settle()
-    return built
+    return House.of(
+        tmp_path / "house",
+        {"center": Role.CENTER, "yard-relay": Role.RELAY, "gate-camera": Role.CAMERA, "old-camera": Role.CAMERA},
+    )
 
 
 def flipped(wire: bytes, at: int) -> bytes:

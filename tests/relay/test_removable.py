@@ -26,12 +26,7 @@ from tests.relay.test_status_view import shown
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("site-relay", Role.RELAY)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "site-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 @pytest.fixture

@@ -51,11 +51,7 @@ class Thief:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    for name, role in (("center", Role.CENTER), ("yard-relay", Role.RELAY), ("gate-camera", Role.CAMERA)):
-        built.enroll(name, role)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "yard-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 @contextlib.asynccontextmanager

@@ -40,12 +40,7 @@ CAMERAS = [f"camera-{number}" for number in range(1, 6)]
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    for name in CAMERAS:
-        built.enroll(name, Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, **dict.fromkeys(CAMERAS, Role.CAMERA)})
 
 
 # ------------------------------------------------------------------------------------------------ the air

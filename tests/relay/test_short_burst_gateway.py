@@ -27,11 +27,7 @@ ALERT = signed(0, 1, 1, 1).wire
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 @contextlib.asynccontextmanager

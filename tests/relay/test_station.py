@@ -19,12 +19,7 @@ from tests.relay.house import House, Kept, until
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path)
-    built.enroll("center", Role.CENTER)
-    built.enroll("site-relay", Role.RELAY)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path, {"center": Role.CENTER, "site-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 def an_alert(station: Station, label: str = "handgun") -> Draft:

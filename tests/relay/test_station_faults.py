@@ -21,12 +21,7 @@ ANYWHERE = "tcp://127.0.0.1:0"
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path)
-    built.enroll("center", Role.CENTER)
-    built.enroll("site-relay", Role.RELAY)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path, {"center": Role.CENTER, "site-relay": Role.RELAY, "gate-camera": Role.CAMERA})
 
 
 async def test_full_disk_while_a_passport_is_learned_does_not_stop_the_station(

@@ -30,11 +30,7 @@ FAST = PathFinding(path="fiber", carrier="zeromq", provider="A", peer="center", 
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 async def test_a_neighbor_s_probes_are_echoed_up_to_its_allowance_and_then_refused_by_name(house: House) -> None:

@@ -307,11 +307,7 @@ async def test_every_parcel_goes_once_in_its_turn_and_for_no_more_than_the_first
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    built = House(tmp_path / "house")
-    built.enroll("center", Role.CENTER)
-    built.enroll("gate-camera", Role.CAMERA)
-    built.settle()
-    return built
+    return House.of(tmp_path / "house", {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
 async def test_one_burst_carries_the_alert_and_the_receipt_that_waited_with_it(house: House) -> None:

@@ -5,10 +5,9 @@ import { useRef, useState } from "preact/hooks";
 
 import { plural, words } from "../model/format";
 import { goTo } from "../page";
-import { announce } from "../sound/announcer";
-import { wordsOf } from "../wire/center";
 import type { HandoverPage as Page, HandoverSummary } from "../wire/dispatch_shapes";
 import { useAnswer } from "./answer";
+import { attempt } from "./attempt";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
 import { PrecedenceMark } from "./precedence_mark";
@@ -22,18 +21,10 @@ export function HandoverPage(): JSX.Element {
   const last = page?.last;
   const me = desk.session.value?.username;
   const isMine = last?.by.replace(/^user:/, "") === me;
-  const send = async (path: string, note: string, done: string) => {
-    try {
-      answer.set(await desk.center.send<Page>("POST", path, { note }));
-      setNotice(done);
-      announce(done);
-      return true;
-    } catch (error) {
-      setNotice(`Not done. ${wordsOf(error)}`);
-      announce(`Not done. ${wordsOf(error)}`, { isUrgent: true });
-      return false;
-    }
-  };
+  const send = (path: string, note: string, done: string) => attempt(async () => {
+    answer.set(await desk.center.send<Page>("POST", path, { note }));
+    return done;
+  }, setNotice);
   return (
     <main id="page" tabIndex={-1} class="page handover" aria-labelledby="handover-title">
       <div class="page-head"><h2 id="handover-title">Shift handover</h2></div>

@@ -4,11 +4,10 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { plural, words } from "../model/format";
-import { announce } from "../sound/announcer";
-import { wordsOf } from "../wire/center";
 import type { Redaction } from "../wire/custody_shapes";
 import type { Incident } from "../wire/shapes";
 import { useAnswer } from "./answer";
+import { attempt } from "./attempt";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
 import { useOnce } from "./once";
@@ -84,19 +83,11 @@ function howWords(one: Redaction): string {
 }
 
 function useAct(again: () => void, setNotice: (text: string) => void): Act {
-  return async (work, done) => {
-    try {
-      await work();
-      again();
-      setNotice(done);
-      announce(done);
-      return true;
-    } catch (error) {
-      setNotice(`Not done. ${wordsOf(error)}`);
-      announce(`Not done. ${wordsOf(error)}`, { isUrgent: true });
-      return false;
-    }
-  };
+  return (work, done) => attempt(async () => {
+    await work();
+    again();
+    return done;
+  }, setNotice);
 }
 
 type Act = (work: () => Promise<unknown>, done: string) => Promise<boolean>;

@@ -1,0 +1,131 @@
+"""The queue before the disk: nodes take turns, a flood waits behind itself, and all of it is bounded."""
+
+from relay.intake import (
+    FLOOD_EVERY_MS,
+    FLOW,
+    GATHERED,
+    GROUP,
+    LATELY_MS,
+    MOST,
+    MOST_OF_ONE,
+    TURN,
+    TURN_BESIDE_OTHERS,
+    Intake,
+)
+
+
+def flooded() -> Intake[tuple[str, int]]:
+    intake: Intake[tuple[str, int]] = Intake()
+    for number in range(MOST_OF_ONE):
+        assert intake.has_room("flood")
+        intake.put("flood", ("flood", number))
+    assert not intake.has_room("flood")
+    return intake
+
+
+def test_beside_a_flood_others_have_a_commit_of_their_own_at_once_and_the_flood_a_short_turn_now_and_then() -> None:
+    intake = flooded()
+    for name in ("gate", "yard"):
+        intake.put(name, (name, 1))
+    assert intake.due_in_ms(0) == 0
+    assert intake.take(paced_ms=0) == [("gate", 1), ("yard", 1)], "not one of the flood"
+    intake.put("gate", ("gate", 2))
+    second = intake.take(paced_ms=1)
+    assert second[0] == ("flood", 0), "it is not starved by who always has something"
+    assert len(second) == TURN_BESIDE_OTHERS + 1
+    assert intake.due_in_ms(2) == FLOOD_EVERY_MS - 1
+    assert intake.take(paced_ms=2) == [], "it has had its turn"
+    intake.put("gate", ("gate", 3))
+    assert intake.due_in_ms(3) == 0, "but nobody else waits for that"
+    assert intake.take(paced_ms=3) == [("gate", 3)]
+    assert len(intake.take(paced_ms=1 + FLOOD_EVERY_MS)) == TURN_BESIDE_OTHERS
+    assert intake.has_room("flood")
+
+
+def test_a_flood_alone_has_long_turns_one_after_the_other_and_all_of_it_is_taken_in_order() -> None:
+    intake = flooded()
+    taken: list[tuple[str, int]] = []
+    while group := intake.take(paced_ms=5):
+        assert len(group) == min(TURN, MOST_OF_ONE - len(taken))
+        taken += group
+        assert intake.due_in_ms(5) == 0
+    assert taken == [("flood", number) for number in range(MOST_OF_ONE)]
+    assert len(intake) == 0
+
+
+def test_when_the_others_have_been_silent_for_a_while_a_flood_has_long_turns_again() -> None:
+    intake = flooded()
+    intake.put("gate", ("gate", 1))
+    assert intake.take(paced_ms=0) == [("gate", 1)]
+    assert len(intake.take(paced_ms=LATELY_MS - 1)) == TURN_BESIDE_OTHERS
+    assert len(intake.take(paced_ms=LATELY_MS)) == TURN
+    assert len(intake.take(paced_ms=LATELY_MS)) == TURN
+
+
+def test_who_floods_in_bursts_is_held_to_short_turns_between_them_and_is_forgiven_after_a_while() -> None:
+    intake = flooded()
+    intake.put("gate", ("gate", 1))
+    now_ms = 0
+    while len(intake):
+        intake.take(paced_ms=now_ms)
+        now_ms += FLOOD_EVERY_MS
+
+    def burst() -> None:
+        for number in range(TURN):
+            intake.put("flood", ("flood", number))
+        intake.put("gate", ("gate", 2))
+
+    burst()
+    assert intake.take(paced_ms=now_ms) == [("gate", 2)]
+    assert len(intake.take(paced_ms=now_ms + FLOOD_EVERY_MS)) == TURN_BESIDE_OTHERS
+    while len(intake):
+        now_ms += FLOOD_EVERY_MS
+        intake.take(paced_ms=now_ms)
+    now_ms += LATELY_MS
+    assert intake.take(paced_ms=now_ms) == []
+    burst()
+    assert len(intake.take(paced_ms=now_ms)) == TURN + 1
+
+
+def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:
+    intake: Intake[int] = Intake()
+    nodes = GROUP // TURN + 5
+    for node in range(nodes):
+        for _ in range(TURN):
+            intake.put(node, node)
+    first = intake.take(paced_ms=0)
+    assert len(first) == GROUP
+    assert set(range(nodes)) - set(first) <= set(intake.take(paced_ms=0))
+
+
+def test_what_comes_alone_waits_for_nobody_and_a_flow_gathers() -> None:
+    intake: Intake[int] = Intake()
+    for number in range(FLOW - 1):
+        intake.put(number, number)
+    assert not intake.is_worth_a_wait(0), "the first group never waits, however many there are"
+    intake.take(paced_ms=0)
+    intake.put(1, 1)
+    assert not intake.is_worth_a_wait(0), "the last group was no flow"
+    for number in range(FLOW):
+        intake.put(number, number)
+    assert len(intake.take(paced_ms=0)) > FLOW
+    intake.put(1, 1)
+    assert intake.is_worth_a_wait(0)
+    for number in range(GATHERED):
+        intake.put(number, number)
+    assert not intake.is_worth_a_wait(0), "that is a group worth its commit"
+    while intake.take(paced_ms=0):
+        pass
+    intake.put(1, 1)
+    assert not intake.is_worth_a_wait(0), "the flow is over"
+
+
+def test_in_all_no_more_than_the_bound_waits() -> None:
+    intake: Intake[int] = Intake()
+    node = 0
+    while intake.has_room(node):
+        for _ in range(MOST_OF_ONE):
+            if intake.has_room(node):
+                intake.put(node, node)
+        node += 1
+    assert len(intake) == MOST
