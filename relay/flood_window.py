@@ -154,7 +154,10 @@ class FloodWindow:
         if self._sent and now_ms - self._sent[0].sent_ms > max(_LOST_AFTER_MS, 8 * self._least_ms):
             self._sent.clear()  # a carrier that lost the ping or its answer must not keep the window shut for ever
             self._in_flight_bytes = self._unasked_bytes = 0
-        return self._window_bytes(now_ms) - self._in_flight_bytes
+        left_bytes = self._window_bytes(now_ms) - self._in_flight_bytes
+        # What followed the last ping is asked after by the next one only. With none out, a window that has shrunk meanwhile lets one
+        # alert through, and its ping: else it would stay shut for as long as the session lasts.
+        return left_bytes if self._sent else max(1.0, left_bytes)
 
     # ------------------------------------------------------------------ inside
 

@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from relay.attempts import Entry, LinkId, LinkView, SendPolicy
-from relay.flood_window import FIRST_TOKEN, SPOKE_MS, FloodWindow, Speakers
+from relay.flood_window import FIRST_TOKEN, LEAST_BYTES, SPOKE_MS, FloodWindow, Speakers
 from relay.precedence import Precedence
 from relay.scheduler import plan
 from relay.striping import FEW
@@ -151,6 +151,51 @@ def test_whether_several_nodes_speak_is_remembered_for_ten_minutes() -> None:
     assert not speakers.are_several(3_000 + SPOKE_MS)
     speakers.spoke(b"gate", 9_000_000)
     assert speakers.are_several(9_000_000)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(1, 80), st.sampled_from([1, 2, 5, 600, 3_000]), st.integers(0, 12)),
+        min_size=5,
+        max_size=60,
+    ),
+    is_shared=st.booleans(),
+)
+def test_with_no_ping_out_something_may_always_be_sent(steps: list[tuple[int, int, int]], is_shared: bool) -> None:
+    """However much was sent, however late and in whatever groups it was answered: a shut window waits for a pong that will come."""
+    flood, now_ms, tokens = FloodWindow(), 10_000, list[int]()
+    flood.is_shared = is_shared
+    for count, later_ms, answered in steps:
+        for _ in range(count):
+            if flood.left_bytes(now_ms) > 0 and (token := flood.sent(ALERT_BYTES, now_ms)) is not None:
+                tokens.append(token)
+        now_ms += later_ms
+        for _ in range(min(answered, len(tokens))):
+            flood.answered(tokens.pop(0), now_ms)  # or it was given up before
+        if not tokens:
+            assert flood.left_bytes(now_ms) > 0, "nothing would ever open it again"
+
+
+def test_a_window_that_shrank_below_what_follows_the_last_ping_opens_again() -> None:
+    """A busy machine: a fast start makes a wide window with few pings, then answers come late and it is narrow."""
+    flood, now_ms = FloodWindow(), 10_000
+    flood.is_shared = False
+    for _ in range(12):  # a wide window: pings are far apart
+        sent = [flood.sent(ALERT_BYTES, now_ms) for _ in range(60)]
+        now_ms += 2
+        flood.answered([token for token in sent if token is not None][-1], now_ms)
+    asked = [token for token in (flood.sent(ALERT_BYTES, now_ms) for _ in range(60)) if token is not None]
+    unasked = 0
+    while flood.sent(ALERT_BYTES, now_ms) is None:
+        unasked += 1
+    asked.append(asked[-1] + 1)
+    for _ in range(unasked):
+        assert flood.sent(ALERT_BYTES, now_ms) is None
+    assert unasked * ALERT_BYTES > LEAST_BYTES, (
+        "what follows the last ping is less than any window: the fault did not happen"
+    )
+    assert flood.answered(asked[-1], now_ms + 3_000)
+    assert flood.left_bytes(now_ms + 3_000) > 0
 
 
 def test_lost_pongs_never_shut_the_window_for_good() -> None:
