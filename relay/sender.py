@@ -86,6 +86,8 @@ class Sender:
         self._behind: set[tuple[NodeId, Precedence]] = set()
         """Whose next ones wait in the spool behind what had no room: newer ones don't overtake them, or the numbers that arrive would have
         more gaps than a receipt can name, and what it can't name is sent again and again."""
+        self._freed_meanwhile: set[int] = set()
+        """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
         self._wake = asyncio.Event()
 
@@ -184,6 +186,7 @@ class Sender:
     def freed(self, numbers: Iterable[int]) -> None:
         """These left the spool."""
         for number in numbers:
+            self._freed_meanwhile.add(number)
             item = self._drop(number)
             if item is not None:
                 for link in self._links:
@@ -200,6 +203,7 @@ class Sender:
         while True:
             self._wake.clear()
             self._forget_evicted()
+            self._freed_meanwhile.clear()
             try:
                 await self._fill()
             except OperatorError as error:  # a failing disk: what is in the window still goes out
@@ -344,8 +348,7 @@ class Sender:
         """Parked numbers whose time has come. Looks through all of them only when one may be."""
         if now_ms < self._recheck_ms:
             return []
-        due = [number for number, parked in self._parked.items() if parked.until_ms <= now_ms]
-        if not due:
+        if not (due := [number for number, parked in self._parked.items() if parked.until_ms <= now_ms]):
             self._recheck_ms = min((parked.until_ms for parked in self._parked.values()), default=now_ms + _FAR_MS)
         return due
 
@@ -373,6 +376,8 @@ class Sender:
 
     def _admit(self, waiting: Waiting, attempts: dict[Way, Attempt] | None = None) -> None:
         if waiting.number in self._window or (waiting.number in self._parked and attempts is None):
+            return
+        if waiting.number in self._freed_meanwhile:  # else it would stay, and be sent, for ever
             return
         entry = Entry(number=waiting.number, precedence=waiting.precedence, size_bytes=len(waiting.wire),
                       origin=waiting.origin, attempts=attempts or {})  # fmt: skip

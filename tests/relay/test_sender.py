@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import hop, receipt
+from relay import hop, receipt, sender
 from relay.clock import Clock
 from relay.header import Kind
 from relay.identity import Identity
@@ -180,3 +180,29 @@ async def test_a_full_queue_of_a_tiny_path_is_not_asked_a_hundred_times_a_second
         await gate.put_all([gate.draft_up(Kind.ALERT, Precedence.FLASH, b"a handgun")] * count)
         await until(lambda: len(radio.asked_ms) >= 4, "the queue to be asked again and again")
     assert radio.asked_ms[3] - radio.asked_ms[1] >= 1_000  # the first times may be its wakings
+
+
+async def test_what_is_receipted_while_it_is_read_from_the_spool_is_not_sent_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "WINDOW", 20)
+    house, center = gate_and_center(tmp_path)
+    wire = Wire("lte")
+    async with house.station("gate") as gate:
+        put = await gate.put_all([gate.draft_up(Kind.ALERT, Precedence.IMMEDIATE, b"a handgun")] * 300)
+        read_of_the_few, has_raced = gate.sender._read_of_the_few, asyncio.Event()
+
+        async def receipted_meanwhile() -> None:
+            if not has_raced.is_set():
+                gate._switchboard.session_received(wire, receipt_of(center, gate, put[250]))
+                await until(lambda: gate.counters["envelopes_receipted"] == 251, "the second receipt")
+                has_raced.set()
+            await read_of_the_few()
+
+        monkeypatch.setattr(gate.sender, "_read_of_the_few", receipted_meanwhile)
+        connect(gate, house, wire)
+        await until(lambda: bool(wire.envelopes), "the first of a full window")
+        gate._switchboard.session_received(wire, receipt_of(center, gate, put[199]))
+        await asyncio.wait_for(has_raced.wait(), 15)
+        await until(lambda: put[270].number in gate.sender._window, "what was read")
+        assert min(gate.sender._window) == put[251].number
