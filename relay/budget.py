@@ -86,6 +86,10 @@ class Purse:
         """Whether no path costs anything."""
         return not self._accounts
 
+    def counts(self, path: str) -> bool:
+        """Whether what goes on this path costs anything."""
+        return path in self._accounts
+
     # ------------------------------------------------------------------ the disk
 
     def load(self, connection: sqlite3.Connection, boot_id: str, now_ms: int) -> None:

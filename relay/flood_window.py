@@ -111,8 +111,9 @@ class FloodWindow:
         """So much was handed to the carrier. Returns the token of the ping that is to follow it, if one is."""
         self._in_flight_bytes += size_bytes
         self._unasked_bytes += size_bytes
-        if self._sent and self._unasked_bytes < max(
-            _LEAST_BETWEEN_PINGS_BYTES, self._window_bytes(now_ms) / _PINGS_A_WINDOW
+        if self._sent and (
+            self._unasked_bytes < _LEAST_BETWEEN_PINGS_BYTES
+            or self._unasked_bytes < self._window_bytes(now_ms) / _PINGS_A_WINDOW
         ):
             return None
         if not self._sent:

@@ -1,10 +1,12 @@
 """How long things took, in buckets: what ``timeline`` sees of each alert, for the metrics. Pure, and bounded by its labels."""
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
 BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+_BUCKETS_S: Final = (*BOUNDS_S, float("inf"))
 _MOST_SERIES: Final = 256
 """Paths are configured, so there are few; a neighbor that names its own can't make many."""
 
@@ -18,7 +20,7 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Note one duration."""
-        self.counts[next((bound for bound in BOUNDS_S if seconds <= bound), float("inf"))] += 1
+        self.counts[_BUCKETS_S[bisect_left(BOUNDS_S, seconds)]] += 1
         self.sum_s += seconds
 
     @property

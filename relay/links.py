@@ -115,7 +115,7 @@ class Link:
         if is_taken:
             self.meter.sent(len(parcel))
             self.spend(len(parcel))
-            if self.rides is not None and lane == Lane.URGENT:
+            if self.rides and lane == Lane.URGENT:
                 self.rides.give(self.send, self.p95_ms)
         return is_taken
 
@@ -229,7 +229,8 @@ class Links:
             link.meter = self._meter_of(session.facts.name)
             link.meter.session_lost()
             link.pace = BulkPace(rate_bytes_s=link.meter.goodput_up_bytes_s / 2, now_ms=now_ms)
-            link.spend = functools.partial(self._spend, session.facts.name)
+            if self._purse.counts(session.facts.name):
+                link.spend = functools.partial(self._spend, session.facts.name)
         return link
 
     def _meter_of(self, path: str) -> PathMeter:

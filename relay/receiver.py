@@ -37,6 +37,7 @@ from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook
 from relay.verification import Claim, OnRefused, Verification
+from relay.verified_receipts import VerifiedReceipts
 from relay.verifiers import Verifiers
 
 _log = structlog.get_logger("relay.receiver")
@@ -99,6 +100,7 @@ class Receiver:
         self._on_receipt = on_receipt
         self._waiting: Intake[tuple[Arrival, Link]] = Intake()
         self._verification = Verification(verifiers, self._verified)
+        self._receipts = VerifiedReceipts()
         self._from: Counter[LinkId] = Counter()
         """Of what waits, by link."""
         self._held_pongs: dict[LinkId, tuple[Link, int]] = {}
@@ -189,7 +191,7 @@ class Receiver:
     def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
         parsed = receipt.parse(parcel)
         passport = self._trust.passport_of(parsed.signer)
-        receipt.verify(parsed, passport.signing_key)
+        self._receipts.require(parsed, passport.signing_key)
         return parsed
 
     def is_for_us(self, envelope: Envelope) -> bool:

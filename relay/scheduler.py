@@ -12,6 +12,7 @@ burned; what is unanswered is sent again after a few round trips, ever more slow
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from relay.attempts import STUBBORN_AFTER, Entry, LinkId, LinkView, SendPolicy, retry_ms
@@ -46,6 +47,9 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     rooms = Rooms(ordered, now_ms, policy)
     has_fresh_bulk = False
     for entry in ordered:
+        if (resting_until_ms := rooms.resting.get(entry.number)) is not None:
+            next_look_ms = min(next_look_ms, resting_until_ms)
+            continue
         if not entry.attempts and rooms.is_shut_to(entry):
             continue  # thousands of a flood wait behind those that found no room
         chosen, again_at_ms = _choose(entry, rooms, now_ms, policy)
@@ -87,7 +91,7 @@ def in_turn(entries: Iterable[Entry]) -> list[Entry]:
             keyed.append(((True, tries, entry.precedence, rank, entry.number), entry))
         else:
             keyed.append(((False, entry.precedence, tries, rank, entry.number), entry))
-    return [entry for _, entry in sorted(keyed, key=lambda item: item[0])]
+    return [entry for _, entry in sorted(keyed, key=itemgetter(0))]
 
 
 def due_ms(entry: Entry, link: LinkView, now_ms: int, policy: SendPolicy) -> int:

@@ -23,10 +23,10 @@ from relay.errors import OperatorError
 from relay.flood_window import Speakers
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Link, Links
-from relay.path import Lane
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.scheduler import plan
+from relay.sent_round import SentRound
 from relay.spool import Spool, Spooled, Waiting
 from relay.striping import FEW
 from relay.timeline import Timeline
@@ -185,13 +185,13 @@ class Sender:
 
     def freed(self, numbers: Iterable[int]) -> None:
         """These left the spool."""
+        known = [link.known for link in self._links if link.known is not None]
         for number in numbers:
             self._freed_meanwhile.add(number)
             item = self._drop(number)
             if item is not None:
-                for link in self._links:
-                    if link.known is not None:
-                        link.known.withdraw(item.waiting.wire)
+                for session in known:
+                    session.withdraw(item.waiting.wire)
             self._came_by.pop(number, None)
             self._parked.pop(number, None)
         self._wake.set()
@@ -225,45 +225,36 @@ class Sender:
         at_hand = self._at_hand(now_ms)
         by_id = self._aim(at_hand, now_ms)
         decided = plan([item.entry for item in at_hand], now_ms, self._policy)
-        is_busy: set[tuple[LinkId, Lane]] = set()
-        has_sent = False
-        bulk: dict[LinkId, list[int]] = {}
+        going = SentRound(self._links, decided.flooded, now_ms)
         for number, link_id in decided.sends:
             item = self._window[number]
-            (link, view), lane = by_id[link_id], lane_of(item.entry.precedence)
-            if (link_id, lane) in is_busy or not link.takes(
-                item.waiting.kind, item.entry.size_bytes, now_ms, item.waiting.origin
+            waiting, (link, view), lane = item.waiting, by_id[link_id], lane_of(item.entry.precedence)
+            if going.is_full(link, lane) or not (
+                link.is_paced or link.takes(waiting.kind, item.entry.size_bytes, now_ms, waiting.origin)
             ):
                 continue  # a rare pulse went on it in this very round
             if link.known is None:  # on a tiny path only when it is asked for
-                self._show_passport(link, item.waiting.origin)
-            if not link.send(item.waiting.wire, lane):
-                is_busy.add((link_id, lane))
+                self._show_passport(link, waiting.origin)
+            if not link.send(waiting.wire, lane):
+                going.found_full(link, lane)
                 continue
-            has_sent = True
             item.entry.note_sent(view.way, now_ms, link_id)
-            self._timeline.sent(item.waiting, link.session.facts, NodeId(view.peer))
-            link.note_sent(item.waiting.kind, now_ms, item.waiting.origin)
-            if lane == Lane.URGENT:
-                self._links.note_asked(link, now_ms)
-            self._counters.count("envelopes_sent")
-            if lane == Lane.BULK:
-                bulk.setdefault(link_id, []).append(item.entry.size_bytes)
-            elif link_id in decided.flooded:
-                link.flood_sent(item.entry.size_bytes, now_ms)
-        for link_id, sizes in bulk.items():
-            by_id[link_id][0].bulk_sent(sum(sizes), max(sizes), now_ms)
+            self._timeline.sent(waiting, link.session.facts, NodeId(view.peer))
+            link.note_sent(waiting.kind, now_ms, waiting.origin)
+            going.sent(link, lane, item.entry.size_bytes)
+        going.close(self._counters)
         for number, until_ms in decided.parked:
             attempts = self._window[number].entry.attempts
             self._drop(number)
             self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
-        if any(not by_id[link_id][0].session.facts.is_tiny for link_id, _ in is_busy):
-            return _RETRY_BUSY_S
-        if has_sent and len(at_hand) < len(self._window):
-            return 0.001
         next_look_s = max(0.001, (decided.next_look_ms - now_ms) / 1000)
-        return min(_RETRY_TINY_S, next_look_s) if is_busy else next_look_s
+        busy_s = going.looks_again_after_s(busy_s=_RETRY_BUSY_S, tiny_s=_RETRY_TINY_S)
+        if busy_s == _RETRY_BUSY_S:
+            return busy_s
+        if going.count and len(at_hand) < len(self._window):
+            return 0.001
+        return next_look_s if busy_s is None else min(busy_s, next_look_s)
 
     def _at_hand(self, now_ms: int) -> list[InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
@@ -289,6 +280,8 @@ class Sender:
         """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
         every: dict[LinkId, tuple[Link, LinkView]] = {}
         towards: dict[tuple[NodeId, NodeId, NodeId | None], list[tuple[Link, LinkView]]] = {}
+        views: dict[tuple[NodeId, NodeId, NodeId | None], list[LinkView]] = {}
+        """Of those that all take whatever there is."""
         for item in items:
             waiting = item.waiting
             key = (waiting.destination, waiting.origin, self._came_by.get(waiting.number))
@@ -302,7 +295,9 @@ class Sender:
                     if link.peer is not None and link.peer.node_id not in key[1:]  # never back to where it is from
                 ]  # fmt: skip
                 every.update({link.id: (link, view) for link, view in found})
-            item.entry.links = [
+                if all(link.is_paced for link, _ in found):
+                    views[key] = [view for _, view in found]
+            item.entry.links = views[key] if key in views else [
                 view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms, waiting.origin)
             ]  # fmt: skip
         return every

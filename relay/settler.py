@@ -7,9 +7,9 @@ import asyncio
 import enum
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import structlog
 
 from relay import hop
@@ -46,8 +46,7 @@ class AnswerLevel(enum.IntEnum):
     """A person has acknowledged it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One of our own envelopes reached a level."""
 
     envelope_id: EnvelopeId

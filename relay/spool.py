@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+import msgspec
+
 from relay import envelope as envelopes
 from relay import forgone, spool_room
 from relay.clock import Clock
@@ -40,6 +42,7 @@ from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.receipt import Receipt
 from relay.receipt import parse as parse_receipt
+from relay.row_insert import insert_rows
 from relay.schema_steps import steps_in
 from relay.spool_room import SpoolLimits
 
@@ -63,16 +66,14 @@ class Draft:
     ttl_s: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spooled:
+class Spooled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An envelope in our custody."""
 
     envelope: Envelope
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An envelope that has no receipt yet, as the sender needs it."""
 
     number: int
@@ -98,8 +99,7 @@ class Carried(enum.Enum):
     """It has its receipt: hand that back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freed:
+class Freed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row that a receipt let go."""
 
     number: int
@@ -109,6 +109,10 @@ class Freed:
     kind: int
 
 
+_INTO: Final = (
+    "envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, put_monotonic_ms, put_wall_ms, "
+    "size_bytes, wire)"
+)
 _WAITING: Final = "number, id, origin, destination, series, sequence, kind, precedence, wire"
 
 
@@ -153,28 +157,37 @@ class Spool:
     # ------------------------------------------------------------------ in
 
     def put(self, connection: sqlite3.Connection, draft: Draft) -> Spooled:
-        """Number, chain, sign, seal and store something of our own.
+        """Number, chain, sign, seal and store something of our own. Raises as ``put_all``."""
+        return self.put_all(connection, [draft])[0]
+
+    def put_all(self, connection: sqlite3.Connection, drafts: Sequence[Draft]) -> list[Spooled]:
+        """``put`` for several, in order. What they have in common is read and written once: their stream, the room, the rows.
 
         Raises:
-            SpoolFull: no room, and nothing of lower precedence left to evict.
-            Malformed: the body is over its bound.
+            SpoolFull: no room, and nothing of lower precedence left to evict; the caller's transaction undoes those before it.
+            Malformed: a body is over its bound; nothing was stored.
         """
-        series, boot, last_sequence, link = self._stream(connection, draft.destination)
-        header = Header(
-            kind=draft.kind, quality=self._clock.quality(), precedence=draft.precedence,
-            origin=self._identity.node_id, destination=draft.destination, series=series, boot=boot,
-            sequence=last_sequence + 1, wall_ms=self._clock.wall_ms(), monotonic_ms=self._clock.monotonic_ms(),
-            ttl_s=draft.ttl_s, link=link, body_sha256=hashlib.sha256(draft.body).digest(),
-        )  # fmt: skip
-        envelope = envelopes.seal(
-            header, draft.body, signing=self._identity.signing, shared_secret=self._secret(draft.peer_sealing_key)
-        )
-        number = self._insert(connection, envelope)
-        connection.execute(
-            "UPDATE stream SET last_sequence = ?, link = ? WHERE destination = ?",
-            (header.sequence, envelope.id[:8], draft.destination),
-        )
-        return Spooled(envelope=envelope, number=number)
+        made: list[Envelope] = []
+        streams: dict[NodeId, tuple[int, int, int, bytes]] = {}
+        for draft in drafts:
+            series, boot, sequence, link = streams.get(draft.destination) or self._stream(connection, draft.destination)
+            header = Header(
+                kind=draft.kind, quality=self._clock.quality(), precedence=draft.precedence,
+                origin=self._identity.node_id, destination=draft.destination, series=series, boot=boot,
+                sequence=sequence + 1, wall_ms=self._clock.wall_ms(), monotonic_ms=self._clock.monotonic_ms(),
+                ttl_s=draft.ttl_s, link=link, body_sha256=hashlib.sha256(draft.body).digest(),
+            )  # fmt: skip
+            envelope = envelopes.seal(
+                header, draft.body, signing=self._identity.signing, shared_secret=self._secret(draft.peer_sealing_key)
+            )
+            made.append(envelope)
+            streams[draft.destination] = series, boot, sequence + 1, envelope.id[:8]
+        numbers = self._insert_all(connection, made)
+        for destination, (_, _, sequence, link) in streams.items():
+            connection.execute(
+                "UPDATE stream SET last_sequence = ?, link = ? WHERE destination = ?", (sequence, link, destination)
+            )
+        return [Spooled(envelope=envelope, number=number) for envelope, number in zip(made, numbers, strict=True)]
 
     def carry(self, connection: sqlite3.Connection, envelope: Envelope) -> tuple[Carried, int, bytes]:
         """Take somebody else's envelope into custody. The caller has verified its signature.
@@ -199,7 +212,7 @@ class Spool:
         spool_room.check_quota(
             connection, self._limits, len(envelope.wire), header.precedence, header.origin, header.kind
         )
-        return Carried.FORK if rows else Carried.NEW, self._insert(connection, envelope), b""
+        return Carried.FORK if rows else Carried.NEW, self._insert_all(connection, [envelope])[0], b""
 
     # ------------------------------------------------------------------ out
 
@@ -348,18 +361,25 @@ class Spool:
             connection.execute("INSERT INTO stream VALUES (?, ?, ?, ?, ?)", (destination, *row))
         return row
 
-    def _insert(self, connection: sqlite3.Connection, envelope: Envelope) -> int:
+    def _insert_all(self, connection: sqlite3.Connection, envelopes_: Sequence[Envelope]) -> list[int]:
+        """Their numbers here, in order."""
+        if spool_room.takes_all(connection, self._limits, envelopes_, is_disk_short=self._is_disk_short()):
+            return insert_rows(connection, _INTO, [self._row(envelope) for envelope in envelopes_])
+        numbers: list[int] = []
+        for envelope in envelopes_:  # something has to give way, or does not fit
+            header = envelope.header
+            spool_room.make(connection, self._limits, len(envelope.wire), header.precedence, self._drop, header.kind,
+                            self._is_disk_short())  # fmt: skip
+            numbers += insert_rows(connection, _INTO, [self._row(envelope)])
+        return numbers
+
+    def _row(self, envelope: Envelope) -> tuple[object, ...]:
         header = envelope.header
-        spool_room.make(connection, self._limits, len(envelope.wire), header.precedence, self._drop, header.kind,
-                        self._is_disk_short())  # fmt: skip
-        cursor = connection.execute(
-            "INSERT INTO envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, "
-            "put_monotonic_ms, put_wall_ms, size_bytes, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (envelope.id, header.origin, header.destination, header.series, header.sequence, header.kind,
-             header.precedence, header.ttl_s, self._opening, self._clock.monotonic_ms(), self._clock.wall_ms(),
-             len(envelope.wire), envelope.wire),
+        return (
+            envelope.id, header.origin, header.destination, header.series, header.sequence, header.kind,
+            header.precedence, header.ttl_s, self._opening, self._clock.monotonic_ms(), self._clock.wall_ms(),
+            len(envelope.wire), envelope.wire,
         )  # fmt: skip
-        return cursor.lastrowid or 0
 
     def _drop(self, connection: sqlite3.Connection, row: Sequence[object], reason: str) -> None:
         number, origin, destination, series, sequence = row[:5]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay import limits as bounds
+from relay.envelope import Envelope
 from relay.errors import DiskFull, OverQuota, SpoolFull
 from relay.header import Kind
 from relay.ids import NodeId
@@ -58,6 +59,21 @@ def check_quota(
         raise OverQuota(
             f"expected at most {allowed} bytes of one node here, found {used}: it keeps the rest; look what it floods us with"
         )
+
+
+def takes_all(
+    connection: sqlite3.Connection, limits: SpoolLimits, envelopes: Sequence[Envelope], *, is_disk_short: bool
+) -> bool:  # fmt: skip
+    """Whether all of them find room as it is, so that ``make`` need not be asked for each."""
+    if is_disk_short:
+        return False
+    wanted_bytes = sum(len(envelope.wire) for envelope in envelopes)
+    allowed = min(
+        (limits.allowed_bytes(item.header.precedence, item.header.kind) for item in envelopes),
+        default=limits.capacity_bytes,
+    )
+    used: int = connection.execute("SELECT SUM(bytes) FROM usage").fetchone()[0]
+    return used + wanted_bytes <= allowed
 
 
 def make(

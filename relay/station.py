@@ -225,9 +225,7 @@ class Station:
     async def put_all(self, drafts: Sequence[Draft]) -> list[Spooled]:
         """Several in one commit, in order."""
         try:
-            spooled = await self.database.run(
-                lambda connection: [self.spool.put(connection, draft) for draft in drafts]
-            )
+            spooled = await self.database.run(lambda connection: self.spool.put_all(connection, drafts))
         except SpoolFull as error:
             self.counters.refused(error.reason)
             raise

@@ -78,9 +78,14 @@ class Rooms:
         self._rooms: dict[LinkId, _Room] = {}
         self._alerts_of: Counter[tuple[LinkId, bytes]] = Counter()
         """Without an answer, sent or not, by link and origin."""
+        self.resting: dict[int, float] = {}
+        """Alerts that are in flight on every link, by number, and when the first of these tries is due again: until then nothing
+        is to be decided about them. In a flow they are most of what a plan looks at."""
         self._shut: set[tuple[LinkId, bytes]] = set()
         """Links that took no further alert of an origin: within one plan they take none later."""
         for entry in entries:
+            is_alert = entry.precedence.is_alert
+            resting_until_ms: float | None = float("inf") if is_alert and entry.attempts and entry.links else None
             for link in entry.links:
                 room = self._rooms.get(link.id)
                 if room is None:
@@ -90,22 +95,30 @@ class Rooms:
                         budget=link.budget_left_bytes, flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
                     )  # fmt: skip
                 attempt = entry.attempt_on(link) if entry.attempts else None
-                if entry.precedence.is_alert and (attempt is None or not attempt.is_held_there):
+                if is_alert and (attempt is None or not attempt.is_held_there):
                     self._alerts_of[link.id, entry.origin] += 1
-                if attempt is not None:
-                    self._note_in_flight(entry, link, room, attempt)
+                again_ms = self._note_in_flight(entry, link, room, attempt) if attempt is not None else None
+                if again_ms is None:
+                    resting_until_ms = None
+                elif resting_until_ms is not None and again_ms < resting_until_ms:
+                    resting_until_ms = again_ms
+            if resting_until_ms is not None:
+                self.resting[entry.number] = resting_until_ms
 
-    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room, attempt: Attempt) -> None:
+    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room, attempt: Attempt) -> int | None:
+        """Count it. When it is due again on this link; None if it is not in flight there: held, or overdue."""
         if attempt.is_held_there:
-            return
-        if attempt.again_at_ms(link.rtt_ms, self._policy, entry.precedence) <= self._now_ms:
-            return
+            return None
+        again_ms = attempt.again_at_ms(link.rtt_ms, self._policy, entry.precedence)
+        if again_ms <= self._now_ms:
+            return None
         if not entry.precedence.is_alert:
             room.unanswered_bulk -= entry.size_bytes
-            return
+            return again_ms
         room.urgent -= 1
         if attempt.count == 1:
             room.held_until_ms = max(room.held_until_ms, attempt.sent_ms + int(link.p95_ms))
+        return again_ms
 
     # ------------------------------------------------------------------ taking
 

@@ -7,9 +7,10 @@ Pure but for the clock that it is given.
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, Protocol
+
+import msgspec
 
 from relay.clock import Clock
 from relay.counters import Counters
@@ -38,8 +39,7 @@ class OnItsWay(Protocol):
         """``Kind``."""
 
 
-@dataclass(slots=True, kw_only=True)
-class PassedOn:
+class PassedOn(msgspec.Struct, kw_only=True):
     """One leg, as it is now."""
 
     facts: PathFacts
@@ -50,8 +50,7 @@ class PassedOn:
     is_receipt: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Stay:
+class Stay(msgspec.Struct, kw_only=True):
     """One alert's time here."""
 
     alert: EnvelopeId
@@ -59,7 +58,7 @@ class Stay:
     came_over: str = ""
     had_ms: int = UNKNOWN
     heard_ms: int = UNKNOWN
-    legs: dict[tuple[NodeId, str], PassedOn] = field(default_factory=dict)
+    legs: dict[tuple[NodeId, str], PassedOn] = msgspec.field(default_factory=dict)
     has_news: bool = False
 
 
@@ -91,12 +90,12 @@ class Timeline:
         """It was handed to a carrier."""
         if item.kind != Kind.ALERT:
             return
-        stay = self._stay(item.id)
-        leg = stay.legs.get((to, facts.name))
+        stay, way = self._stay(item.id), (to, facts.name)
+        leg = stay.legs.get(way)
         if leg is not None:
             leg.tries += 1
         elif len(stay.legs) < MOST_LEGS:
-            leg = stay.legs[to, facts.name] = PassedOn(facts=facts, to=to, sent_ms=self._clock.monotonic_ms())
+            leg = stay.legs[way] = PassedOn(facts=facts, to=to, sent_ms=self._clock.monotonic_ms())
             if len(stay.legs) == 1 and stay.had_ms != UNKNOWN:
                 self._latencies.held.observe((leg.sent_ms - stay.had_ms) / 1000)
             stay.has_news = True

@@ -46,12 +46,15 @@ class Pump:
         self._on_frames = on_frames
         self._loop = asyncio.get_running_loop()
         self._descriptor = int(socket.getsockopt(zmq.FD))
+        self._is_nudged = False
         self._loop.add_reader(self._descriptor, self._drain)
-        self._loop.call_soon(self._drain)
+        self.nudge()
 
     def nudge(self) -> None:
-        """Look again: a send may have consumed the edge that announced something to read."""
-        self._loop.call_soon(self._drain)
+        """Look again: a send may have consumed the edge that announced something to read. Once for all that is sent in one go."""
+        if not self._is_nudged:
+            self._is_nudged = True
+            self._loop.call_soon(self._drain)
 
     def close(self) -> None:
         """Stop reading and close the socket."""
@@ -59,6 +62,7 @@ class Pump:
         self._socket.close(linger=0)
 
     def _drain(self) -> None:
+        self._is_nudged = False  # what is sent from here on may consume another edge
         ends_s = time.perf_counter() + _DRAIN_S
         while time.perf_counter() < ends_s:
             if self._socket.closed:
@@ -70,7 +74,7 @@ class Pump:
             while frames[-1].more:  # cheaper than recv_multipart, which asks the socket after each frame
                 frames.append(self._socket.recv(zmq.NOBLOCK, copy=False))
             self._on_frames(frames)
-        self._loop.call_soon(self._drain)
+        self.nudge()
 
 
 def set_common_options(socket: "zmq.Socket[bytes]", tuning: ZeroMqTuning, lane: Lane) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, lane_of
 from relay.path import Lane
 from relay.precedence import Precedence
 from relay.scheduler import due_ms, plan
+from relay.striping import Rooms
 
 POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
 SPENDING = SendPolicy(urgent_window=4, bulk_window_bytes=10_000, is_bulk_metered=True)
@@ -51,6 +53,39 @@ def in_flight(found: Sequence[Entry], link: LinkView, lane: Lane) -> list[Entry]
         if link in entry.links and lane_of(entry.precedence) == lane and (known := entry.attempt_on(link)) is not None
         and not known.is_held_there and not is_due(entry, link)
     ]  # fmt: skip
+
+
+class _Restless(Rooms):
+    """Every alert is thought about, as if none were in flight everywhere."""
+
+    def __init__(self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> None:
+        super().__init__(entries, now_ms, policy)
+        self.rested = len(self.resting)
+        self.resting = {}
+
+
+@given(entries())
+def test_nothing_would_be_decided_about_an_alert_that_is_in_flight_everywhere(found: list[Entry]) -> None:
+    decided = plan(found, NOW, POLICY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("relay.scheduler.Rooms", _Restless)
+        assert plan(found, NOW, POLICY) == decided
+
+
+def test_an_alert_in_flight_everywhere_rests_until_its_first_try_is_due_again() -> None:
+    two = [
+        LinkView(id=LinkId(1), peer=b"a", path="lte", rtt_ms=20),
+        LinkView(id=LinkId(2), peer=b"b", path="sat", rtt_ms=600),
+    ]
+    entry = Entry(number=7, precedence=Precedence.FLASH, size_bytes=230, links=two)
+    for link in two:
+        assert Rooms([entry], NOW, POLICY).resting == {}, "one link has not had it"
+        entry.note_sent(link.way, NOW)
+    assert Rooms([entry], NOW, POLICY).resting == {7: NOW + 1_000}
+    assert plan([entry], NOW, POLICY).next_look_ms == NOW + 1_000
+    assert Rooms([entry], NOW + 1_000, POLICY).resting == {}, "one try is overdue"
+    entry.note_held(b"a", NOW)
+    assert Rooms([entry], NOW, POLICY).resting == {}, "where it is held, parking is to be thought about"
 
 
 @given(entries())

@@ -114,6 +114,36 @@ class SpoolMachine(RuleBasedStateMachine):
         assert self._evict_for(wire_size, precedence)
         self.here[-1, self.given] = (precedence, wire_size, ttl_s, self.clock.monotonic_ms())
 
+    @rule(what=st.lists(st.tuples(precedences, st.sampled_from([60, 300, 700])), max_size=8))
+    def put_all(self, what: list[tuple[Precedence, int]]) -> None:
+        """In one commit: all of them as if one after the other, or none."""
+        drafts = [
+            Draft(kind=Kind.ALERT if precedence.is_alert else Kind.CHUNK, precedence=precedence, body=bytes(size),
+                  peer_sealing_key=CENTER.sealing_key) for precedence, size in what
+        ]  # fmt: skip
+        before = dict(self.here), set(self.left), self.given
+        try:
+            spooled = self.database.run_blocking(lambda connection: self.spool.put_all(connection, drafts))
+        except SpoolFull:
+            spooled = None
+        for number, (precedence, size) in enumerate(what):
+            wire_size = size + 16 + 148 + (size + 16 > 255)
+            if not self._evict_for(wire_size, precedence):
+                assert spooled is None, "one found no room, so none is stored"
+                self.here, self.left, self.given = before
+                assert self._rows() == set(self.here), "what gave way for those before it is back"
+                return
+            self.given += 1
+            self.here[-1, self.given] = (precedence, wire_size, 0, self.clock.monotonic_ms())
+            assert spooled is None or spooled[number].envelope.header.sequence == self.given
+        assert spooled is not None, "each found room, or something to evict"
+        found = self.database.run_blocking(
+            lambda connection: self.spool.read(connection, [item.number for item in spooled])
+        )
+        assert {(item.number, item.id) for item in found} == {
+            (item.number, item.envelope.id) for item in spooled if (-1, item.envelope.header.sequence) in self.here
+        }, "each is found under the number that was told"
+
     @rule(precedence=precedences, size=st.sampled_from([60, 300, 700]), count=st.integers(3, 8))
     def put_several(self, precedence: Precedence, size: int, count: int) -> None:
         for _ in range(count):

@@ -23,8 +23,9 @@ def table() -> sqlite3.Connection:
 @given(ROWS)
 def test_rows_are_stored_as_one_at_a_time_would_store_them(rows: list[tuple[int, bytes, str | None]]) -> None:
     together, apart = table(), table()
-    insert_rows(together, "t (a, b, c)", rows)
+    ids = insert_rows(together, "t (a, b, c)", rows)
     apart.executemany("INSERT INTO t (a, b, c) VALUES (?, ?, ?)", rows)
+    assert ids == [row[0] for row in together.execute("SELECT id FROM t ORDER BY id")]
     assert (
         together.execute("SELECT * FROM t ORDER BY id").fetchall()
         == apart.execute("SELECT * FROM t ORDER BY id").fetchall()
