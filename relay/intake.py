@@ -63,8 +63,16 @@ class Intake(Generic[T]):
         return len(self._queues.get(key, ()))
 
     def is_worth_a_wait(self, now_ms: int) -> bool:
-        """Whether the next group had better wait ``GATHER_S`` for more: in a flow, never what comes alone, and no one beside a flood."""
-        return self._last_group >= FLOW and self._count < GATHERED and not self.is_flooded(now_ms)
+        """Whether the next group had better wait ``GATHER_S`` for more: in a flow, never what comes alone, and no one beside a flood.
+
+        Nor where everybody who speaks has a full turn here: what came meanwhile would not be in that group.
+        """
+        return (
+            self._last_group >= FLOW
+            and self._count < GATHERED
+            and not self.is_flooded(now_ms)
+            and any(len(queue) < TURN for queue in self._queues.values())
+        )
 
     def is_flooded(self, now_ms: int) -> bool:
         """Whether somebody floods while others speak."""

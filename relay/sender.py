@@ -26,7 +26,7 @@ from relay.links import Link, Links
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.scheduler import plan
-from relay.sent_round import SentRound
+from relay.sent_round import Fullness, SentRound
 from relay.spool import Spool, Spooled, Waiting
 from relay.striping import FEW
 from relay.timeline import Timeline
@@ -48,7 +48,9 @@ AT_HAND: Final = 64
 """Alerts of one node that were never tried and are looked at in one plan: a thousand of a flood would make each plan take
 milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
 LEAST_ALERT_BYTES: Final = 128
-_RETRY_BUSY_S: Final = 0.01
+_RETRY_BUSY_S: Final = (0.001, 0.01)
+"""After a round that filled a carrier's queue of some dozens, and at most, twice as long after each that found it full: a LAN empties it
+at once, a thin link in its own time."""
 _RETRY_TINY_S: Final = 1.0
 """A full queue of a radio or a satellite moves no faster."""
 _LONG_PLAN_S: Final = 0.001
@@ -89,6 +91,7 @@ class Sender:
         self._freed_meanwhile: set[int] = set()
         """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
+        self._busy_s = _RETRY_BUSY_S[0]
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------------ what others tell it
@@ -209,22 +212,23 @@ class Sender:
             except OperatorError as error:  # a failing disk: what is in the window still goes out
                 self._counters.refused("spool_not_read")
                 _log.error("spool not read", error=str(error))
-            began_s = time.thread_time()
-            delay_s = self._send_what_is_due()
-            # A large window takes milliseconds to plan, more on a small board: others need the loop, too.
-            if (took_s := time.thread_time() - began_s) > _LONG_PLAN_S:
-                await asyncio.sleep(took_s)
+            delay_s, planning_s = self._send_what_is_due()
+            # A large window takes milliseconds to plan, more on a small board: others need the loop, too. What was sent had to be.
+            if planning_s > _LONG_PLAN_S:
+                await asyncio.sleep(planning_s)
             try:
                 async with asyncio.timeout(delay_s):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    def _send_what_is_due(self) -> float:
-        now_ms = self._clock.monotonic_ms()
+    def _send_what_is_due(self) -> tuple[float, float]:
+        """Until the next look at the latest, and what planning took of the processor, s."""
+        now_ms, began_s = self._clock.monotonic_ms(), time.thread_time()
         at_hand = self._at_hand(now_ms)
         by_id = self._aim(at_hand, now_ms)
         decided = plan([item.entry for item in at_hand], now_ms, self._policy)
+        planning_s = time.thread_time() - began_s
         going = SentRound(self._links, decided.flooded, now_ms)
         for number, link_id in decided.sends:
             item = self._window[number]
@@ -248,13 +252,14 @@ class Sender:
             self._drop(number)
             self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
-        next_look_s = max(0.001, (decided.next_look_ms - now_ms) / 1000)
-        busy_s = going.looks_again_after_s(busy_s=_RETRY_BUSY_S, tiny_s=_RETRY_TINY_S)
-        if busy_s == _RETRY_BUSY_S:
-            return busy_s
+        delay_s = max(0.001, (decided.next_look_ms - now_ms) / 1000)
+        if (full := going.full()) is Fullness.TINY:
+            delay_s = min(delay_s, _RETRY_TINY_S)
         if going.count and len(at_hand) < len(self._window):
-            return 0.001
-        return next_look_s if busy_s is None else min(busy_s, next_look_s)
+            delay_s = 0.001
+        if full is Fullness.SOME:
+            self._busy_s = delay_s = _RETRY_BUSY_S[0] if going.count else min(2 * self._busy_s, _RETRY_BUSY_S[1])
+        return delay_s, planning_s
 
     def _at_hand(self, now_ms: int) -> list[InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""

@@ -3,10 +3,21 @@
 Lives for one round of ``sender``, on the event loop; what a link is to be told of it, it is told by ``close``.
 """
 
+import enum
+
 from relay.attempts import LinkId
 from relay.counters import Counters
 from relay.links import Link, Links
 from relay.path import Lane
+
+
+class Fullness(enum.Enum):
+    """Which carriers took no more in a round."""
+
+    NONE = "none"
+    TINY = "tiny"
+    """None but a radio's or a satellite's, whose queue moves slowly."""
+    SOME = "some"
 
 
 class SentRound:
@@ -48,8 +59,8 @@ class SentRound:
         for link, sizes in self._bulk.values():
             link.bulk_sent(sum(sizes), max(sizes), self._now_ms)
 
-    def looks_again_after_s(self, *, busy_s: float, tiny_s: float) -> float | None:
-        """When a full lane is worth another look; None if there is none. A queue of a radio or a satellite moves no faster than slowly."""
+    def full(self) -> Fullness:
+        """Which carriers took no more."""
         if not self._full:
-            return None
-        return tiny_s if all(link.session.facts.is_tiny for link in self._full.values()) else busy_s
+            return Fullness.NONE
+        return Fullness.TINY if all(link.session.facts.is_tiny for link in self._full.values()) else Fullness.SOME

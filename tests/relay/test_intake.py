@@ -120,6 +120,16 @@ def test_what_comes_alone_waits_for_nobody_and_a_flow_gathers() -> None:
     assert not intake.is_worth_a_wait(0), "the flow is over"
 
 
+def test_who_has_a_full_turn_does_not_wait_for_more_unless_somebody_else_has_less() -> None:
+    intake: Intake[str] = Intake()
+    for _ in range(2 * TURN):
+        intake.put("gate", "gate")
+    assert len(intake.take(paced_ms=0)) == TURN
+    assert not intake.is_worth_a_wait(0), "the next turn is full, and no more would go along"
+    intake.put("yard", "yard")
+    assert intake.is_worth_a_wait(0), "the yard's may become more"
+
+
 def test_in_all_no_more_than_the_bound_waits() -> None:
     intake: Intake[int] = Intake()
     node = 0
