@@ -1,14 +1,16 @@
 """Verified envelopes on their way to the disk: a queue in which the nodes take turns.
 
 Whoever floods fills a queue of its own and waits behind itself; the next group to be committed always has room for everybody
-else's. Beside a flood they have a commit of their own at once; its own are short, and no more than fifty a second. Keyed by neighbor and origin, so
-that no neighbor can fill a node's turn with copies of what that node once said. Bounded for each and in all: what is over is turned away
-before it is verified, and its sender, who keeps it, tries again.
+else's. Beside a flood they have a commit of their own at once; its own are short, and no more than fifty a second. Keyed by session, neighbor
+and origin (``Turn``), so that no neighbor can fill a node's turn with copies of what that node once said. Bounded for each and in all: what is
+over is turned away before it is verified, and its sender, who keeps it, tries again.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from relay.ids import NodeId
 
 T = TypeVar("T")
 
@@ -33,6 +35,23 @@ GATHERED: Final = 256
 """A group that is worth its commit."""
 GATHER_S: Final = 0.008
 """In a flow nobody notices: what came during the last commit waited as long."""
+
+
+class Turn(NamedTuple):
+    """Whose turn it is."""
+
+    link: int
+    neighbor: NodeId
+    origin: NodeId
+
+    @property
+    def speaker(self) -> tuple[NodeId, NodeId]:
+        """Who speaks, by whatever session: a node that goes on over its next session is not somebody else beside its own flood."""
+        return self.neighbor, self.origin
+
+
+def _speaker_of(key: Hashable) -> Hashable:
+    return key.speaker if isinstance(key, Turn) else key
 
 
 class Intake(Generic[T]):
@@ -91,7 +110,7 @@ class Intake(Generic[T]):
             queue = self._queues[key] = deque()
         queue.append(item)
         if len(queue) + behind >= FLOOD:
-            self._floods[key] = None
+            self._floods[_speaker_of(key)] = None
         self._count += 1
 
     def take(self, most: int = GROUP, *, paced_ms: int | None = None) -> list[T]:
@@ -113,7 +132,7 @@ class Intake(Generic[T]):
         for key in list(self._queues):
             if len(group) >= most:
                 break
-            is_flood = key in self._floods
+            is_flood = _speaker_of(key) in self._floods
             if is_flood and paced_ms is not None:
                 if self._was_without:
                     continue
@@ -124,17 +143,23 @@ class Intake(Generic[T]):
             if queue:
                 self._queues[key] = queue
             elif paced_ms is None:
-                self._floods.pop(key, None)
+                self._floods.pop(_speaker_of(key), None)
         self._count -= len(group)
         self._last_group = len(group)
         return group
 
     def _has_others(self) -> bool:
-        return any(key not in self._floods for key in self._queues)
+        return any(_speaker_of(key) not in self._floods for key in self._queues)
 
     def _note_floods(self, now_ms: int) -> None:
-        for key, until_ms in list(self._floods.items()):
-            if until_ms is None or len(self._queues.get(key, ())) >= FLOOD:
-                self._floods[key] = now_ms + LATELY_MS
-            elif now_ms >= until_ms and key not in self._queues:
-                del self._floods[key]
+        if not self._floods:
+            return
+        waiting: dict[Hashable, int] = {}
+        for key, queue in self._queues.items():
+            speaker = _speaker_of(key)
+            waiting[speaker] = max(waiting.get(speaker, 0), len(queue))
+        for speaker, until_ms in list(self._floods.items()):
+            if until_ms is None or waiting.get(speaker, 0) >= FLOOD:
+                self._floods[speaker] = now_ms + LATELY_MS
+            elif now_ms >= until_ms and speaker not in waiting:
+                del self._floods[speaker]

@@ -29,7 +29,7 @@ from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError
 from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
-from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake
+from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake, Turn
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
@@ -136,13 +136,15 @@ class Receiver:
         header = envelope.header
         passport = self._trust.passport_of(header.origin)
         _require_may_send(passport, header.kind)
-        key = (link.id, header.origin)
-        if not self._waiting.has_room(key) or not self._verification.has_room(key, beside=self._waiting.count_of(key)):
+        assert link.peer is not None
+        turn = Turn(link.id, link.peer.node_id, header.origin)
+        if not self._waiting.has_room(turn) or not self._verification.has_room(
+            turn, beside=self._waiting.count_of(turn)
+        ):
             raise Flooding(
                 f"{passport.name} sends faster than its envelopes can be stored: it keeps them and tries again",
                 node_id=header.origin,
             )
-        assert link.peer is not None
         return Arrival(
             envelope=envelope, passport=passport, via=link.peer.node_id, path=link.path,
             received_wall_ms=self._clock.wall_ms(), received_monotonic_ms=self._clock.monotonic_ms(),
@@ -156,7 +158,8 @@ class Receiver:
             return
         self._links.learn_route(header.origin, arrival.via)
         self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
-        self._waiting.put(claim.key, (arrival, claim.link), behind=self._verification.count_of(claim.key))
+        turn = claim.turn
+        self._waiting.put(turn, (arrival, claim.link), behind=self._verification.count_of(turn))
         self._from[claim.link.id] += 1
         self._wake.set()
 

@@ -13,10 +13,8 @@ import msgspec
 
 from relay import envelope as envelopes
 from relay.arrival import Arrival
-from relay.attempts import LinkId
 from relay.errors import BadSignature, SenderError
-from relay.ids import NodeId
-from relay.intake import FLOW, Intake
+from relay.intake import FLOW, Intake, Turn
 from relay.links import Link
 from relay.verifiers import Verifiers
 
@@ -42,9 +40,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     on_refused: OnRefused
 
     @property
-    def key(self) -> tuple[LinkId, NodeId]:
-        """Whose turn it takes: by neighbor and origin."""
-        return self.link.id, self.arrival.envelope.header.origin
+    def turn(self) -> Turn:
+        """Whose turn it takes."""
+        return Turn(self.link.id, self.arrival.via, self.arrival.envelope.header.origin)
 
 
 class Verification:
@@ -60,13 +58,13 @@ class Verification:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def has_room(self, key: tuple[LinkId, NodeId], *, beside: int) -> bool:
+    def has_room(self, turn: Turn, *, beside: int) -> bool:
         """Whether one more of this origin by this neighbor is taken, ``beside`` so many that wait to be stored."""
-        return self._waiting.has_room(key, beside=beside)
+        return self._waiting.has_room(turn, beside=beside)
 
-    def count_of(self, key: tuple[LinkId, NodeId]) -> int:
+    def count_of(self, turn: Turn) -> int:
         """How many of this origin by this neighbor wait to be checked."""
-        return self._waiting.count_of(key)
+        return self._waiting.count_of(turn)
 
     def put(self, claim: Claim) -> None:
         """Have it checked: when the event loop comes around, so that what comes together is looked at together.
@@ -74,7 +72,7 @@ class Verification:
         With ``MOST_UNCHECKED`` waiting some are checked before this returns: whoever reads is held to the pace of checking, and so is whoever
         sends what does not hold.
         """
-        self._waiting.put(claim.key, claim)
+        self._waiting.put(claim.turn, claim)
         if len(self._waiting) >= MOST_UNCHECKED:
             self._check_here(_ALONE)
         if not self._is_due:

@@ -23,6 +23,7 @@ from relay.intake import (
     MOST_OF_ONE,
     TURN,
 )
+from relay.links import Link
 from relay.passport import Role
 from relay.path import Lane
 from relay.precedence import Precedence
@@ -66,6 +67,33 @@ async def test_an_alert_overtakes_another_node_s_flood_in_the_relay_s_spool(tmp_
         await until(lambda: len(kept.arrivals) >= 3201, "all of it at the center", 60)
     origins = [arrival.passport.name for arrival in kept.arrivals]
     assert origins.index("gate") < 1_600, f"its alert came as number {origins.index('gate')} of {len(origins)}"
+
+
+async def test_a_node_that_goes_on_over_its_next_session_is_nobody_beside_its_own_flood(tmp_path: Path) -> None:
+    """After a change of paths a backlog is stored as fast as before it, and not at the pace of a flood beside others."""
+    house, kept, was_flooded = filled(House(tmp_path), "gate"), Kept(), list[bool]()
+    async with house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center:
+        waiting, take = center.receiver._waiting, center.receiver._waiting.take
+        accept = kept.accept
+
+        def noting(*, paced_ms: int) -> list[tuple[Arrival, Link]]:
+            group = take(paced_ms=paced_ms)
+            was_flooded.append(waiting.is_flooded(paced_ms))
+            return group
+
+        def accept_late(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> None:
+            accept(connection, arrivals)
+            time.sleep(0.03)  # a slow disk: what comes meanwhile piles up
+
+        waiting.take = noting  # type: ignore[method-assign,assignment]
+        kept.accept = accept_late  # type: ignore[method-assign]
+        for _ in range(2):
+            async with house.station("gate", to=[("center", center.listening_on[0])]) as gate:
+                await say(gate, 400)
+                await say(gate, 400)
+                await until(lambda gate=gate: gate.counters["envelopes_receipted"] >= 800, "the receipts", 60)  # type: ignore[misc]
+                assert waiting._floods, "it was a flood"
+    assert not any(was_flooded), "and nobody else spoke"
 
 
 async def test_a_receipt_is_passed_on_while_the_relay_s_own_disk_is_busy(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The queue before the disk: nodes take turns, a flood waits behind itself, and all of it is bounded."""
 
+from relay.ids import NodeId
 from relay.intake import (
     FLOOD_EVERY_MS,
     FLOW,
@@ -11,6 +12,7 @@ from relay.intake import (
     TURN,
     TURN_BESIDE_OTHERS,
     Intake,
+    Turn,
 )
 
 
@@ -85,6 +87,23 @@ def test_who_floods_in_bursts_is_held_to_short_turns_between_them_and_is_forgive
     assert intake.take(paced_ms=now_ms) == []
     burst()
     assert len(intake.take(paced_ms=now_ms)) == TURN + 1
+
+
+def test_a_flood_that_goes_on_over_another_path_is_nobody_else_beside_itself() -> None:
+    intake: Intake[int] = Intake()
+    gate, yard = NodeId(b"gate0000"), NodeId(b"yard0000")
+    first, second = Turn(1, gate, gate), Turn(2, gate, gate)
+    for number in range(MOST_OF_ONE):
+        intake.put(first, number)
+    assert len(intake.take(paced_ms=0)) == TURN
+    for number in range(TURN):
+        intake.put(second, number)
+    assert not intake.is_flooded(1)
+    assert intake.due_in_ms(1) == 0
+    assert len(intake.take(paced_ms=1)) == 2 * TURN, "a full turn of each"
+    intake.put(Turn(3, yard, gate), 0)
+    assert intake.take(paced_ms=2) == [0], "what a neighbor says in its name is somebody else's"
+    assert intake.is_flooded(2)
 
 
 def test_a_group_is_bounded_and_who_had_no_turn_is_first_in_the_next() -> None:
