@@ -112,6 +112,8 @@ class Entry:
     """The links that lead to its destination now."""
     attempts: dict[Way, Attempt] = field(default_factory=dict)
     first_sent_ms: int | None = None
+    ahead: int = 0
+    """It goes before what waits of its node (``newest_first``): the higher, the earlier. 0: in its place."""
 
     def attempt_on(self, link: LinkView) -> Attempt | None:
         """What is known of this envelope at the other end of a link: held there, by whatever path; else tried on this one."""

@@ -6,6 +6,7 @@ them in both directions. It promises nothing about delivery: ``send`` returning 
 """
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -76,6 +77,9 @@ class KnownSession(Protocol):
     @property
     def peer_id(self) -> NodeId:
         """The neighbor at the other end."""
+
+    on_room: Callable[[], object]
+    """To be called when what it did not take may find room: its queue is short."""
 
     def withdraw(self, parcel: bytes) -> None:
         """It has its answer by another way: don't send it any more, if it still waits."""

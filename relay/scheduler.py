@@ -12,7 +12,7 @@ burned; what is unanswered is sent again after a few round trips, ever more slow
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from relay.attempts import STUBBORN_AFTER, Entry, LinkId, LinkView, SendPolicy, retry_ms
@@ -38,7 +38,8 @@ class Plan:
 def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     """Decide. ``entries`` come oldest first; the most urgent are sent first, and of those the ones least often tried.
 
-    Among those that are alike in both, the nodes take turns: one that floods waits behind its own flood.
+    Among those that are alike in both, the nodes take turns: one that floods waits behind its own flood. What goes ahead of its node's
+    own has that node's first turn, and no other's.
     """
     sends: list[tuple[int, LinkId]] = []
     parked: list[tuple[int, int]] = []
@@ -83,14 +84,14 @@ def in_turn(entries: Iterable[Entry]) -> list[Entry]:
     """
     ranks: dict[tuple[Precedence, bytes], int] = {}
     keyed: list[tuple[tuple[bool, int, int, int, int], Entry]] = []
-    for entry in entries:
+    for entry in sorted(entries, key=attrgetter("ahead"), reverse=True):
         key = (entry.precedence, entry.origin)
         rank = ranks[key] = ranks.get(key, 0) + 1
         tries = entry.unanswered_count if entry.attempts else 0
         if tries >= STUBBORN_AFTER:
             keyed.append(((True, tries, entry.precedence, rank, entry.number), entry))
         else:
-            keyed.append(((False, entry.precedence, tries, rank, entry.number), entry))
+            keyed.append(((False, entry.precedence, 0 if entry.ahead else tries, rank, entry.number), entry))
     return [entry for _, entry in sorted(keyed, key=itemgetter(0))]
 
 

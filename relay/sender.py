@@ -6,10 +6,9 @@ What enough neighbors hold is *parked*: only its number stays in memory until it
 
 import asyncio
 import math
-import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -23,14 +22,14 @@ from relay.errors import OperatorError
 from relay.flood_window import Speakers
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Link, Links
+from relay.newest_first import NEWCOMERS_MOST, NewestFirst, stream_of
 from relay.precedence import Precedence
-from relay.ranges import RangeSet
 from relay.scheduler import plan
 from relay.sent_round import Fullness, SentRound
 from relay.spool import Spool, Spooled, Waiting
 from relay.striping import FEW
 from relay.timeline import Timeline
-from relay.window import InWindow, Parked
+from relay.window import Flow, HeldBy, InWindow, Parked, first_of_each, in_order, waiting_of
 
 _log = structlog.get_logger("relay.sender")
 
@@ -74,10 +73,8 @@ class Sender:
         self._policy = policy or SendPolicy()
         self._window: dict[int, InWindow] = {}
         self._numbers: dict[EnvelopeId, int] = {}
-        self._held_by: dict[NodeId, dict[tuple[NodeId, NodeId, int], RangeSet]] = {}
-        """What each neighbor said it holds when its last session began."""
-        self._count_of: Counter[NodeId] = Counter()
-        """In the window, by origin."""
+        self._held_by = HeldBy()
+        self._count_of: Counter[NodeId] = Counter()  # in the window, by origin
         self._parked: dict[int, Parked] = {}
         self._came_by: dict[int, NodeId] = {}
         """Who handed over what waits in the window or parked: it is never handed back."""
@@ -85,9 +82,11 @@ class Sender:
         """Nothing parked is due before."""
         self._cursors = dict.fromkeys(Precedence, 0)
         self._may_have_more = True
-        self._behind: set[tuple[NodeId, Precedence]] = set()
-        """Whose next ones wait in the spool behind what had no room: newer ones don't overtake them, or the numbers that arrive would have
-        more gaps than a receipt can name, and what it can't name is sent again and again."""
+        self._newest_wanted = NEWCOMERS_MOST
+        """At the start, of each precedence; those that come later are offered."""
+        self._behind: set[Flow] = set()
+        """Whose next ones wait in the spool behind what had no room. Of those the newest few are in the window all the same."""
+        self._newest_first = NewestFirst()
         self._freed_meanwhile: set[int] = set()
         """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
@@ -104,16 +103,14 @@ class Sender:
                 len(self._window) >= WINDOW and self._count_of[header.origin] >= SHARE
             )
             flow = (header.origin, header.precedence)
-            if flow in self._behind or is_full or not self._takes_on(header.precedence):
-                self._behind.add(flow)
-                self._may_have_more = True
-                self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
+            waiting = waiting_of(item)
+            if flow not in self._behind and not is_full and self._takes_on(header.precedence):
+                self._admit(waiting)
                 continue
-            self._admit(
-                Waiting(number=item.number, id=item.envelope.id, origin=header.origin, destination=header.destination,
-                        series=header.series, sequence=header.sequence, kind=header.kind, precedence=header.precedence,
-                        wire=item.envelope.wire)
-            )  # fmt: skip
+            self._behind.add(flow)
+            self._may_have_more = True
+            self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
+            self._let_in(waiting)
         self._wake.set()
 
     def offer_carried(self, carried: Iterable[tuple[Spooled, NodeId]]) -> None:
@@ -161,20 +158,13 @@ class Sender:
 
     def neighbor_holds(self, peer: NodeId, note: hop.Holds) -> list[Waiting]:
         """A neighbor says what it holds of whole numberings; it counts for what is read from the spool later, too."""
-        self._held_by[peer] = {
-            (NodeId(item.origin), NodeId(item.destination), item.series): RangeSet(
-                (first, last) for first, last in item.spans if first <= last
-            )
-            for item in note.series
-        }
+        self._held_by.told(peer, note)
         found = [item.waiting for item in self._window.values() if self._note_if_held(item, peer)]
         self._wake.set()
         return found
 
     def _note_if_held(self, item: InWindow, peer: NodeId) -> bool:
-        waiting = item.waiting
-        held = self._held_by[peer].get((waiting.origin, waiting.destination, waiting.series))
-        if held is None or waiting.sequence not in held or item.entry.held_at(peer) is not None:
+        if not self._held_by.covers(peer, item.waiting) or item.entry.held_at(peer) is not None:
             return False
         item.entry.note_held(peer, self._clock.monotonic_ms())
         return True
@@ -242,6 +232,8 @@ class Sender:
             if not link.send(waiting.wire, lane):
                 going.found_full(link, lane)
                 continue
+            if not item.entry.attempts:
+                self._newest_first.sent(item, now_ms)
             item.entry.note_sent(view.way, now_ms, link_id)
             self._timeline.sent(waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(waiting.kind, now_ms, waiting.origin)
@@ -262,24 +254,18 @@ class Sender:
         return delay_s, planning_s
 
     def _at_hand(self, now_ms: int) -> list[InWindow]:
-        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones."""
-        if len(self._window) <= AT_HAND:
-            return list(self._window.values())
+        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones, and the newest."""
+        ahead = self._newest_first.choose(self._window, now_ms, self._behind)
+        found = list(self._window.values())
+        if len(found) <= AT_HAND:
+            return in_order(found) if self._behind else found
         left_bytes = max(
             (link.flood.left_bytes(now_ms) if link.is_paced else math.inf for link in self._links.towards(AUTHORITY)),
             default=0.0,
         )
         most = min(AT_HAND, FEW + 1 + max(0.0, left_bytes) // LEAST_ALERT_BYTES)
-        found: list[InWindow] = []
-        fresh: dict[tuple[NodeId, Precedence], int] = {}
-        for item in self._window.values():  # each plan looks through a thousand: nothing is called in here
-            if (flow := item.flow) is not None and not item.entry.attempts:
-                count = fresh.get(flow, 0)
-                if count >= most:
-                    continue
-                fresh[flow] = count + 1
-            found.append(item)
-        return found
+        found = first_of_each(found, most, ahead)
+        return in_order(found) if self._behind else found
 
     def _aim(self, items: Iterable[InWindow], now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
         """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
@@ -333,7 +319,11 @@ class Sender:
         if self._may_have_more and room > WINDOW // 4:
             self._may_have_more = False
             wanted = [precedence for precedence in Precedence if self._takes_on(precedence)]
-            fresh = await self._database.run(lambda connection: self._read_on(connection, wanted, room))
+            fresh = await self._database.run(
+                lambda connection: self._spool.after_each(
+                    connection, {precedence: self._cursors[precedence] for precedence in wanted}, room
+                )
+            )
             is_all = len(fresh) < room and len(wanted) == len(Precedence)
             if is_all and not self._may_have_more:  # nobody was turned away meanwhile
                 self._behind.clear()
@@ -356,19 +346,18 @@ class Sender:
         """Whether more of this precedence fits into memory. The most urgent has room that the rest can't take."""
         return len(self._parked) < PARKED_MOST.get(precedence, PARKED_MOST_OF_THE_REST)
 
-    def _read_on(self, connection: sqlite3.Connection, wanted: Sequence[Precedence], room: int) -> Sequence[Waiting]:
-        found: list[Waiting] = []
-        for precedence in wanted:
-            if len(found) < room:
-                found += self._spool.after(connection, precedence, self._cursors[precedence], room - len(found))
-        return found
-
     async def _read_of_the_few(self) -> None:
-        """Alerts of nodes that have little waiting: where more waits than fits, they need not queue behind a flood."""
-        rows = await self._database.run(lambda connection: [
-            row for precedence in (Precedence.FLASH, Precedence.IMMEDIATE)
-            for row in spool_room.few_of_many(connection, precedence, at_most_each=FEW_WAITING, at_most=WINDOW // 2)
-        ])  # fmt: skip
+        """Where more waits than fits: alerts of nodes that have little waiting need not queue behind a flood; nor, at a start, the newest ones."""
+        alerts = (Precedence.FLASH, Precedence.IMMEDIATE)
+        rows, newest = await self._database.run(lambda connection: (
+            [row for precedence in alerts
+             for row in spool_room.few_of_many(connection, precedence, at_most_each=FEW_WAITING, at_most=WINDOW // 2)],
+            [row for precedence in alerts for row in self._spool.newest(connection, precedence, self._newest_wanted)],
+        ))  # fmt: skip
+        self._newest_wanted = 0
+        for waiting in newest:
+            self._behind.add((waiting.origin, waiting.precedence))
+            self._let_in(waiting)
         numbers = [row[0] for row in rows if row[0] not in self._window and row[0] not in self._parked]
         if numbers:
             for waiting in await self._database.run(lambda connection: self._spool.read(connection, numbers)):
@@ -384,11 +373,20 @@ class Sender:
         flow = (waiting.origin, waiting.precedence) if waiting.precedence.is_alert else None
         if flow is not None:
             self._speakers.spoke(waiting.origin, self._clock.monotonic_ms())
-        item = self._window[waiting.number] = InWindow(waiting=waiting, entry=entry, flow=flow)
-        for peer in self._held_by if attempts is None else ():
+        item = InWindow(waiting=waiting, entry=entry, flow=flow, stream=stream_of(waiting))
+        self._window[waiting.number] = item
+        for peer in self._held_by.peers if attempts is None else ():
             self._note_if_held(item, peer)
         self._numbers[waiting.id] = waiting.number
         self._count_of[waiting.origin] += 1
+
+    def _let_in(self, waiting: Waiting) -> None:
+        """One of the newest where older ones wait in the spool. It is read there again, in its turn, if a newer one takes its place."""
+        is_here = waiting.number in self._window or waiting.number in self._parked
+        if not is_here and stream_of(waiting) is not None and self._takes_on(waiting.precedence):
+            self._admit(waiting)
+            if (number := self._newest_first.came(waiting.number, self._window)) is not None:
+                self._drop(number)
 
     def _drop(self, number: int) -> InWindow | None:
         item = self._window.pop(number, None)

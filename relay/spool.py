@@ -23,7 +23,7 @@ import hashlib
 import secrets
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -274,6 +274,22 @@ class Spool:
             (precedence, number, at_most),
         )
         return [_waiting(row) for row in rows]
+
+    def after_each(self, connection: sqlite3.Connection, past: Mapping[Precedence, int], at_most: int) -> list[Waiting]:
+        """The same of several precedences, in their order, from past a number of each on."""
+        found: list[Waiting] = []
+        for precedence, number in past.items():
+            if len(found) < at_most:
+                found += self.after(connection, precedence, number, at_most - len(found))
+        return found
+
+    def newest(self, connection: sqlite3.Connection, precedence: int, at_most: int) -> list[Waiting]:
+        """The last that came of this precedence and waits for its receipt; the newest at the end."""
+        rows = connection.execute(
+            f"SELECT {_WAITING} FROM envelope WHERE precedence = ? ORDER BY number DESC LIMIT ?",  # noqa: S608
+            (precedence, at_most),
+        )
+        return [_waiting(row) for row in rows][::-1]
 
     def read(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Waiting]:
         """Those of these numbers that still wait."""

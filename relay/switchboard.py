@@ -67,6 +67,8 @@ class Switchboard:
     def session_opened(self, session: Session) -> None:
         """Introduce ourselves where we called."""
         link = self._links.opened(session, self._clock.monotonic_ms())
+        if link.known is not None:
+            link.known.on_room = self._sender.wake
         try:
             if self._introducer.begin(link) and link.peer is not None:
                 self._opened(link, link.peer)

@@ -1,11 +1,26 @@
 """What the sender keeps in memory of an envelope that waits for its receipt. The spool is the truth, and this a view of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from relay import hop
 from relay.attempts import Attempt, Entry, Way
 from relay.ids import NodeId
 from relay.precedence import Precedence
-from relay.spool import Waiting
+from relay.ranges import RangeSet
+from relay.spool import Spooled, Waiting
+
+Flow = tuple[NodeId, Precedence]
+Stream = tuple[NodeId, int, Precedence]
+"""A flow's part with one numbering: origin, series, precedence."""
+
+
+def waiting_of(spooled: Spooled) -> Waiting:
+    """What was just committed, as it would be read."""
+    header = spooled.envelope.header
+    return Waiting(number=spooled.number, id=spooled.envelope.id, origin=header.origin, destination=header.destination,
+                   series=header.series, sequence=header.sequence, kind=header.kind, precedence=header.precedence,
+                   wire=spooled.envelope.wire)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -14,8 +29,10 @@ class InWindow:
 
     waiting: Waiting
     entry: Entry
-    flow: tuple[NodeId, Precedence] | None
+    flow: Flow | None
     """Whose alert it is, and how urgent; None: no alert."""
+    stream: Stream | None = None
+    """Within what it may go ahead (``newest_first``)."""
 
 
 @dataclass(slots=True)
@@ -24,3 +41,51 @@ class Parked:
 
     until_ms: int
     attempts: dict[Way, Attempt]
+
+
+class HeldBy:
+    """What each neighbor said it holds when its last session began."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[NodeId, dict[tuple[NodeId, NodeId, int], RangeSet]] = {}
+
+    @property
+    def peers(self) -> list[NodeId]:
+        """Who said so."""
+        return list(self._numbers)
+
+    def told(self, peer: NodeId, note: hop.Holds) -> None:
+        """It holds these, and of what it said before no others."""
+        self._numbers[peer] = {
+            (NodeId(item.origin), NodeId(item.destination), item.series): RangeSet(
+                (first, last) for first, last in item.spans if first <= last
+            )
+            for item in note.series
+        }
+
+    def covers(self, peer: NodeId, waiting: Waiting) -> bool:
+        """Whether it said that it holds this one."""
+        held = self._numbers[peer].get((waiting.origin, waiting.destination, waiting.series))
+        return held is not None and waiting.sequence in held
+
+
+def first_of_each(window: Iterable[InWindow], most: float, ahead: Iterable[InWindow]) -> list[InWindow]:
+    """All of a window, but of each flow's untried ones only the first, and those that go ahead of them."""
+    found: list[InWindow] = []
+    untried: dict[Flow, int] = {}
+    left_out = {id(item): item for item in ahead}
+    for item in window:  # each plan looks through a thousand: nothing is called in here
+        if (flow := item.flow) is not None and not item.entry.attempts:
+            count = untried.get(flow, 0)
+            if count >= most:
+                continue
+            untried[flow] = count + 1
+            if id(item) in left_out:
+                del left_out[id(item)]
+        found.append(item)
+    return [*found, *left_out.values()]
+
+
+def in_order(items: Iterable[InWindow]) -> list[InWindow]:
+    """As they came: the newest may have been let in before what is older."""
+    return sorted(items, key=lambda item: item.waiting.number)

@@ -35,6 +35,8 @@ _log = structlog.get_logger("relay.paths.serial_radio")
 
 MTU: Final = radio_frames.MTU
 _PERSISTENCE: Final = 0.25
+_SLOTS_WAITED: Final = (1 - _PERSISTENCE) / _PERSISTENCE
+"""By the modem before it sends on a free channel, on average."""
 _RECEIPT_BYTES: Final = 111
 _FIRST_WINDOW_SLOTS: Final = 4
 _MOST_DOUBLINGS: Final = 3
@@ -61,6 +63,8 @@ class _Channel:
         self._chance = random.SystemRandom()
         self._turn = asyncio.Lock()
         self._quiet_until_s = 0.0
+        self._said_until_s = 0.0
+        """When the modem will have sent what it was given, as far as we know. It does not say, and what waits in it can't be overtaken."""
         self._transfers = self._chance.randrange(256)
         self._repeats: OrderedDict[bytes, int] = OrderedDict()
         """How often each of the last parcels was said."""
@@ -74,6 +78,8 @@ class _Channel:
                 self._counters.refused("radio_command")
                 continue
             self._counters.count("radio_frames_heard")
+            if now_s < self._said_until_s:  # the modem had to wait for this one
+                self._said_until_s += self._takes_s(len(frame))
             try:
                 piece = radio_frames.parse(frame)
                 whole = piece.data if piece.total == 1 else self._assembly.add(
@@ -131,10 +137,16 @@ class _Channel:
     async def _say(self, frames: Sequence[bytes], port: SerialPort) -> None:
         self._transfers = (self._transfers + 1) & 0xFF
         for frame in frames:
+            loop = asyncio.get_running_loop()
             port.write(radio_frames.to_line(frame))
-            self._duty.sent(self._modulation.airtime_s(len(frame)), asyncio.get_running_loop().time())
+            self._duty.sent(self._modulation.airtime_s(len(frame)), loop.time())
             self._counters.count("radio_frames_sent")
-            await asyncio.sleep(self._modulation.airtime_s(len(frame)))
+            self._said_until_s = loop.time() + self._takes_s(len(frame))
+            while (left_s := self._said_until_s - loop.time()) > 0:  # noqa: ASYNC110  a time that others put off, no event
+                await asyncio.sleep(left_s)
+
+    def _takes_s(self, size_bytes: int) -> float:
+        return self._modulation.airtime_s(size_bytes) + _SLOTS_WAITED * self._modulation.slot_s
 
     async def _wait_for_a_slot(self, parcel: bytes, airtime_s: float) -> None:
         """A random time, and until the answer to others had its own.

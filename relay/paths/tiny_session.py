@@ -1,6 +1,7 @@
 """A session on a tiny path: its neighbor is configured, every parcel is sealed for it, and its queue is short and tidy.
 
-Shared by ``short_burst``, ``sms`` and ``serial_radio``. The queue holds each parcel once, however often the sender offers it; a newer
+Shared by ``short_burst``, ``sms`` and ``serial_radio``. The queue holds each parcel once, however often the sender offers it, and two alerts
+at most, so that the newest is never far behind; a newer
 receipt takes the place of the older one of the same series, and what got its answer by another way is withdrawn. Receipts go first,
 because they stop others from sending; then alerts; then notes; then the rest.
 
@@ -25,6 +26,8 @@ from relay.paths.tiny_batch import QUESTION
 from relay.paths.tiny_seal import TinySeal
 
 DEPTH: Final = 32
+ALERTS_DEEP: Final = 2
+"""What is handed over can't be overtaken by what is newer: one may be on the air, these wait, and all others in the spool."""
 _REMEMBERED: Final = 64
 _RIDERS_KEPT: Final = 16
 _NOTES: Final = (hop.Stored, hop.Refused, hop.Unknown, hop.Passports, hop.RosterNote, hop.Ping, hop.Pong)
@@ -62,6 +65,10 @@ Room = Callable[[int], int]
 """How many bytes the carrier moves for no more than a sealed parcel of this size costs: all of its last frame, burst or message."""
 
 
+def _nobody() -> None:
+    """Nobody waits for room."""
+
+
 def no_room(size_bytes: int) -> int:
     """Each parcel by itself."""
     return size_bytes
@@ -83,7 +90,11 @@ class TinySession:
         self._seal = seal
         self._counters = counters
         self._queue: list[_Queued] = []
+        self._owes_word = False
+        """The queue took something not, and whoever offered it is to be told when it does."""
         self._news = asyncio.Event()
+        self.on_room: Callable[[], object] = _nobody
+        """Called when what found no room may find some: the carrier must not idle."""
         self.arrivals = 0
         """Parcels that were ever queued."""
         self._together: OrderedDict[object, None] = OrderedDict()
@@ -118,7 +129,10 @@ class TinySession:
             if queued.replaces == replaces:
                 queued.parcel = parcel
                 return True
-        if len(self._queue) >= DEPTH and not self._makes_room(turn):
+        if (turn is _Turn.ALERT and sum(queued.turn is turn for queued in self._queue) >= ALERTS_DEEP) or (
+            len(self._queue) >= DEPTH and not self._makes_room(turn)
+        ):
+            self._owes_word = True
             return False
         self.arrivals += 1
         self._news.set()
@@ -147,8 +161,14 @@ class TinySession:
         if len(kept) < len(self._queue):
             self._queue = kept
             self._counters.count("tiny_withdrawn")
+            self._tell_of_room()
             if not kept:
                 self.filled.clear()
+
+    def _tell_of_room(self) -> None:
+        if self._owes_word:
+            self._owes_word = False
+            self.on_room()
 
     def drop(self, reason: str) -> None:
         """End it; the path sees to the rest."""
@@ -193,6 +213,7 @@ class TinySession:
             if self._seal.reads.missed():
                 self.send(QUESTION, Lane.URGENT)
         self._note_gone(going, riders)
+        self._tell_of_room()
         if not self._queue and not self.lost.done():
             self.filled.clear()
         return Batch(parcels=tuple(queued.parcel for queued in going), riders=tuple(riders))

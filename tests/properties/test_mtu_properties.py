@@ -1,5 +1,6 @@
 """No path is ever handed a parcel above its MTU, nor a tiny one what it is too small for; and what fits somewhere is sent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -45,6 +46,8 @@ class Wire:
 
 @dataclass(eq=False)
 class TinyWire(Wire):
+    on_room: Callable[[], object] = list
+
     @property
     def peer_id(self) -> NodeId:
         return self.peer.node_id

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import sqlite3
 import statistics
 import threading
@@ -27,6 +26,7 @@ from relay.links import Link
 from relay.passport import Role
 from relay.path import Lane
 from relay.precedence import Precedence
+from relay.ranges import RangeSet
 from relay.scheduler import Plan, plan
 from relay.sender import AT_HAND
 from relay.station import Station
@@ -255,12 +255,12 @@ async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes
             for _ in range(3):
                 await say(gate, 400)
             await until(lambda: gate.counters["envelopes_receipted"] == 1_200, "all of them", 90)
-            assert max(looked_at) == AT_HAND
+            assert AT_HAND <= max(looked_at) <= AT_HAND + 1, "and the newest"
         assert len(kept.arrivals) == 1_200
 
 
-async def test_a_flood_leaves_in_order_so_that_a_receipt_can_name_what_arrived(tmp_path: Path) -> None:
-    """Newer ones that overtake what had no room leave more gaps than a receipt names; what it can't name would be sent for ever."""
+async def test_a_flood_leaves_in_few_runs_so_that_a_receipt_can_name_what_arrived(tmp_path: Path) -> None:
+    """Many that overtake what had no room leave more gaps than a receipt names; what it can't name would be sent for ever."""
     house, kept = filled(House(tmp_path), "gate"), Kept()
     async with (
         house.station("center", listen="tcp://127.0.0.1:0", inbox=kept) as center,
@@ -269,10 +269,12 @@ async def test_a_flood_leaves_in_order_so_that_a_receipt_can_name_what_arrived(t
         for _ in range(15):
             await say(gate, 300)  # faster than it is sent: more waits than the window holds
         await until(lambda: gate.counters["envelopes_receipted"] == 4_500, "all of them", 120)
-    order = [arrival.envelope.header.sequence for arrival in kept.arrivals]
-    assert len(order) == 4_500
-    gaps = sum(later != earlier + 1 for earlier, later in itertools.pairwise(order))
-    assert gaps <= limits.MAX_RECEIPT_RANGES // 16, f"{gaps} gaps"
+    arrived, runs = RangeSet(), list[int]()
+    for arrival in kept.arrivals:
+        arrived.add(arrival.envelope.header.sequence)
+        runs.append(len(arrived.above_contiguous()))
+    assert len(runs) == 4_500
+    assert max(runs) <= limits.MAX_RECEIPT_RANGES // 4
 
 
 async def test_a_node_gets_its_share_of_a_relay_s_spool_and_no_more_and_both_are_told(tmp_path: Path) -> None:
