@@ -2,7 +2,7 @@
 
 After an hour's outage on a thin path a person needs to hear what happens now, and the past beside it. So of each numbering and precedence
 the newest that was never tried goes first, then the oldest, then the next newest, in turn: from both ends towards the middle. What is lost
-on its way is offered again before the others while it is one of the two that went ahead last.
+on its way is offered again before the others while it is one of the last four that went ahead and have no answer.
 
 It concerns one node's own order only: among the nodes the turns stay as they are (``scheduler``). Nothing starves: each that goes ahead is
 paid for with one that was the oldest, and where much goes it is five a second at most (a flood has no newest).
@@ -29,11 +29,10 @@ EVERY_MS: Final = 200
 """Between two of one stream: no frame of a radio is shorter, and a wide link's flood is not turned upside down."""
 NEWCOMERS_MOST: Final = 4
 """Of one stream in the window, where what is older waits in the spool."""
-_STAY_AHEAD: Final = 2
+_STAY_AHEAD: Final = 4
+"""Without an answer. On a radio three more have gone by the time at which the first is sent again."""
 _LOOK_EVERY_MS: Final = 20
 _FEW: Final = 64
-_NEWS: Final = frozenset({Kind.ALERT, Kind.RETRACTION})
-"""What may go ahead. What a person decided keeps its order: a later state must not arrive before an earlier one."""
 
 
 @dataclass(slots=True)
@@ -57,8 +56,11 @@ class _Ends:
 
 
 def stream_of(waiting: Waiting) -> Stream | None:
-    """Within what an alert may go ahead; None: it keeps its place."""
-    if waiting.kind in _NEWS and waiting.precedence.is_alert:
+    """Within what an alert may go ahead; None: it keeps its place.
+
+    As all but alerts do: a retraction must not arrive before what it takes back, nor a person's later word before an earlier one.
+    """
+    if waiting.kind == Kind.ALERT and waiting.precedence.is_alert:
         return waiting.origin, waiting.series, waiting.precedence
     return None
 
@@ -102,6 +104,8 @@ class NewestFirst:
             if (stream[0], stream[2]) not in behind:
                 self._end(stream)
         self._chosen = []
+        for ends in self._ends.values():
+            ends.went = deque(item for item in ends.went if item.waiting.number in window)
         for stream, items in untried.items():
             if len(items) > 1 or stream in self._ends:
                 chosen = self._choose_of(stream, items, now_ms, is_behind=items[0].flow in behind)

@@ -159,9 +159,8 @@ class Sender:
     def neighbor_holds(self, peer: NodeId, note: hop.Holds) -> list[Waiting]:
         """A neighbor says what it holds of whole numberings; it counts for what is read from the spool later, too."""
         self._held_by.told(peer, note)
-        found = [item.waiting for item in self._window.values() if self._note_if_held(item, peer)]
         self._wake.set()
-        return found
+        return [item.waiting for item in self._window.values() if self._note_if_held(item, peer)]
 
     def _note_if_held(self, item: InWindow, peer: NodeId) -> bool:
         if not self._held_by.covers(peer, item.waiting) or item.entry.held_at(peer) is not None:
@@ -382,8 +381,8 @@ class Sender:
 
     def _let_in(self, waiting: Waiting) -> None:
         """One of the newest where older ones wait in the spool. It is read there again, in its turn, if a newer one takes its place."""
-        is_here = waiting.number in self._window or waiting.number in self._parked
-        if not is_here and stream_of(waiting) is not None and self._takes_on(waiting.precedence):
+        is_new = waiting.number not in self._window and waiting.number not in self._parked
+        if is_new and stream_of(waiting) is not None and self._takes_on(waiting.precedence):
             self._admit(waiting)
             if (number := self._newest_first.came(waiting.number, self._window)) is not None:
                 self._drop(number)

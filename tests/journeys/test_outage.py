@@ -1,4 +1,4 @@
-"""The relay is away for a while, then everything arrives, in order, once; and the node acts locally meanwhile."""
+"""The relay is away for a while, then everything arrives, the newest first, once; and the node acts locally meanwhile."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from relay import EmitRequest, Emitter
 from tests.journeys.test_kills import wait_until_answered, wait_until_shown
 
 
-def test_everything_arrives_in_order_after_the_relay_was_away(tmp_path: Path) -> None:
+def test_everything_arrives_after_the_relay_was_away_the_newest_first(tmp_path: Path) -> None:
     with (
         Household.running(Wishes(state_dir=tmp_path, is_watching=False)) as household,
         Dispatcher(household.url, USERNAME, household.password) as dispatcher,
@@ -25,7 +25,8 @@ def test_everything_arrives_in_order_after_the_relay_was_away(tmp_path: Path) ->
         shown = dispatcher.alerts()
         assert duplicates(shown) == 0
         by_entry = [alert["id"] for alert in sorted(shown, key=lambda alert: int(alert["entry"]))]
-        assert by_entry == ids, "journal order is not the order in which they were raised"
+        assert ids[-1] in by_entry[:3], "what happens now waited for the past"
+        assert ids[0] in by_entry[:4], "and the past is told from its beginning"
         wait_until_answered(household.node_dir, set(ids))
         household._command(
             "alert-relay", "retract", ids[3], "--state", str(household.node_dir), "--note", "a car backfired"
