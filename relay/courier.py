@@ -17,6 +17,7 @@ import structlog
 
 from relay import envelope as envelopes
 from relay import hop, limits, receipt
+from relay import waiting as waiting_rows
 from relay.errors import Malformed, SenderError
 from relay.ids import AUTHORITY, NodeId
 from relay.passport import Role
@@ -24,8 +25,8 @@ from relay.path import Lane, PathFacts
 from relay.paths.removable import Stick
 from relay.precedence import Precedence
 from relay.receipt import Receipt
-from relay.spool import Waiting
 from relay.station import Station
+from relay.waiting import Waiting
 
 _log = structlog.get_logger("relay.courier")
 _PAGE: Final = 500
@@ -130,7 +131,7 @@ async def carry(station: Station, medium_dir: Path) -> CarryReport:
 
 def _page_reader(station: Station, precedence: Precedence, after: int) -> Callable[[sqlite3.Connection], list[Waiting]]:
     def read(connection: sqlite3.Connection) -> list[Waiting]:
-        return station.spool.after(connection, precedence, after, _PAGE)
+        return waiting_rows.after(connection, precedence, after, _PAGE)
 
     return read
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relay.header import Kind
-from relay.spool import Waiting
+from relay.waiting import Waiting
 from relay.window import Flow, InWindow, Stream
 
 RUNS_MOST: Final = 16

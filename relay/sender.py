@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from relay import hop, spool_room
+from relay import waiting as waiting_rows
 from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
@@ -26,9 +27,10 @@ from relay.newest_first import NEWCOMERS_MOST, NewestFirst, stream_of
 from relay.precedence import Precedence
 from relay.scheduler import plan
 from relay.sent_round import Fullness, SentRound
-from relay.spool import Spool, Spooled, Waiting
+from relay.spool import Spool, Spooled
 from relay.striping import FEW
 from relay.timeline import Timeline
+from relay.waiting import Waiting
 from relay.window import Flow, HeldBy, InWindow, Parked, first_of_each, in_order, waiting_of
 
 _log = structlog.get_logger("relay.sender")
@@ -308,7 +310,7 @@ class Sender:
         room = WINDOW - len(self._window)
         if due and room > 0:
             due = due[:room]
-            rows = await self._database.run(lambda connection: self._spool.read(connection, due))
+            rows = await self._database.run(lambda connection: waiting_rows.read(connection, due))
             for waiting in rows:
                 parked = self._parked.pop(waiting.number, None)
                 self._admit(waiting, parked.attempts if parked else None)
@@ -319,7 +321,7 @@ class Sender:
             self._may_have_more = False
             wanted = [precedence for precedence in Precedence if self._takes_on(precedence)]
             fresh = await self._database.run(
-                lambda connection: self._spool.after_each(
+                lambda connection: waiting_rows.after_each(
                     connection, {precedence: self._cursors[precedence] for precedence in wanted}, room
                 )
             )
@@ -351,7 +353,7 @@ class Sender:
         rows, newest = await self._database.run(lambda connection: (
             [row for precedence in alerts
              for row in spool_room.few_of_many(connection, precedence, at_most_each=FEW_WAITING, at_most=WINDOW // 2)],
-            [row for precedence in alerts for row in self._spool.newest(connection, precedence, self._newest_wanted)],
+            waiting_rows.newest(connection, alerts, self._newest_wanted),
         ))  # fmt: skip
         self._newest_wanted = 0
         for waiting in newest:
@@ -359,7 +361,7 @@ class Sender:
             self._let_in(waiting)
         numbers = [row[0] for row in rows if row[0] not in self._window and row[0] not in self._parked]
         if numbers:
-            for waiting in await self._database.run(lambda connection: self._spool.read(connection, numbers)):
+            for waiting in await self._database.run(lambda connection: waiting_rows.read(connection, numbers)):
                 self._admit(waiting)
 
     def _admit(self, waiting: Waiting, attempts: dict[Way, Attempt] | None = None) -> None:

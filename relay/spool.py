@@ -23,7 +23,7 @@ import hashlib
 import secrets
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -73,20 +73,6 @@ class Spooled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An envelope that has no receipt yet, as the sender needs it."""
-
-    number: int
-    id: EnvelopeId
-    origin: NodeId
-    destination: NodeId
-    series: int
-    sequence: int
-    kind: int
-    precedence: Precedence
-    wire: bytes
-
-
 class Carried(enum.Enum):
     """What became of an envelope that somebody handed us to carry."""
 
@@ -113,13 +99,6 @@ _INTO: Final = (
     "envelope (id, origin, destination, series, sequence, kind, precedence, ttl_s, opening, put_monotonic_ms, put_wall_ms, "
     "size_bytes, wire)"
 )
-_WAITING: Final = "number, id, origin, destination, series, sequence, kind, precedence, wire"
-
-
-def _waiting(row: tuple[int, EnvelopeId, NodeId, NodeId, int, int, int, int, bytes]) -> Waiting:
-    number, identifier, origin, destination, series, sequence, kind, precedence, wire = row
-    return Waiting(number=number, id=identifier, origin=origin, destination=destination, series=series,
-                   sequence=sequence, kind=kind, precedence=Precedence(precedence), wire=wire)  # fmt: skip
 
 
 class Spool:
@@ -266,39 +245,6 @@ class Spool:
         return [row[0] for row in rows]
 
     # ------------------------------------------------------------------ questions
-
-    def after(self, connection: sqlite3.Connection, precedence: int, number: int, at_most: int) -> list[Waiting]:
-        """What waits for its receipt with this precedence, oldest first, from past ``number`` on."""
-        rows = connection.execute(
-            f"SELECT {_WAITING} FROM envelope WHERE precedence = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
-            (precedence, number, at_most),
-        )
-        return [_waiting(row) for row in rows]
-
-    def after_each(self, connection: sqlite3.Connection, past: Mapping[Precedence, int], at_most: int) -> list[Waiting]:
-        """The same of several precedences, in their order, from past a number of each on."""
-        found: list[Waiting] = []
-        for precedence, number in past.items():
-            if len(found) < at_most:
-                found += self.after(connection, precedence, number, at_most - len(found))
-        return found
-
-    def newest(self, connection: sqlite3.Connection, precedence: int, at_most: int) -> list[Waiting]:
-        """The last that came of this precedence and waits for its receipt; the newest at the end."""
-        rows = connection.execute(
-            f"SELECT {_WAITING} FROM envelope WHERE precedence = ? ORDER BY number DESC LIMIT ?",  # noqa: S608
-            (precedence, at_most),
-        )
-        return [_waiting(row) for row in rows][::-1]
-
-    def read(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Waiting]:
-        """Those of these numbers that still wait."""
-        found: list[Waiting] = []
-        for number in numbers:
-            row = connection.execute(f"SELECT {_WAITING} FROM envelope WHERE number = ?", (number,)).fetchone()  # noqa: S608
-            if row is not None:
-                found.append(_waiting(row))
-        return found
 
     def receipt_for(
         self, connection: sqlite3.Connection, origin: NodeId, destination: NodeId, series: int

@@ -8,7 +8,8 @@ from relay.attempts import Attempt, Entry, Way
 from relay.ids import NodeId
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
-from relay.spool import Spooled, Waiting
+from relay.spool import Spooled
+from relay.waiting import Waiting
 
 Flow = tuple[NodeId, Precedence]
 Stream = tuple[NodeId, int, Precedence]

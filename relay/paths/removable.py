@@ -24,7 +24,7 @@ from relay import limits
 from relay.errors import Malformed, OperatorError
 from relay.identity import sync_dir
 from relay.ids import short
-from relay.spool import Waiting
+from relay.waiting import Waiting
 
 FOLDER: Final = "heard-carry"
 _ENVELOPES: Final = "envelopes"

@@ -16,7 +16,7 @@ from relay.passport import Passport, Role
 from relay.path import Lane, PathFacts, Session
 from relay.precedence import Precedence
 from relay.sender import Sender
-from relay.spool import Waiting
+from relay.waiting import Waiting
 
 PEERS = [
     Passport(version=1, role=Role.CENTER, name=f"center {n}", site="yard", agency="city", signing_key=bytes([n]) * 32,

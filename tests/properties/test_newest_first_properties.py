@@ -14,7 +14,7 @@ from relay.newest_first import NEWCOMERS_MOST, RUNS_MOST, NewestFirst, stream_of
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.scheduler import plan
-from relay.spool import Waiting
+from relay.waiting import Waiting
 from relay.window import InWindow, first_of_each, in_order
 
 POLICY = SendPolicy()

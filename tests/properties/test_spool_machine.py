@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay import ledger, trust
+from relay import ledger, trust, waiting
 from relay.clock import SimulatedClock
 from relay.database import Database
 from relay.errors import SpoolFull
@@ -138,7 +138,7 @@ class SpoolMachine(RuleBasedStateMachine):
             assert spooled is None or spooled[number].envelope.header.sequence == self.given
         assert spooled is not None, "each found room, or something to evict"
         found = self.database.run_blocking(
-            lambda connection: self.spool.read(connection, [item.number for item in spooled])
+            lambda connection: waiting.read(connection, [item.number for item in spooled])
         )
         assert {(item.number, item.id) for item in found} == {
             (item.number, item.envelope.id) for item in spooled if (-1, item.envelope.header.sequence) in self.here
