@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from camera_node import answered, clip_book, site_orders, snapshot_hold, suppression_book
-from relay import budget, ledger, receipt, spool, timeline, trust
+from relay import budget, ledger, receipt, spool, timeline, trust, waiting
 from relay.clock import SimulatedClock
 from relay.database import Database
 from relay.errors import OverQuota
@@ -121,7 +121,7 @@ def test_what_it_held_is_still_counted_freed_and_followed_by_the_next_number(tmp
         assert (following.series, following.sequence, following.link, following.boot) == (series, last + 1, link, 2)
 
         other = NodeId(next(origin for origin in summed if origin != ME.node_id))
-        theirs = run(lambda c: custody.after(c, Precedence.FLASH, 0, 1000))
+        theirs = run(lambda c: waiting.after(c, Precedence.FLASH, 0, 1000))
         held = [item for item in theirs if item.origin == other]
         assert len(held) == 6
         with pytest.raises(OverQuota):  # a rule of a later release holds for what an earlier one took in
