@@ -117,7 +117,10 @@ class Entry:
 
     def attempt_on(self, link: LinkView) -> Attempt | None:
         """What is known of this envelope at the other end of a link: held there, by whatever path; else tried on this one."""
-        return self.held_at(link.peer) or self.attempts.get(link.way)
+        tried = self.attempts.get(link.way)
+        if tried is not None and len(self.attempts) == 1:
+            return tried  # nothing else is known of it
+        return self.held_at(link.peer) or tried
 
     def held_at(self, peer: bytes) -> Attempt | None:
         """The attempt after which a neighbor said that it holds the envelope."""

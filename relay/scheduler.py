@@ -31,6 +31,9 @@ class Plan:
     next_look_ms: int
     flooded: frozenset[LinkId]
     """Links on which some node has more than a few alerts without an answer."""
+    waits_for_room: bool
+    """Something is not an alert, leads nowhere yet, or found no room. Else nothing changes by a receipt: until the next look nothing is to be
+    decided about what is left."""
     parked: tuple[tuple[int, int], ...]
     """(number, until): enough neighbors hold it, so nothing is to be done before that time (ms)."""
 
@@ -46,15 +49,17 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     next_look_ms = float(now_ms + IDLE_LOOK_MS)
     ordered = in_turn(entries)
     rooms = Rooms(ordered, now_ms, policy)
-    has_fresh_bulk = False
+    has_fresh_bulk = waits_for_room = False
     for entry in ordered:
         if (resting_until_ms := rooms.resting.get(entry.number)) is not None:
             next_look_ms = min(next_look_ms, resting_until_ms)
             continue
         if not entry.attempts and rooms.is_shut_to(entry):
+            waits_for_room = True
             continue  # thousands of a flood wait behind those that found no room
         chosen, again_at_ms = _choose(entry, rooms, now_ms, policy)
         sent = [link for link in chosen if rooms.take(entry, link)]
+        waits_for_room |= len(sent) < len(chosen) or not entry.links or not entry.precedence.is_alert
         for link in sent:
             sends.append((entry.number, link.id))
             next_look_ms = min(next_look_ms, now_ms + retry_ms(link.rtt_ms, policy, entry.precedence))
@@ -72,6 +77,7 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
         sends=tuple(sends),
         next_look_ms=max(int(next_look_ms), now_ms + 1),
         flooded=rooms.flooded(),
+        waits_for_room=waits_for_room,
         parked=tuple(parked),
     )
 

@@ -26,7 +26,7 @@ from relay.links import Link, Links
 from relay.newest_first import NEWCOMERS_MOST, NewestFirst, stream_of
 from relay.precedence import Precedence
 from relay.scheduler import plan
-from relay.sent_round import Fullness, SentRound
+from relay.sent_round import Patience, SentRound
 from relay.spool import Spool, Spooled
 from relay.striping import FEW
 from relay.timeline import Timeline
@@ -49,11 +49,6 @@ AT_HAND: Final = 64
 """Alerts of one node that were never tried and are looked at in one plan: a thousand of a flood would make each plan take
 milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
 LEAST_ALERT_BYTES: Final = 128
-_RETRY_BUSY_S: Final = (0.001, 0.01)
-"""After a round that filled a carrier's queue of some dozens, and at most, twice as long after each that found it full: a LAN empties it
-at once, a thin link in its own time."""
-_RETRY_TINY_S: Final = 1.0
-"""A full queue of a radio or a satellite moves no faster."""
 _LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
 
@@ -92,7 +87,8 @@ class Sender:
         self._freed_meanwhile: set[int] = set()
         """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
-        self._busy_s = _RETRY_BUSY_S[0]
+        self._patience = Patience()
+        self._waits_for_room = True
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------------ what others tell it
@@ -126,6 +122,11 @@ class Sender:
     def wake(self) -> None:
         """Something changed: look again."""
         self._wake.set()
+
+    def room_made(self) -> None:
+        """Something came through: look again, if anything waits for that. In a flow each plan without need would cost what ten alerts do."""
+        if self._waits_for_room or self._may_have_more:
+            self._wake.set()
 
     def link_opened(self, peer: NodeId, path: str) -> None:
         """A neighbor is there: what waits parked is due, unless this one holds it too.
@@ -188,7 +189,7 @@ class Sender:
                     session.withdraw(item.waiting.wire)
             self._came_by.pop(number, None)
             self._parked.pop(number, None)
-        self._wake.set()
+        self.room_made()
 
     # ------------------------------------------------------------------ the loop
 
@@ -240,19 +241,15 @@ class Sender:
             link.note_sent(waiting.kind, now_ms, waiting.origin)
             going.sent(link, lane, item.entry.size_bytes)
         going.close(self._counters)
+        is_all = len(at_hand) == len(self._window)
+        self._waits_for_room = decided.waits_for_room or not is_all or going.found_some_full
         for number, until_ms in decided.parked:
             attempts = self._window[number].entry.attempts
             self._drop(number)
             self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
-        delay_s = max(0.001, (decided.next_look_ms - now_ms) / 1000)
-        if (full := going.full()) is Fullness.TINY:
-            delay_s = min(delay_s, _RETRY_TINY_S)
-        if going.count and len(at_hand) < len(self._window):
-            delay_s = 0.001
-        if full is Fullness.SOME:
-            self._busy_s = delay_s = _RETRY_BUSY_S[0] if going.count else min(2 * self._busy_s, _RETRY_BUSY_S[1])
-        return delay_s, planning_s
+        delay_s = self._patience.after_s(going, max(1, decided.next_look_ms - now_ms) / 1000)
+        return (0.001 if going.count and not is_all else delay_s), planning_s
 
     def _at_hand(self, now_ms: int) -> list[InWindow]:
         """What of the window is looked at now: all of it, but of each node's untried alerts the first ones, and the newest."""

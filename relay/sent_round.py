@@ -3,21 +3,19 @@
 Lives for one round of ``sender``, on the event loop; what a link is to be told of it, it is told by ``close``.
 """
 
-import enum
+from typing import Final
 
 from relay.attempts import LinkId
 from relay.counters import Counters
 from relay.links import Link, Links
 from relay.path import Lane
 
-
-class Fullness(enum.Enum):
-    """Which carriers took no more in a round."""
-
-    NONE = "none"
-    TINY = "tiny"
-    """None but a radio's or a satellite's, whose queue moves slowly."""
-    SOME = "some"
+LEAST_BUSY_S: Final = 0.001
+"""Until the next look after a round that filled a carrier's queue of some dozens: a LAN empties it at once."""
+MOST_BUSY_S: Final = 0.01
+"""The longest, doubled up to after each round that found it full and sent nothing: a thin link empties it in its own time."""
+TINY_S: Final = 1.0
+"""A full queue of a radio or a satellite moves no faster."""
 
 
 class SentRound:
@@ -59,8 +57,28 @@ class SentRound:
         for link, sizes in self._bulk.values():
             link.bulk_sent(sum(sizes), max(sizes), self._now_ms)
 
-    def full(self) -> Fullness:
-        """Which carriers took no more."""
-        if not self._full:
-            return Fullness.NONE
-        return Fullness.TINY if all(link.session.facts.is_tiny for link in self._full.values()) else Fullness.SOME
+    @property
+    def found_some_full(self) -> bool:
+        """Whether some carrier took no more."""
+        return bool(self._full)
+
+    @property
+    def found_only_tiny_full(self) -> bool:
+        """Whether it was none but a radio's or a satellite's."""
+        return all(link.session.facts.is_tiny for link in self._full.values())
+
+
+class Patience:
+    """With full queues of carriers."""
+
+    def __init__(self) -> None:
+        self._busy_s = LEAST_BUSY_S
+
+    def after_s(self, going: SentRound, next_look_s: float) -> float:
+        """How long the sender may wait after this round, where ``next_look_s`` is when anything else is due."""
+        if not going.found_some_full:
+            return next_look_s
+        if going.found_only_tiny_full:
+            return min(TINY_S, next_look_s)
+        self._busy_s = LEAST_BUSY_S if going.count else min(2 * self._busy_s, MOST_BUSY_S)
+        return min(self._busy_s, next_look_s)

@@ -10,12 +10,11 @@ Also here: the turns that nodes take in a full window, and BULK's stop while an 
 ``Rooms`` for each plan.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy
+from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, retry_ms
 from relay.bulk_pace import PARCEL_BYTES
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
@@ -44,6 +43,10 @@ class _Room:
     """Bytes of bulk that are sent before whatever is placed next, those included that wait for this link."""
     held_until_ms: int = 0
     """An alert is under way: BULK waits for its answer until then."""
+    alert_retry_ms: int = 0
+    """How long an alert's first try may go unanswered."""
+    alerts_of: dict[bytes, int] = field(default_factory=dict)
+    """Without an answer, sent or not, by origin."""
     has_trickled: bool = False
     is_wanted: bool = False
     """Something waits for it to open."""
@@ -76,28 +79,25 @@ class Rooms:
         self._now_ms = now_ms
         self._policy = policy
         self._rooms: dict[LinkId, _Room] = {}
-        self._alerts_of: Counter[tuple[LinkId, bytes]] = Counter()
-        """Without an answer, sent or not, by link and origin."""
         self.resting: dict[int, float] = {}
         """Alerts that are in flight on every link, by number, and when the first of these tries is due again: until then nothing
         is to be decided about them. In a flow they are most of what a plan looks at."""
         self._shut: set[tuple[LinkId, bytes]] = set()
         """Links that took no further alert of an origin: within one plan they take none later."""
-        for entry in entries:
+        for entry in (
+            entries
+        ):  # each plan looks through what is in flight, hundreds in a flow: what is common is done in few steps
             is_alert = entry.precedence.is_alert
             resting_until_ms: float | None = float("inf") if is_alert and entry.attempts and entry.links else None
             for link in entry.links:
-                room = self._rooms.get(link.id)
-                if room is None:
-                    room = self._rooms[link.id] = _Room(
-                        link=link, urgent=policy.urgent_window, unanswered_bulk=policy.bulk_window_bytes,
-                        allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes,
-                        budget=link.budget_left_bytes, flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
-                    )  # fmt: skip
+                room = self._rooms.get(link.id) or self._opened(link)
                 attempt = entry.attempt_on(link) if entry.attempts else None
-                if is_alert and (attempt is None or not attempt.is_held_there):
-                    self._alerts_of[link.id, entry.origin] += 1
-                again_ms = self._note_in_flight(entry, link, room, attempt) if attempt is not None else None
+                again_ms = None
+                if attempt is None or not attempt.is_held_there:
+                    if is_alert:
+                        room.alerts_of[entry.origin] = room.alerts_of.get(entry.origin, 0) + 1
+                    if attempt is not None:
+                        again_ms = self._note_in_flight(entry, room, attempt, is_alert=is_alert)
                 if again_ms is None:
                     resting_until_ms = None
                 elif resting_until_ms is not None and again_ms < resting_until_ms:
@@ -105,19 +105,29 @@ class Rooms:
             if resting_until_ms is not None:
                 self.resting[entry.number] = resting_until_ms
 
-    def _note_in_flight(self, entry: Entry, link: LinkView, room: _Room, attempt: Attempt) -> int | None:
-        """Count it. When it is due again on this link; None if it is not in flight there: held, or overdue."""
-        if attempt.is_held_there:
-            return None
-        again_ms = attempt.again_at_ms(link.rtt_ms, self._policy, entry.precedence)
+    def _opened(self, link: LinkView) -> _Room:
+        room = self._rooms[link.id] = _Room(
+            link=link, urgent=self._policy.urgent_window, unanswered_bulk=self._policy.bulk_window_bytes,
+            allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes, budget=link.budget_left_bytes,
+            flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
+            alert_retry_ms=retry_ms(link.rtt_ms, self._policy, Precedence.FLASH),
+        )  # fmt: skip
+        return room
+
+    def _note_in_flight(self, entry: Entry, room: _Room, attempt: Attempt, *, is_alert: bool) -> int | None:
+        """Count it. When it is due again on this link; None if it is overdue, so not in flight."""
+        if is_alert and attempt.count == 1:
+            again_ms = attempt.sent_ms + room.alert_retry_ms
+        else:
+            again_ms = attempt.again_at_ms(room.link.rtt_ms, self._policy, entry.precedence)
         if again_ms <= self._now_ms:
             return None
-        if not entry.precedence.is_alert:
+        if not is_alert:
             room.unanswered_bulk -= entry.size_bytes
             return again_ms
         room.urgent -= 1
-        if attempt.count == 1:
-            room.held_until_ms = max(room.held_until_ms, attempt.sent_ms + int(link.p95_ms))
+        if attempt.count == 1 and (held_until_ms := attempt.sent_ms + int(room.link.p95_ms)) > room.held_until_ms:
+            room.held_until_ms = held_until_ms
         return again_ms
 
     # ------------------------------------------------------------------ taking
@@ -140,7 +150,7 @@ class Rooms:
 
     def _take_urgent(self, entry: Entry, room: _Room) -> bool:
         room.held_until_ms = max(room.held_until_ms, self._now_ms + int(room.link.p95_ms))
-        few = self._alerts_of[room.link.id, entry.origin] <= FEW
+        few = room.alerts_of.get(entry.origin, 0) <= FEW
         if room.urgent <= (0 if few else self._policy.urgent_window // 4) or (room.flood_left <= 0 and not few):
             self._shut.add((room.link.id, entry.origin))
             return False
@@ -159,7 +169,9 @@ class Rooms:
 
     def flooded(self) -> frozenset[LinkId]:
         """Where some node has more than a few alerts without an answer: what goes there is to be counted (``flood_window``)."""
-        return frozenset(link for (link, _), count in self._alerts_of.items() if count > FEW)
+        return frozenset(
+            room.link.id for room in self._rooms.values() if any(count > FEW for count in room.alerts_of.values())
+        )
 
     def _is_stopped(self, room: _Room) -> bool:
         if room.held_until_ms <= self._now_ms:

@@ -88,6 +88,33 @@ def test_an_alert_in_flight_everywhere_rests_until_its_first_try_is_due_again() 
     assert Rooms([entry], NOW, POLICY).resting == {}, "where it is held, parking is to be thought about"
 
 
+@given(entries(), st.data())
+def test_where_nothing_waits_for_room_a_receipt_changes_nothing(found: list[Entry], data: st.DataObject) -> None:
+    decided = plan(found, NOW, POLICY)
+    by_number = {entry.number: entry for entry in found}
+    for number, link_id in decided.sends:
+        entry = by_number[number]
+        entry.note_sent(next(link.way for link in entry.links if link.id == link_id), NOW)
+    parked = {number for number, _ in decided.parked}
+    receipted = data.draw(st.sets(st.sampled_from(sorted(by_number)))) if by_number else set()
+    left = [entry for entry in found if entry.number not in parked | receipted]
+    if not decided.waits_for_room:
+        assert plan(left, NOW, POLICY).sends == ()
+
+
+def test_what_found_no_room_leads_nowhere_or_is_no_alert_waits_for_room() -> None:
+    link = LinkView(id=LinkId(1), peer=b"a", path="lte", rtt_ms=20)
+
+    def alerts(count: int) -> list[Entry]:
+        return [Entry(number=n, precedence=Precedence.FLASH, size_bytes=230, links=[link]) for n in range(1, count + 1)]
+
+    assert not plan(alerts(4), NOW, POLICY).waits_for_room
+    assert plan(alerts(5), NOW, POLICY).waits_for_room, "four fit"
+    assert plan([Entry(number=1, precedence=Precedence.FLASH, size_bytes=230)], NOW, POLICY).waits_for_room
+    chunk = Entry(number=1, precedence=Precedence.BULK, size_bytes=230, links=[link])
+    assert plan([chunk], NOW, POLICY).waits_for_room, "the last chunks are repeated when a link is idle"
+
+
 @given(entries())
 def test_plan_keeps_its_promises(found: list[Entry]) -> None:
     by_number = {entry.number: entry for entry in found}
