@@ -71,9 +71,7 @@ def append(
     connection.execute(
         "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", (entry_id, at_ms, kind, actor, subject, payload, leaf)
     )
-    connection.executemany(
-        "INSERT INTO tree_hash VALUES (?, ?, ?)", merkle.hashes_to_store(entry_id - 1, leaf, hash_reader(connection))
-    )
+    insert_rows(connection, "tree_hash", merkle.hashes_to_store(entry_id - 1, [leaf], row_reader(connection)))
     return Entry(id=entry_id, at_ms=at_ms, kind=kind, actor=actor, subject=subject, payload=payload, leaf=leaf)
 
 
@@ -104,8 +102,8 @@ class Batch:
             return
         insert_rows(self._connection, "entry", self._rows)
         leaves = [row[6] for row in self._rows]
-        hashes = merkle.hashes_of_many(self._size, leaves, hash_reader(self._connection))
-        insert_rows(self._connection, "tree_hash", list(hashes))
+        hashes = merkle.hashes_to_store(self._size, leaves, row_reader(self._connection))
+        insert_rows(self._connection, "tree_hash", hashes)
         self._rows = []
 
 
@@ -123,18 +121,37 @@ def entries(
         yield Entry(id=row[0], at_ms=row[1], kind=row[2], actor=row[3], subject=row[4], payload=row[5], leaf=row[6])
 
 
+def latest_payload(connection: sqlite3.Connection, kind: str) -> bytes | None:
+    """Of the latest entry of a kind other than ``alert``; None: there is none."""
+    row = connection.execute(  # by the index of such kinds
+        "SELECT payload FROM entry WHERE kind = ? AND kind <> 'alert' ORDER BY id DESC LIMIT 1", (kind,)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def hash_reader(connection: sqlite3.Connection) -> merkle.HashAt:
-    """Looks tree hashes up in the database."""
+    """Finds the tree's hashes: a leaf in its entry, others in their table or from what is there."""
+    row_at = row_reader(connection)
+    return lambda level, position: merkle.between(level, position, row_at)
 
-    def hash_at(level: int, position: int) -> bytes:
-        row = connection.execute(
-            "SELECT hash FROM tree_hash WHERE level = ? AND position = ?", (level, position)
-        ).fetchone()
-        if row is None:
-            raise JournalDamaged(f"expected a tree hash at level {level}, position {position}, found none")
-        return bytes(row[0])
 
-    return hash_at
+def row_reader(connection: sqlite3.Connection) -> merkle.RowAt:
+    """Looks leaves and stored hashes up in the database."""
+
+    def row_at(level: int, first: int, count: int) -> list[bytes]:
+        if level == 0:
+            query, values = "SELECT leaf FROM entry WHERE id BETWEEN ? AND ? ORDER BY id", (first + 1, first + count)
+        else:
+            query = "SELECT hash FROM tree_hash WHERE level = ? AND position BETWEEN ? AND ? ORDER BY position"
+            values = (level, first, first + count - 1)  # type: ignore[assignment]
+        found = [bytes(row[0]) for row in connection.execute(query, values)]
+        if len(found) != count:
+            raise JournalDamaged(
+                f"expected {count} tree hashes at level {level} from position {first} on, found {len(found)}"
+            )
+        return found
+
+    return row_at
 
 
 def root(connection: sqlite3.Connection, at_size: int) -> bytes:
@@ -158,7 +175,7 @@ def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
 
     Its memory does not grow with the journal: what was compared with the stored tree is read from there again where it is needed.
     """
-    stored = hash_reader(connection)
+    stored = row_reader(connection)
     count, hashes = 0, 0
     leaves: list[bytes] = []
     for entry in entries(connection):
@@ -174,12 +191,12 @@ def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
             return
         leaves.append(expected)
         if len(leaves) == _CHECKED_TOGETHER:
-            follows = merkle.hashes_of_many(count, leaves, stored)
+            follows = merkle.hashes_to_store(count, leaves, stored)
             if wrong := _first_other(connection, follows):
                 yield wrong
                 return
             count, hashes, leaves = count + len(leaves), hashes + len(follows), []
-    follows = merkle.hashes_of_many(count, leaves, stored)
+    follows = merkle.hashes_to_store(count, leaves, stored)
     if wrong := _first_other(connection, follows):
         yield wrong
         return
@@ -188,7 +205,7 @@ def check(connection: sqlite3.Connection, signing_key: bytes) -> Iterator[str]:
     if in_table != hashes:
         yield f"expected {hashes} tree hashes for {count} entries, found {in_table}: entries or hashes were taken away"
         return
-    yield from _check_checkpoints(connection, signing_key, count, stored)
+    yield from _check_checkpoints(connection, signing_key, count, hash_reader(connection))
 
 
 def _first_other(connection: sqlite3.Connection, follows: list[tuple[int, int, bytes]]) -> str:

@@ -1,16 +1,24 @@
 """The Merkle tree of RFC 9162, over stored hashes of complete subtrees. Pure: where hashes are kept is the caller's part.
 
-Hash (level, position) covers leaves ``position << level`` to ``(position + 1) << level``, as in C2SP tlog-tiles. Only
-complete subtrees are stored, and a stored hash never changes; appending a leaf writes one hash and on average one more.
-Roots, inclusion and consistency proofs of any earlier size take O(log n) look-ups.
+Hash (level, position) covers leaves ``position << level`` to ``(position + 1) << level``, as in C2SP tlog-tiles. Level 0 is
+the leaves, which their owner keeps anyway. Above, every fourth level is stored, of complete subtrees only: one hash for sixteen leaves and a
+little more. A stored hash never changes, and one between is made from at most eight of the level below (``between``). Roots, inclusion and
+consistency proofs of any earlier size take O(log n) look-ups.
 Source: RFC 9162, sections 2.1.1 to 2.1.4.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Final
 
 HashAt = Callable[[int, int], bytes]
-"""The stored hash at (level, position)."""
+"""The hash at (level, position)."""
+RowAt = Callable[[int, int, int], list[bytes]]
+"""The hashes at (level, first position, how many), of level 0 or a stored one."""
+
+STORED_EVERY: Final = 4
+"""Levels."""
+_WIDTH: Final = 1 << STORED_EVERY
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
@@ -25,29 +33,30 @@ def join(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def hashes_to_store(size: int, leaf: bytes, hash_at: HashAt) -> list[tuple[int, int, bytes]]:
-    """What appending ``leaf`` to a tree of ``size`` leaves adds: (level, position, hash), from the leaf upwards."""
-    added = [(0, size, leaf)]
-    level, position, current = 0, size, leaf
-    while position & 1:
-        current = join(hash_at(level, position - 1), current)
-        level, position = level + 1, position >> 1
-        added.append((level, position, current))
-    return added
-
-
-def hashes_of_many(size: int, leaves: Sequence[bytes], hash_at: HashAt) -> list[tuple[int, int, bytes]]:
-    """What appending all of ``leaves`` adds, level by level: the same hashes as one by one, with one look-up a level."""
+def hashes_to_store(size: int, leaves: Sequence[bytes], row_at: RowAt) -> list[tuple[int, int, bytes]]:
+    """What appending ``leaves`` to a tree of ``size`` leaves adds to what is stored: (level, position, hash), level by level."""
     added: list[tuple[int, int, bytes]] = []
     level, first, row = 0, size, list(leaves)
-    while row:
+    while (before := first % _WIDTH) + len(row) >= _WIDTH:
+        if before:
+            row = row_at(level, first - before, before) + row
+        row = [_fold(row[at : at + _WIDTH]) for at in range(0, len(row) - _WIDTH + 1, _WIDTH)]
+        level, first = level + STORED_EVERY, first // _WIDTH
         added += [(level, position, value) for position, value in enumerate(row, start=first)]
-        if first & 1:
-            first -= 1
-            row.insert(0, hash_at(level, first))
-        row = [join(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)]
-        level, first = level + 1, first >> 1
     return added
+
+
+def between(level: int, position: int, row_at: RowAt) -> bytes:
+    """The hash of any complete subtree, from what is stored."""
+    below = level % STORED_EVERY
+    return _fold(row_at(level - below, position << below, 1 << below))
+
+
+def _fold(row: list[bytes]) -> bytes:
+    """The hash over a power of two of hashes of one level."""
+    while len(row) > 1:
+        row = [join(row[at], row[at + 1]) for at in range(0, len(row), 2)]
+    return row[0]
 
 
 def root(size: int, hash_at: HashAt) -> bytes:

@@ -82,15 +82,17 @@ def test_unpacking_garbage_is_a_value_error_and_nothing_else(data: bytes) -> Non
 
 @pytest.mark.parametrize("size", [*range(1, 34), 100])
 def test_proofs_agree_with_the_journals_tree(size: int) -> None:
-    hashes: dict[tuple[int, int], bytes] = {}
+    leaves = [merkle.leaf_hash(bytes([n])) for n in range(size)]
+    hashes = {(level, position): value for level, position, value in merkle.hashes_to_store(0, leaves, lambda *_: [])}
+
+    def row_at(level: int, first: int, count: int) -> list[bytes]:
+        if level == 0:
+            return leaves[first : first + count]
+        return [hashes[level, position] for position in range(first, first + count)]
 
     def at(level: int, position: int) -> bytes:
-        return hashes[level, position]
+        return merkle.between(level, position, row_at)
 
-    leaves = [merkle.leaf_hash(bytes([n])) for n in range(size)]
-    for n, leaf in enumerate(leaves):
-        for level, position, value in merkle.hashes_to_store(n, leaf, at):
-            hashes[level, position] = value
     root = merkle.root(size, at)
     for n in range(size):
         proof = merkle.inclusion_proof(n, size, at)

@@ -93,20 +93,31 @@ def _views() -> sqlite3.Connection:
     return connection
 
 
-@given(st.lists(st.integers(1, 40), max_size=6))
+@given(st.lists(st.integers(1, 400), max_size=6))
 def test_leaves_of_a_group_add_the_hashes_that_they_add_singly(groups: Sequence[int]) -> None:
-    hashes: dict[tuple[int, int], bytes] = {}
+    singly: dict[tuple[int, int], bytes] = {}
     grouped: dict[tuple[int, int], bytes] = {}
-    size = 0
+    leaves: list[bytes] = []
+
+    def row_of(stored: dict[tuple[int, int], bytes]) -> merkle.RowAt:
+        def row_at(level: int, first: int, count: int) -> list[bytes]:
+            if level == 0:
+                return leaves[first : first + count]
+            return [stored[level, position] for position in range(first, first + count)]
+
+        return row_at
+
     for count in groups:
-        leaves = [merkle.leaf_hash(str(size + number).encode()) for number in range(count)]
-        added = merkle.hashes_of_many(size, leaves, lambda level, position: grouped[level, position])
-        grouped.update({(level, position): value for level, position, value in added})
-        for number, leaf in enumerate(leaves):
-            for level, position, value in merkle.hashes_to_store(size + number, leaf, lambda *at: hashes[at]):
-                hashes[level, position] = value
-        size += count
-        assert grouped == hashes
+        size = len(leaves)
+        leaves += [merkle.leaf_hash(str(size + number).encode()) for number in range(count)]
+        for level, position, value in merkle.hashes_to_store(size, leaves[size:], row_of(grouped)):
+            assert (level, position) not in grouped
+            grouped[level, position] = value
+        for number in range(size, len(leaves)):
+            for level, position, value in merkle.hashes_to_store(number, [leaves[number]], row_of(singly)):
+                singly[level, position] = value
+        assert grouped == singly
+    assert len(grouped) == sum(len(leaves) >> level for level in range(merkle.STORED_EVERY, 40, merkle.STORED_EVERY))
 
 
 @given(st.lists(st.booleans(), max_size=30))
