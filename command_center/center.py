@@ -128,12 +128,9 @@ async def open_center(
         station = bell.station = await stack.enter_async_context(
             Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
                          clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES,
-                         verifiers=worth_having() if config.verifiers is None else config.verifiers)
+                         verifiers=worth_having() if config.verifiers is None else config.verifiers, has_intake_log=True)
         )  # fmt: skip
-        await station.database.run(lambda connection: _note_start(connection, clock, config))
-        roster = await station.database.run(membership.newest_roster)
-        if roster is not None:
-            await station.publish_roster(roster)
+        await _begin(station, clock, config)
         readers = stack.enter_context(contextlib.closing(Readers(station.database)))
         audit_index = stack.enter_context(
             contextlib.closing(AuditIndex(state.audit_index_file, database=station.database, metrics=metrics))
@@ -207,6 +204,15 @@ async def open_center(
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
 
 
+async def _begin(station: Station, clock: Clock, config: CenterConfig) -> None:
+    """Journal the start, and what the last run receipted and did not get to; go on from the roster that was published last."""
+    await station.database.run(lambda connection: _note_start(connection, clock, config))
+    await station.receiver.recover()
+    roster = await station.database.run(membership.newest_roster)
+    if roster is not None:
+        await station.publish_roster(roster)
+
+
 async def _withdraw(live: LiveSessions, station: Station, roster: Roster) -> None:
     """Once the roster is out, no word reaches the withdrawn: what they show ends before."""
     await live.cut_revoked()
@@ -258,8 +264,7 @@ def origin_of(station: Station) -> str:
 def _note_start(connection: sqlite3.Connection, clock: Clock, config: CenterConfig) -> None:
     """Journal the start, and the window that alerts are grouped by: replay needs it where it changed."""
     window = facts.encode(Remark(what="window_ms", detail=str(config.incidents.window_s * 1000)))
-    row = connection.execute("SELECT payload FROM entry WHERE kind = 'configured' ORDER BY id DESC LIMIT 1").fetchone()
-    if row is None or row[0] != window:
+    if journal.latest_payload(connection, "configured") != window:
         journal.append(connection, at_ms=clock.wall_ms(), kind="configured", actor="center", subject="center",
                        payload=window)  # fmt: skip
     journal.append(connection, at_ms=clock.wall_ms(), kind="started", actor="center", subject="center")

@@ -5,6 +5,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from command_center import checkpoint, facts, journal
 from command_center.audit import index as audit_index
@@ -13,6 +14,7 @@ from command_center.errors import JournalDamaged
 from command_center.facts import Remark
 from command_center.state_dir import StateDir
 from command_center.views import BodyOpener, Replay
+from relay import envelope as envelopes
 from relay.errors import SpoolDamaged
 from relay.identity import Identity
 
@@ -24,6 +26,8 @@ class Report:
     entries: int
     checkpoints: int
     objects: int
+    receipted_ahead: int
+    """Alerts that were receipted and are not journalled: in the intake log, for the next start where no center runs."""
     problems: tuple[str, ...]
 
 
@@ -40,7 +44,7 @@ def run(state: StateDir, against: str = "") -> Report:
     own_key = Identity.load(state.identity_key_file).signing_key
     opener = BodyOpener(Identity.load(state.authority_key_file))
     try:
-        with contextlib.closing(_reader(state)) as connection:
+        with contextlib.closing(_reader(state.database_file)) as connection:
             connection.execute("BEGIN")  # one moment, whatever a running center writes meanwhile
             problems = [
                 *_intact(connection),
@@ -50,11 +54,14 @@ def run(state: StateDir, against: str = "") -> Report:
             if not problems:
                 problems += _views(connection, opener)
             problems += _objects(connection, BlobStore(state.blobs_dir))
+            ahead = _receipted_ahead(state, connection)
             counts = [connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608  constants
                       for table in ("entry", "checkpoint", "stored_object")]  # fmt: skip
     except sqlite3.Error as error:
         raise SpoolDamaged(f"{state.database_file} can't be read: {error}; restore it from its backup") from error
-    return Report(entries=counts[0], checkpoints=counts[1], objects=counts[2], problems=tuple(problems))
+    return Report(
+        entries=counts[0], checkpoints=counts[1], objects=counts[2], receipted_ahead=ahead, problems=tuple(problems)
+    )
 
 
 def rebuild(state: StateDir, at_ms: int) -> tuple[str, ...]:
@@ -93,8 +100,21 @@ def rebuild(state: StateDir, at_ms: int) -> tuple[str, ...]:
         database.close()
 
 
-def _reader(state: StateDir) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{state.database_file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+def _receipted_ahead(state: StateDir, connection: sqlite3.Connection) -> int:
+    if not state.intake_log_file.exists():
+        return 0
+    with contextlib.closing(_reader(state.intake_log_file)) as log:
+        logged = [envelopes.parse(row[0]) for row in log.execute("SELECT wire FROM arrived")]
+    query = "SELECT 1 FROM inbound WHERE origin = ? AND series = ? AND sequence = ? AND id = ?"
+    return sum(
+        connection.execute(query, (item.header.origin, item.header.series, item.header.sequence, item.id)).fetchone()
+        is None
+        for item in logged
+    )
+
+
+def _reader(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     connection.execute("PRAGMA query_only = ON")
     return connection
 

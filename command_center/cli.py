@@ -132,7 +132,7 @@ def check_command(
     report = check.run(StateDir(state), held)
     if as_json:
         print(json.dumps({"entries": report.entries, "checkpoints": report.checkpoints, "objects": report.objects,
-                          "problems": list(report.problems)}))  # fmt: skip
+                          "receipted_ahead": report.receipted_ahead, "problems": list(report.problems)}))  # fmt: skip
     else:
         for problem in report.problems:
             print(f"WRONG: {problem}")
@@ -140,6 +140,10 @@ def check_command(
             f"{report.entries} entries, {report.checkpoints} checkpoints, {report.objects} pictures checked: "
             + (f"{len(report.problems)} problems" if report.problems else "all as written")
         )
+        if report.receipted_ahead:
+            print(
+                f"{report.receipted_ahead} receipted alerts are in intake.sqlite: the center journals them when it starts next"
+            )
     if report.problems:
         raise typer.Exit(1)
 

@@ -274,7 +274,7 @@ class Ingest:
             self._leaves_work.add(envelope.id)
         entry = self._journal(group.journal, arrival, "alert", stored, subject=f"incident:{incident.id}")
         group.alerts.add(envelope, alert, stored, placed, entry)
-        self._placed[envelope.id] = Placed(envelope.header, entry, incident.id)
+        self._placed[envelope.id] = Placed(envelope.header, entry, incident.id, arrival.ahead)
         group.touched[incident.merged_into or incident.id] = None
         if incident.state is State.ACKNOWLEDGED:
             # A person has this incident in hand already: the node must know that its new alert is seen, too.

@@ -23,6 +23,7 @@ from command_center.backup import Manifest
 from command_center.errors import AlreadyInitialized, BadRequest
 from command_center.facts import Remark
 from command_center.state_dir import DATABASE_NAME, StateDir
+from relay import intake_log
 from relay.clock import Clock
 from relay.errors import OperatorError
 from relay.identity import Identity, sync_dir
@@ -65,8 +66,10 @@ def restore(backup_dir: Path, root_dir: Path, clock: Clock, *, passphrase: str =
 
 
 def _lay_out(backup_dir: Path, to_dir: Path) -> None:
-    shutil.copyfile(backup_dir / DATABASE_NAME, to_dir / DATABASE_NAME)
-    (to_dir / DATABASE_NAME).chmod(0o600)
+    for name in (DATABASE_NAME, intake_log.FILE_NAME):
+        if (backup_dir / name).exists():
+            shutil.copyfile(backup_dir / name, to_dir / name)
+            (to_dir / name).chmod(0o600)
     for name, target in (("blobs", to_dir / "blobs"), ("files", to_dir)):
         if (backup_dir / name).is_dir():
             shutil.copytree(backup_dir / name, target, dirs_exist_ok=True)

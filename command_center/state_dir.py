@@ -7,6 +7,7 @@ enrollment.msgpack        this center's passport, as every station has one
 center.toml               configuration
 plans.toml                response plans (run cards), where there are any
 center.sqlite             spool, ledger, journal, views, accounts, fleet: one file, so that one commit covers them
+intake.sqlite             alerts that were receipted and that center.sqlite gets in this very moment; empty but after a crash
 audit.sqlite              where each word is in the journal: may be deleted, is made anew, and is in no backup
 blobs/                    snapshots and clips, named by their SHA-256
 admin.sock                the running center's local door, mode 600
@@ -27,7 +28,7 @@ from command_center.facts import Remark
 from command_center.responses import plan_file
 from command_center.responses import schema as response_schema
 from command_center.units import schema as unit_schema
-from relay import ledger, passport
+from relay import intake_log, ledger, passport
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
 from relay.database import Database
 from relay.enrollment import Enrollment
@@ -63,6 +64,7 @@ class StateDir:
         self.config_file = root_dir / config.FILE_NAME
         self.plans_file = root_dir / plan_file.FILE_NAME
         self.database_file = root_dir / DATABASE_NAME
+        self.intake_log_file = root_dir / intake_log.FILE_NAME
         self.audit_index_file = root_dir / "audit.sqlite"
         self.blobs_dir = root_dir / "blobs"
         self.admin_socket_file = root_dir / "admin.sock"

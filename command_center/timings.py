@@ -16,6 +16,7 @@ import structlog
 
 from command_center import event_feed
 from command_center.metrics import Metrics
+from relay.arrival import Ahead
 from relay.clock import Clock, ClockQuality
 from relay.database import Database
 from relay.errors import OperatorError
@@ -66,6 +67,7 @@ class Placed(NamedTuple):
     entry: int
     """In the journal."""
     incident: int
+    ahead: Ahead | None = None
 
 
 class _Hop(NamedTuple):
@@ -89,15 +91,16 @@ class Timings:
         self._wake = asyncio.Event()
 
     def committed(self, alerts: Sequence[Placed]) -> None:
-        """Alerts are durable.
+        """Alerts are in the journal.
 
-        The station signs and hands over their receipts right after this call, in the same turn of the event loop; so the
-        next turn is when they are out.
+        Those that did not go ahead are durable since now; the station signs and hands over their receipts right after this call, in the
+        same turn of the event loop; so the next turn is when they are out.
         """
-        if alerts:
-            asyncio.get_running_loop().call_soon(
-                self._receipts_out, alerts, _Moment.of(self._clock), time.perf_counter()
-            )
+        here = [alert for alert in alerts if alert.ahead is None]
+        if here:
+            asyncio.get_running_loop().call_soon(self._receipts_out, here, _Moment.of(self._clock), time.perf_counter())
+        if len(here) < len(alerts):
+            self._went_ahead([alert for alert in alerts if alert.ahead is not None])
 
     def answered(self, answer: Answer) -> None:
         """A node's receipt for something that we sent."""
@@ -126,12 +129,26 @@ class Timings:
     def _receipts_out(self, alerts: Sequence[Placed], committed: _Moment, committed_s: float) -> None:
         to_receipt_ms = (time.perf_counter() - committed_s) * 1000
         self._metrics.observe_ms("stored_to_receipt", to_receipt_ms, times=len(alerts))
-        hops = [
-            _Hop(entry, committed.monotonic_ms, committed.since_spooled_ms(header), to_receipt_ms)
-            for header, entry, _ in alerts
-        ]
+        self._measured(alerts, [
+            _Hop(alert.entry, committed.monotonic_ms, committed.since_spooled_ms(alert.header), to_receipt_ms)
+            for alert in alerts
+        ])  # fmt: skip
+
+    def _went_ahead(self, alerts: Sequence[Placed]) -> None:
+        quality = self._clock.quality()
+        hops: list[_Hop] = []
+        for alert in alerts:
+            if (ahead := alert.ahead) is not None:
+                durable = _Moment(wall_ms=ahead.wall_ms, monotonic_ms=ahead.monotonic_ms, quality=quality)
+                hops.append(
+                    _Hop(alert.entry, ahead.monotonic_ms, durable.since_spooled_ms(alert.header), ahead.to_receipt_ms)
+                )
+        self._metrics.observe_all_ms("stored_to_receipt", [hop.stored_to_receipt_ms for hop in hops])
+        self._measured(alerts, hops)
+
+    def _measured(self, alerts: Sequence[Placed], hops: list[_Hop]) -> None:
         self._hops += hops
-        self._touched.update(incident for _, _, incident in alerts)
+        self._touched.update(alert.incident for alert in alerts)
         self._metrics.observe_all_ms("spooled_to_stored", [hop[2] for hop in hops if hop[2] is not None])
         self._wake.set()
 

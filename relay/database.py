@@ -34,6 +34,8 @@ _MAX_GROUP: Final = 512
 LOG_PAGES: Final = 2_000
 """Of 4 KiB, before they are folded into the file: 8 MiB, as much as a small node may spare."""
 _LOG_PAGES_ON_A_FULL_DISK: Final = 50
+_IDLE_S: Final = 0.02
+"""Without a job for so long the write-ahead log is folded: some 10 ms, in a flow every tenth of a second if it were not for this."""
 """One alert is some ten pages of log and less than one of the file: a short log makes the ballast last fifty times as long."""
 
 
@@ -131,10 +133,14 @@ class Database:
         Raises:
             SpoolFull: the disk has no room; nothing of this work is stored.
         """
+        return await self.submit(work)
+
+    def submit(self, work: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
+        """``run`` for whoever does not wait: work is done in the order of submitting, whether anybody awaits the future or not."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._submit(_Job(work=work, future=future, loop=loop))
-        return await future
+        return future
 
     async def run_along(self, work: Callable[[sqlite3.Connection], T], *, within_s: float) -> T:
         """``run`` for what is in no hurry: it goes into the next commit that is made anyway, or into one of its own after ``within_s``.
@@ -192,19 +198,25 @@ class Database:
             raise OperatorError(f"{self.file} is closed")
         self._jobs.put(job)
 
-    def _next_group(self, patient: list[_Job[Any]]) -> tuple[list[_Job[Any]], bool]:
-        """What goes into the next commit, and whether there may be more; those in ``patient`` wait for company, and go along last."""
+    def _next_group(self, patient: list[_Job[Any]], idle_s: float | None) -> tuple[list[_Job[Any]], bool]:
+        """What goes into the next commit, and whether there may be more; those in ``patient`` wait for company, and go along last.
+
+        An empty group: nothing came for ``idle_s``, or nothing comes any more.
+        """
         group: list[_Job[Any]] = []
         is_open = True
         while is_open and len(group) < _MAX_GROUP:
-            wait_s = None
-            if group:
-                wait_s = 0.0
-            elif patient and (wait_s := min(job.due_s for job in patient) - time.monotonic()) <= 0:
-                break
+            wait_s = 0.0 if group else idle_s
+            if patient and not group:
+                due_s = min(job.due_s for job in patient) - time.monotonic()
+                if due_s <= 0:
+                    break
+                wait_s = due_s if idle_s is None else min(due_s, idle_s)
             try:
                 job = self._jobs.get(timeout=wait_s) if wait_s != 0.0 else self._jobs.get_nowait()
             except queue.Empty:
+                if not group and wait_s == idle_s:
+                    return [], is_open
                 break
             if job is None:
                 is_open = False
@@ -220,7 +232,7 @@ class Database:
         is_open = True
         patient: list[_Job[Any]] = []
         while is_open:
-            group, is_open = self._next_group(patient)
+            group, is_open = self._next_group(patient, _IDLE_S if self._has_much_in_the_log() else None)
             if group:
                 self._commit(group)
                 if any(isinstance(job.error, DiskFull) for job in group) and self._ballast.give_up():
@@ -229,8 +241,8 @@ class Database:
                         job.error = job.result = None
                     self._commit(group)
                 _deliver(group)
-                if self._jobs.empty():
-                    self._checkpoint_if_due()
+            elif is_open:
+                self._checkpoint()
 
     def _fold_log(self, pages: int) -> None:
         """Give the room of the write-ahead log back, and from now on let it grow to so many pages only."""
@@ -255,12 +267,12 @@ class Database:
                 job.error = job.error or explained
                 job.result = None
 
-    def _checkpoint_if_due(self) -> None:
+    def _has_much_in_the_log(self) -> bool:
+        return self._connection.total_changes - self._checkpointed_at >= self._log_pages // 2
+
+    def _checkpoint(self) -> None:
         """Move what is in the WAL to its place while nobody waits: SQLite by itself does that within somebody's commit."""
-        changes = self._connection.total_changes
-        if changes - self._checkpointed_at < self._log_pages // 2:
-            return
-        self._checkpointed_at = changes
+        self._checkpointed_at = self._connection.total_changes
         try:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error:  # a full disk: the WAL keeps what it has, and the next one tries again

@@ -1,7 +1,8 @@
 """What comes in: bounds, passport, signature, then the transaction, then the receipt. In that order, always.
 
 Signatures are checked by ``verification``, and envelopes stored in groups on the database thread; whatever arrives while
-one group is being committed makes up the next. Only after the commit does anybody hear "stored". A sender's mistake is
+one group is being committed makes up the next. Only after the commit, or where a center logs it after that one
+(``receipts_ahead``), does anybody hear "stored". A sender's mistake is
 counted under its name and answered with it; it never stops the loop.
 """
 
@@ -30,9 +31,12 @@ from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake, Turn
+from relay.intake_log import IntakeLog
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
 from relay.passport import Passport, Role
+from relay.ranges import RangeSet
+from relay.receipts_ahead import ReceiptsAhead
 from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook
@@ -82,8 +86,9 @@ class Receiver:
         self, *, identity: Identity, role: Role, trust: TrustBook, database: Database, spool: Spool, ledger: Ledger,
         links: Links, inbox: Inbox, clock: Clock, counters: Counters, conduct: Conduct, timeline: Timeline,
         on_carried: Callable[[Iterable[tuple[Spooled, NodeId]]], None],
-        on_receipt: Callable[[receipt.Receipt], None], verifiers: Verifiers,
+        on_receipt: Callable[[receipt.Receipt], None], verifiers: Verifiers, intake_log: IntakeLog | None = None,
     ) -> None:  # fmt: skip
+        """``intake_log``: a center's, for receipts that do not wait for its journal."""
         self._identity = identity
         self._role = role
         self._trust = trust
@@ -101,6 +106,10 @@ class Receiver:
         self._waiting: Intake[tuple[Arrival, Link]] = Intake()
         self._verification = Verification(verifiers, self._verified)
         self._receipts = VerifiedReceipts()
+        self._ahead: ReceiptsAhead[_Outcome] | None = None
+        if intake_log is not None:
+            self._ahead = ReceiptsAhead(log=intake_log, database=database, clock=clock, counters=counters,
+                                        send_receipt=self._send_receipt, store=self._store, stored=self._after_commit)  # fmt: skip
         self._from: Counter[LinkId] = Counter()
         """Of what waits, by link."""
         self._held_pongs: dict[LinkId, tuple[Link, int]] = {}
@@ -157,7 +166,8 @@ class Receiver:
             self._counters.count("own_came_back")
             return
         self._links.learn_route(header.origin, arrival.via)
-        self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
+        if not self.is_for_us(arrival.envelope):
+            self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
         turn = claim.turn
         self._waiting.put(turn, (arrival, claim.link), behind=self._verification.count_of(turn))
         self._from[claim.link.id] += 1
@@ -165,8 +175,8 @@ class Receiver:
 
     @property
     def waiting_count(self) -> int:
-        """Envelopes that came and are not stored yet."""
-        return len(self._verification) + len(self._waiting)
+        """Envelopes that came and are not where they belong yet."""
+        return len(self._verification) + len(self._waiting) + (0 if self._ahead is None else len(self._ahead))
 
     def holds_back(self, link: Link, token: int) -> bool:
         """Whether a ping that follows a neighbor's flood (``flood_window``) is answered later: it tells the pace at which more may come.
@@ -225,12 +235,19 @@ class Receiver:
             if not group:
                 continue
             self._taken(group)
+            if self._ahead is not None and await self._ahead.take(group):
+                continue
             try:
                 outcome = await self._database.run(lambda connection, group=group: self._store(connection, group))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored
                 await self._store_one_by_one(group, error)
             else:
                 self._after_commit(outcome)
+
+    async def recover(self) -> None:
+        """Have the inbox take what an earlier run of this center receipted and may not have journalled."""
+        if self._ahead is not None:
+            await self._ahead.recover(self._trust.held)
 
     async def _store_one_by_one(self, group: list[tuple[Arrival, Link]], error: Exception) -> None:
         """One bad apple must not hold the others back: it alone goes without a receipt, counted."""
@@ -248,13 +265,14 @@ class Receiver:
         _log.error("not stored", envelope=group[0][0].envelope.id.hex(), error=str(error),
                    exc_info=None if isinstance(error, HeardError) else error)  # fmt: skip
 
-    def _store(self, connection: sqlite3.Connection, group: list[tuple[Arrival, Link]]) -> _Outcome:
+    def _store(self, connection: sqlite3.Connection, group: Sequence[tuple[Arrival, Link | None]]) -> _Outcome:
         outcome = _Outcome()
         streams: dict[tuple[NodeId, int], _News] = {}
         ours = [(arrival, link) for arrival, link in group if self.is_for_us(arrival.envelope)]
         if len(ours) < len(group):
             for arrival, link in group:
                 if not self.is_for_us(arrival.envelope):
+                    assert link is not None
                     self._carry(connection, arrival.envelope, link, outcome)
         if self._database.is_short:
             ours = _without_what_can_wait(ours, outcome)
@@ -262,21 +280,23 @@ class Receiver:
         for (arrival, link), novelty in zip(ours, novelties, strict=True):
             envelope = arrival.envelope
             news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
-            news.came_by.add(link.id)
+            news.came_by.update(() if link is None else (link.id,))
             news.is_urgent |= envelope.header.precedence.is_alert
             if novelty == Novelty.FORK:
                 outcome.forks.append(envelope)
             if novelty == Novelty.DUPLICATE:
-                self._counters.count("duplicates_arrived")
+                if link is not None:
+                    self._counters.count("duplicates_arrived")
                 continue
             outcome.arrivals.append(arrival if novelty == Novelty.NEW else _as_fork(arrival))
         extended: dict[tuple[NodeId, int], StreamState] = {}
         if outcome.arrivals:
             self._inbox.accept(connection, outcome.arrivals)
             extended = self._ledger.extend(connection, [arrival.envelope for arrival in outcome.arrivals])
-        outcome.streams = [
+        is_receipted = any(arrival.ahead is not None or link is None for arrival, link in group)
+        outcome.streams = [] if is_receipted else [
             (extended.get(key) or self._ledger.state(connection, *key), news) for key, news in streams.items()
-        ]
+        ]  # fmt: skip
         return outcome
 
     def _carry(self, connection: sqlite3.Connection, envelope: Envelope, link: Link, outcome: _Outcome) -> None:
@@ -303,7 +323,8 @@ class Receiver:
         if outcome.arrivals:
             self._inbox.committed(outcome.arrivals)
         for state, news in outcome.streams:
-            self.send_receipt(state, is_urgent=news.is_urgent, came_by=news.came_by)
+            settled = state.settled() if self._ahead is None else self._ahead.learn(state)
+            self._send_receipt((state.origin, state.series), settled, is_urgent=news.is_urgent, came_by=news.came_by)
         for link, wire in outcome.heard:
             link.send_receipt(receipt.parse(wire))
         by_link: dict[int, tuple[Link, list[EnvelopeId]]] = {}
@@ -326,23 +347,30 @@ class Receiver:
         if outcome.carried:
             self._on_carried(outcome.carried)
 
-    def send_receipt(self, state: StreamState, *, is_urgent: bool = False, came_by: Collection[LinkId] = ()) -> None:
+    def send_receipt(self, state: StreamState) -> None:
+        """Say on every link that leads back how much of a series is stored, which nobody has just added to."""
+        self._send_receipt((state.origin, state.series), state.settled(), is_urgent=False, came_by=())
+
+    def _send_receipt(
+        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId]
+    ) -> None:
         """Sign what is stored of a series and send it on every link that leads back. It is cumulative: any may be lost."""
-        issued = receipt.issue(
-            state.settled(), signer=self._identity.node_id, signing=self._identity.signing,
-            stored_at_s=self._clock.wall_ms() // 1000, origin=state.origin, series=state.series,
-        )  # fmt: skip
+        origin, series = stream
+        issued = receipt.issue(settled, signer=self._identity.node_id, signing=self._identity.signing,
+                               stored_at_s=self._clock.wall_ms() // 1000, origin=origin, series=series)  # fmt: skip
         self._counters.count("receipts_issued")
-        for link in self._links.back_to(state.origin, is_urgent=is_urgent, came_by=came_by):
+        for link in self._links.back_to(origin, is_urgent=is_urgent, came_by=came_by):
             link.send_receipt(issued)
 
 
-def _without_what_can_wait(ours: list[tuple[Arrival, Link]], outcome: _Outcome) -> list[tuple[Arrival, Link]]:
+def _without_what_can_wait(
+    ours: list[tuple[Arrival, Link | None]], outcome: _Outcome
+) -> list[tuple[Arrival, Link | None]]:
     """On a full disk what room is left is for alerts, and for the word on how nodes are; the rest stays with its sender."""
-    kept: list[tuple[Arrival, Link]] = []
+    kept: list[tuple[Arrival, Link | None]] = []
     for arrival, link in ours:
         header = arrival.envelope.header
-        if header.precedence.is_alert or header.kind in {Kind.HEARTBEAT, Kind.PULSE}:
+        if link is None or header.precedence.is_alert or header.kind in {Kind.HEARTBEAT, Kind.PULSE}:
             kept.append((arrival, link))
         else:
             outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))

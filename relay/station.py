@@ -27,6 +27,8 @@ from relay.errors import ConfigError, SpoolFull
 from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY, NodeId
+from relay.intake_log import FILE_NAME as INTAKE_LOG_NAME
+from relay.intake_log import IntakeLog
 from relay.introduction import Introducer
 from relay.kinds.heartbeat import Room
 from relay.kinds.roster import Roster, RosterStatement
@@ -71,7 +73,7 @@ class Station:
 
     def __init__(
         self, *, config: StationConfig, identity: Identity, enrollment: Enrollment, database: Database, inbox: Inbox,
-        clock: Clock, members: Crew, verifiers: int,
+        clock: Clock, members: Crew, verifiers: int, intake_log: IntakeLog | None,
     ) -> None:  # fmt: skip
         self.identity = identity
         self.passport = enrollment.own_passport().passport
@@ -107,7 +109,7 @@ class Station:
             identity=identity, role=self.passport.role, trust=self.trust, database=database, spool=self.spool,
             ledger=self.ledger, links=self._links, inbox=inbox, clock=clock, counters=self.counters,
             conduct=self.conduct, timeline=self.timeline, on_carried=self._carried, on_receipt=self._settler.arrived,
-            verifiers=self._verifiers,
+            verifiers=self._verifiers, intake_log=intake_log,
         )  # fmt: skip
         self._surveyor = Surveyor(links=self._links, clock=clock, counters=self.counters)
         self._switchboard = Switchboard(
@@ -148,10 +150,12 @@ class Station:
     async def open(
         cls, config: StationConfig, *, inbox: Inbox | None = None, extra_parts: Mapping[str, Sequence[str]] | None = None,
         clock: Clock | None = None, database_name: str = "spool.sqlite", log_pages: int = LOG_PAGES, verifiers: int = 0,
+        has_intake_log: bool = False,
     ) -> "AsyncIterator[Station]":  # fmt: skip
         """Open the keys and the spool, start listening, dialing, sending and receiving; stop all on leaving.
 
-        ``verifiers``: processes that check signatures beside this one, once there is a flow.
+        ``verifiers``: processes that check signatures beside this one, once there is a flow. ``has_intake_log``: receipts of what comes alone
+        do not wait for the inbox; whoever asks for that calls ``receiver.recover`` when its inbox can take what an earlier run left.
 
         Raises:
             KeyFileError, SpoolBusy, SpoolDamaged, SpoolFull, ConfigError, EndpointInUse: before anything was sent.
@@ -174,11 +178,15 @@ class Station:
         database = Database.open(
             config.state_dir / database_name, parts=parts, ballast_bytes=config.spool.ballast_bytes, log_pages=log_pages
         )
-        with contextlib.closing(database):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(database))
+            intake_log = None
+            if has_intake_log:
+                intake_log = stack.enter_context(contextlib.closing(IntakeLog.open(config.state_dir / INTAKE_LOG_NAME)))
             async with crew() as members:
                 station = cls(config=config, identity=identity, enrollment=enrollment, database=database,
                               inbox=inbox or NoInbox(), clock=clock or SystemClock(), members=members,
-                              verifiers=verifiers)  # fmt: skip
+                              verifiers=verifiers, intake_log=intake_log)  # fmt: skip
                 await station._start()
                 yield station
 

@@ -96,6 +96,11 @@ class TrustBook:
         signed = self._passports.get(node_id)
         return signed.wire if signed else None
 
+    def held(self, node_id: NodeId) -> Passport | None:
+        """The passport that we hold of a node, withdrawn or out of its dates as it may be."""
+        signed = self._passports.get(node_id)
+        return signed.passport if signed else None
+
     def names(self) -> set[str]:
         """The names in all passports that we hold."""
         return {signed.passport.name for signed in self._passports.values()}

@@ -17,6 +17,7 @@ from command_center import backup, check, restoring
 from command_center.demonstration.household import BIN_DIR, free_port
 from command_center.errors import AlreadyInitialized, BadRequest
 from command_center.state_dir import StateDir
+from relay import envelope as envelopes
 from relay.clock import SimulatedClock
 from relay.header import Kind
 from relay.identity import Identity
@@ -27,6 +28,39 @@ from tests.command_center.house import PICTURE, House, running_center
 from tests.command_center.test_ingest import exhibit, until
 
 PASSPHRASE = "kept in the safe of the station"
+
+
+async def test_what_was_receipted_and_not_journalled_is_told_by_check_and_goes_into_a_backup(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        node = house.node()
+        await house.center.station.admit(node.signed.wire)
+        journalled, logged = node.alert(), node.alert()
+        await house.deliver(node, journalled)
+    with contextlib.closing(sqlite3.connect(tmp_path / "center" / "intake.sqlite")) as log:
+        assert log.execute("SELECT COUNT(*) FROM arrived").fetchone() == (0,), (
+            "a center that stops leaves nothing there"
+        )
+        for number, alert in enumerate((journalled, logged), start=1):  # as a crash leaves it
+            log.execute("INSERT INTO arrived VALUES (?, ?, ?, 'listen', 1, 1)", (number, alert.wire, node.id))
+        log.commit()
+    assert check.run(StateDir(tmp_path / "center")).receipted_ahead == 1
+    said = tool("check", "--state", tmp_path / "center")
+    assert "all as written" in said
+    assert "1 receipted alerts are in intake.sqlite" in said
+    assert json.loads(tool("check", "--json", "--state", tmp_path / "center"))["receipted_ahead"] == 1
+    backup.back_up(StateDir(tmp_path / "center"), tmp_path / "copy", clock, passphrase=PASSPHRASE)
+    restoring.restore(tmp_path / "copy", tmp_path / "again", clock, passphrase=PASSPHRASE)
+    for name in ("center", "again"):
+        async with running_center(tmp_path / name, clock=clock) as house:
+
+            async def is_journalled(house: House = house) -> bool:
+                return await house.query("SELECT id FROM alert ORDER BY sequence") == [(journalled.id,), (logged.id,)]
+
+            await until(is_journalled)
+            assert house.center.station.counters["duplicates_arrived"] == 0
+            assert house.center.station.counters["envelopes_stored"] == 1
+        assert check.run(StateDir(tmp_path / name)).receipted_ahead == 0
 
 
 async def filled(house: House) -> bytes:
@@ -193,10 +227,13 @@ async def test_a_backup_under_load_restores_after_a_kill_and_forgets_no_envelope
     shutil.rmtree(state_dir)
     said = tool("restore", tmp_path / "copy", "--state", state_dir, "--keys-from", tmp_path / "keys")
     assert "0 problems" in said
-    connection = sqlite3.connect(state_dir / "center.sqlite")
-    in_copy = connection.execute("SELECT COUNT(*) FROM alert").fetchone()[0]
-    assert in_copy >= sum(heard_before), "what was receipted before the backup began is in it"
-    connection.close()
+    with (
+        contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection,
+        contextlib.closing(sqlite3.connect(state_dir / "intake.sqlite")) as log,
+    ):
+        in_copy = {row[0] for row in connection.execute("SELECT id FROM alert")}
+        in_copy |= {envelopes.parse(row[0]).id for row in log.execute("SELECT wire FROM arrived")}
+    assert len(in_copy) >= sum(heard_before), "what was receipted before the backup began is in it"
     for node in nodes:  # everything once more, as nodes do that hear no receipt: what is known is not new
         node.sent_s, node.acked, node.took_ms = [], 0, []
     with running(state_dir, endpoint):

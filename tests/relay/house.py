@@ -79,7 +79,7 @@ class House:
     @contextlib.asynccontextmanager
     async def station(
         self, name: str, *, listen: str | ListenConfig = "", to: Sequence[tuple[str, str] | PathConfig] = (),
-        inbox: Inbox | None = None, spool: SpoolConfig | None = None, verifiers: int = 0,
+        inbox: Inbox | None = None, spool: SpoolConfig | None = None, verifiers: int = 0, has_intake_log: bool = False,
     ) -> AsyncIterator[Station]:  # fmt: skip
         """Run a station: ``listen`` is an endpoint, ``to`` pairs of (peer name, endpoint)."""
         listens = ListenConfig(endpoint=listen) if listen and isinstance(listen, str) else listen
@@ -92,7 +92,7 @@ class House:
         )  # fmt: skip
         if inbox is None and self.passports[name].passport.role == Role.CENTER:
             inbox = Kept()
-        async with Station.open(config, inbox=inbox, verifiers=verifiers) as station:
+        async with Station.open(config, inbox=inbox, verifiers=verifiers, has_intake_log=has_intake_log) as station:
             yield station
 
 

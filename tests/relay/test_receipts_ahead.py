@@ -1,0 +1,363 @@
+"""What comes alone is receipted from the intake log, and is in the journal whatever happens in between."""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import shutil
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relay import envelope as envelopes
+from relay import ledger
+from relay.arrival import Arrival
+from relay.clock import ClockQuality, SimulatedClock
+from relay.config import SpoolConfig
+from relay.counters import Counters
+from relay.database import Database
+from relay.envelope import Envelope
+from relay.header import Header, Kind
+from relay.ids import AUTHORITY, NodeId
+from relay.intake_log import FILE_NAME, IntakeLog
+from relay.ledger import Ledger
+from relay.passport import Role
+from relay.precedence import Precedence
+from relay.ranges import RangeSet
+from relay.receipts_ahead import MOST_AT_ONCE, MOST_BEHIND, Group, ReceiptsAhead
+from relay.spool import Spooled
+from relay.station import Answer, AnswerLevel, Station
+from tests.relay.house import House, Kept, until
+from tests.relay.small_disk import fill, small_disk
+from tests.relay.write_stream import WriteStream, after_power_cut, recorded
+
+_HEADER = Header(
+    kind=Kind.ALERT, quality=ClockQuality.FREE_RUNNING, precedence=Precedence.FLASH, origin=NodeId(bytes(8)), destination=AUTHORITY,
+    series=5, boot=1, sequence=1, wall_ms=1, monotonic_ms=1, ttl_s=0, link=bytes(8), body_sha256=bytes(32),
+)  # fmt: skip
+
+
+class Scene:
+    """A center with an intake log, a gate that sends to it, and what the gate heard."""
+
+    def __init__(self, house: House, center: Station, gate: Station, inbox: Kept) -> None:
+        self.house, self.center, self.gate, self.inbox = house, center, gate, inbox
+        self.heard: set[int] = set()
+        gate.on_answer(self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        if answer.level is AnswerLevel.HEARD:
+            self.heard.add(answer.sequence)
+
+    async def raise_alert(self) -> Spooled:
+        return await self.gate.put(self.gate.draft_up(Kind.ALERT, Precedence.FLASH, b"weapon"))
+
+    async def raise_heard(self) -> Spooled:
+        """One that the gate knows to be heard."""
+        spooled = await self.raise_alert()
+        await until(lambda: spooled.envelope.header.sequence in self.heard, "the receipt", 30)
+        return spooled
+
+    def came(self) -> list[int]:
+        return [arrival.envelope.header.sequence for arrival in self.inbox.arrivals]
+
+    @contextlib.contextmanager
+    def busy_journal(self) -> Iterator[None]:
+        """The journal's thread is at something else for the block: nothing is committed."""
+        goes_on, began = threading.Event(), threading.Event()
+
+        def stand_still(_: sqlite3.Connection) -> None:
+            began.set()
+            assert goes_on.wait(60)
+
+        commits = self.center.database.commits
+        self.center.database.submit(stand_still)
+        assert began.wait(10)
+        try:
+            yield
+            assert self.center.database.commits == commits, "nothing was journalled meanwhile"
+        finally:
+            goes_on.set()
+
+    async def take(self, envelope: Envelope) -> None:
+        """It comes again, or another in its place, over the gate's session."""
+        await until(lambda: any(link.peer is not None for link in self.center._links), "the gate", 30)
+        self.center.receiver.take(next(iter(self.center._links)), envelope.wire)
+
+
+@contextlib.asynccontextmanager
+async def scene(state_dir: Path, house: House | None = None, spool: SpoolConfig | None = None) -> AsyncIterator[Scene]:
+    house = house or House.of(state_dir, {"center": Role.CENTER, "gate": Role.CAMERA})
+    inbox = Kept()
+    async with house.station(
+        "center", listen="tcp://127.0.0.1:0", inbox=inbox, spool=spool, has_intake_log=True
+    ) as center:
+        await center.receiver.recover()
+        async with house.station("gate", to=[("center", center.listening_on[0])]) as gate:
+            yield Scene(house, center, gate, inbox)
+
+
+async def test_an_alert_is_receipted_while_the_journal_is_busy_and_journalled_after(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        first = await here.raise_heard()
+        assert here.center.counters["receipted_ahead"] == 0, "of a series that is not known yet the journal goes first"
+        with here.busy_journal():
+            second = await here.raise_heard()
+            assert here.came() == [first.envelope.header.sequence]
+            assert here.center.receiver.waiting_count == 1, "/readyz sees what the journal does not get to"
+        await until(lambda: len(here.came()) == 2, "the journal", 30)
+        assert here.came()[1] == second.envelope.header.sequence
+        assert here.inbox.arrivals[1].ahead is not None
+        assert here.center.counters["receipted_ahead"] == 1
+        assert here.center.receiver.waiting_count == 0
+
+
+async def test_what_was_receipted_before_a_power_cut_is_journalled_at_the_next_start_once(tmp_path: Path) -> None:
+    house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
+    disk_dir = tmp_path / "disk"
+    async with scene(tmp_path, house) as here:
+        first = await here.raise_heard()
+        with here.busy_journal():
+            second = await here.raise_heard()
+            shutil.copytree(house.dir_of("center"), disk_dir)  # as the disk is at the moment of the cut
+    shutil.rmtree(house.dir_of("center"))
+    disk_dir.rename(house.dir_of("center"))
+    with contextlib.closing(sqlite3.connect(house.dir_of("center") / "spool.sqlite")) as connection:
+        assert connection.execute("SELECT id FROM inbound").fetchall() == [(first.envelope.id,)], "the cut took it"
+    async with scene(tmp_path, house) as here:
+        await until(lambda: bool(here.came()), "the log to be journalled", 30)
+        await here.take(second.envelope)
+        await here.take(first.envelope)
+        await until(lambda: here.center.counters["duplicates_arrived"] == 2, "both to be known", 30)
+        assert here.came() == [second.envelope.header.sequence]
+        third = await here.raise_heard()
+        await until(lambda: len(here.came()) == 2, "the next one", 30)
+        assert here.came()[1] == third.envelope.header.sequence
+    async with scene(tmp_path, house) as here:
+        await here.raise_heard()
+        assert len(here.came()) == 1, "what is journalled is not in the log any more"
+
+
+async def test_a_repeated_alert_and_a_fork_wait_for_the_ledger(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        with here.busy_journal():
+            second = await here.raise_heard()
+            await here.take(second.envelope)
+            await here.take(forked(here, second.envelope))
+            await asyncio.sleep(0.1)  # they have every chance to go ahead
+            assert here.center.counters["receipted_ahead"] == 1
+        await until(lambda: len(here.came()) == 3, "the journal", 30)
+        assert here.center.counters["duplicates_arrived"] == 1
+        assert [arrival.is_fork for arrival in here.inbox.arrivals] == [False, False, True]
+        assert here.center.counters["chain_forks"] == 1
+
+
+def forked(here: Scene, envelope: Envelope) -> Envelope:
+    """The same number with another content, by the node's own key."""
+    identity, body = here.house.identities["gate"], b"something else"
+    header = msgspec.structs.replace(envelope.header, body_sha256=hashlib.sha256(body).digest())
+    secret = identity.shared_secret(here.house.authority.sealing_key)
+    return envelopes.seal(header, body, signing=identity.signing, shared_secret=secret)
+
+
+async def test_what_the_journal_refuses_is_kept_and_tried_again_and_nothing_goes_ahead_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        here.inbox.fail_with = RuntimeError("a fault of ours")
+        refused = await here.raise_heard()
+        await until(lambda: here.center.counters["refused_not_journalled"] > 0, "the journal to refuse it", 30)
+        later = await here.raise_alert()
+        await until(lambda: here.center.counters["refused_not_stored"] > 0, "the next one to wait for the journal", 30)
+        assert later.envelope.header.sequence not in here.heard
+        assert here.center.counters["receipted_ahead"] == 1
+        here.inbox.fail_with = None
+        await until(lambda: len(here.came()) == 3, "both to be journalled", 60)
+        await until(lambda: later.envelope.header.sequence in here.heard, "the receipt", 60)
+        assert sorted(here.came()[1:]) == [refused.envelope.header.sequence, later.envelope.header.sequence]
+        assert here.center.receiver.waiting_count == 0
+
+
+async def test_a_flow_shares_the_journals_commits_and_no_more_than_a_few_are_ever_ahead(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        with here.busy_journal():
+            spooled = [await here.raise_alert() for _ in range(2 * MOST_BEHIND)]
+            await until(
+                lambda: here.center.counters["receipted_ahead"] > MOST_BEHIND - MOST_AT_ONCE, "a few to go ahead", 30
+            )
+            await until(lambda: here.center.receiver.waiting_count > MOST_BEHIND, "the next ones to wait", 30)
+            assert here.center.counters["receipted_ahead"] <= MOST_BEHIND
+        await until(lambda: len(here.heard) == len(spooled) + 1, "every receipt", 60)
+        await until(lambda: len(here.came()) == len(spooled) + 1, "the journal", 60)
+        assert len(set(here.came())) == len(spooled) + 1
+
+
+async def test_on_a_full_disk_nothing_is_receipted_and_all_of_it_later(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    with small_disk(house.dir_of("center"), 4 << 20):
+        for name, role in (("center", Role.CENTER), ("gate", Role.CAMERA)):
+            house.enroll(name, role)
+        house.settle()
+        async with scene(tmp_path, house) as here:
+            await here.raise_heard()
+            filler_file = fill(house.dir_of("center"))
+            alerts = [await here.raise_alert() for _ in range(40)]
+            await until(lambda: here.center.counters["refused_disk_full"] > 0, "the disk to be found full", 60)
+            filler_file.unlink()
+            await until(lambda: len(here.heard) == len(alerts) + 1, "every receipt", 60)
+            await until(lambda: len(here.came()) == len(alerts) + 1, "the journal", 60)
+
+
+async def test_a_row_that_can_not_be_read_any_more_stays_and_holds_nobody_up(tmp_path: Path) -> None:
+    house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
+    async with scene(tmp_path, house) as here:
+        await here.raise_heard()
+    with contextlib.closing(sqlite3.connect(house.dir_of("center") / FILE_NAME)) as connection:
+        connection.execute("INSERT INTO arrived VALUES (7, x'c1', x'00', 'listen', 1, 1)")
+        connection.commit()
+    async with scene(tmp_path, house) as here:
+        assert here.center.counters["refused_left_in_the_log"] == 1
+        await here.raise_heard()
+        await here.raise_heard()
+        assert here.center.counters["receipted_ahead"] >= 1
+    with contextlib.closing(sqlite3.connect(house.dir_of("center") / FILE_NAME)) as connection:
+        assert connection.execute("SELECT number FROM arrived").fetchall() == [(7,)]
+
+
+# ------------------------------------------------------------------ the power goes
+
+
+class Intake:
+    """A ledger and an intake log, and what the sender was told, with its place in the write stream."""
+
+    def __init__(self, folder_dir: Path, stream: WriteStream | None) -> None:
+        self._stream = stream
+        self.database = Database.open(folder_dir / "center.sqlite", parts={"ledger": ledger.SCHEMA})
+        self.log = IntakeLog.open(folder_dir / FILE_NAME)
+        self.told: list[tuple[int, int]] = []
+        """(place, the highest number that a receipt covered then)."""
+        self.ahead: ReceiptsAhead[None] = ReceiptsAhead(
+            log=self.log, database=self.database, clock=SimulatedClock(), counters=Counters(), send_receipt=self._told,
+            store=self.store, stored=lambda _: None,
+        )  # fmt: skip
+
+    def _told(
+        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[int]
+    ) -> None:
+        assert self._stream is not None
+        self.told.append((self._stream.position, settled.contiguous))
+
+    @staticmethod
+    def store(connection: sqlite3.Connection, group: Group) -> None:
+        found = [arrival.envelope for arrival, _ in group]
+        new = [
+            item
+            for item, novelty in zip(found, Ledger().note_all(connection, found), strict=True)
+            if novelty is ledger.Novelty.NEW
+        ]
+        Ledger().extend(connection, new)
+
+    async def journalled(self) -> None:
+        await until(lambda: not len(self.ahead), "the journal", 60)
+
+    def close(self) -> None:
+        self.database.close()
+        self.log.close()
+
+
+def arrivals_of(house: House, count: int) -> list[Arrival]:
+    identity, passport = house.identities["gate"], house.passports["gate"].passport
+    secret = identity.shared_secret(house.authority.sealing_key)
+    made: list[Arrival] = []
+    for number in range(1, count + 1):
+        body = b"alert %d" % number
+        header = msgspec.structs.replace(
+            _HEADER, origin=identity.node_id, sequence=number, body_sha256=hashlib.sha256(body).digest()
+        )
+        made.append(Arrival(envelope=envelopes.seal(header, body, signing=identity.signing, shared_secret=secret), passport=passport,
+                            via=identity.node_id, path="test", received_wall_ms=1, received_monotonic_ms=1))  # fmt: skip
+    return made
+
+
+async def live(folder_dir: Path, stream: WriteStream, arrivals: Sequence[Arrival], chance: random.Random) -> Intake:
+    """Alerts come alone and by twos and threes; now and then the journal is slow."""
+    intake = Intake(folder_dir, stream)
+    for database in (intake.database, intake.log._database):  # checkpoints come often
+        pragma = f"PRAGMA wal_autocheckpoint = {chance.choice((4, 15, 60))}"
+        await database.run(lambda connection, pragma=pragma: connection.execute(pragma).close())  # type: ignore[misc]
+    first, rest = arrivals[0], list(arrivals[1:])
+    header = first.envelope.header
+    await intake.database.run(lambda connection: intake.store(connection, [(first, None)]))
+    intake.ahead.learn(await intake.database.run(lambda c: Ledger().state(c, header.origin, header.series)))
+    while rest:
+        group = [(rest.pop(0), None) for _ in range(min(len(rest), chance.choice((1, 1, 2, 3))))]
+        if not await intake.ahead.take(group):
+            await intake.journalled()
+            assert await intake.ahead.take(group), "few are under way now"
+    await intake.journalled()
+    return intake
+
+
+def cut_the_power(house: House, work_dir: Path, seed: int, cuts: int) -> tuple[int, int]:
+    """One life, ``cuts`` ends of it. Returns how many of those tore something, and how many left something to the log."""
+    chance, torn, left = random.Random(seed), 0, 0
+    arrivals = arrivals_of(house, 60)
+    live_dir = work_dir / f"live-{seed}"
+    live_dir.mkdir(parents=True)
+    with recorded(live_dir) as stream:
+        intake = asyncio.run(live(live_dir, stream, arrivals, chance))
+        intake.close()
+    for cut in range(cuts):
+        position = chance.randint(intake.told[0][0], stream.position)
+        dead_dir = work_dir / f"dead-{seed}-{cut}"
+        dead_dir.mkdir()
+        torn += after_power_cut(stream, position, dead_dir, chance) > 0
+        promised = max((upto for place, upto in intake.told if place <= position), default=0)
+        journalled, recovered = asyncio.run(recover(house, dead_dir))
+        assert set(range(1, promised + 1)) <= recovered, f"seed {seed}, cut after step {position} of {stream.position}"
+        left += not set(range(1, promised + 1)) <= journalled
+        shutil.rmtree(dead_dir)
+    return torn, left
+
+
+async def recover(house: House, folder_dir: Path) -> tuple[set[int], set[int]]:
+    """What the ledger has before and after the next start."""
+    intake = Intake(folder_dir, None)
+
+    def sequences() -> set[int]:
+        return {
+            row[0]
+            for row in intake.database.run_blocking(lambda c: c.execute("SELECT sequence FROM inbound").fetchall())
+        }
+
+    try:
+        before = sequences()
+        await intake.ahead.recover(lambda _: house.passports["gate"].passport)
+        await intake.journalled()
+        return before, sequences()
+    finally:
+        intake.close()
+
+
+def test_power_cuts_lose_nothing_that_was_receipted(tmp_path: Path) -> None:
+    house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
+    torn, left = map(sum, zip(*(cut_the_power(house, tmp_path, seed, 15) for seed in range(3)), strict=True))
+    assert torn > 10, "cuts tear something"
+    assert left > 0, "and something was in the log alone"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_thousand_power_cuts_lose_nothing_that_was_receipted(tmp_path: Path) -> None:
+    house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
+    torn, left = map(sum, zip(*(cut_the_power(house, tmp_path, seed, 50) for seed in range(100, 120)), strict=True))
+    print(f"{torn} of 1,000 cuts tore something, {left} left something to the log alone")
+    assert torn > 500
+    assert left > 20
