@@ -221,18 +221,17 @@ class AnswerBook:
         for (wire,) in orphans:
             envelope = envelopes.parse(wire)
             self._adopt(connection, envelope, alerts.decode(envelopes.open_body(envelope, secret)))
-        return len(orphans) + self._find_heard(connection, identity, spool)
+        return len(orphans) + self._find_heard(connection, spool)
 
-    def _find_heard(self, connection: sqlite3.Connection, identity: Identity, spool: Spool) -> int:
+    def _find_heard(self, connection: sqlite3.Connection, spool: Spool) -> int:
         (series,) = connection.execute("SELECT series FROM stream WHERE destination = ?", (AUTHORITY,)).fetchone() or (
             0,
         )
-        receipt = spool.receipt_for(connection, identity.node_id, AUTHORITY, series)
         missing = connection.execute(
             "SELECT alert_id, sequence FROM answer WHERE heard_wall_ms IS NULL "
             "AND NOT EXISTS (SELECT 1 FROM envelope WHERE id = alert_id)"
         ).fetchall()
-        heard = [alert_id for alert_id, sequence in missing if receipt is not None and receipt.covers(sequence)]
+        heard = [alert_id for alert_id, sequence in missing if spool.was_receipted(connection, series, sequence)]
         connection.executemany(
             "UPDATE answer SET heard_monotonic_ms = ?, heard_wall_ms = ?, heard_by = 'receipt' WHERE alert_id = ?",
             [(self._clock.monotonic_ms(), self._clock.wall_ms(), alert_id) for alert_id in heard],

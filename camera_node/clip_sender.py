@@ -29,7 +29,6 @@ from camera_node.clip_keeper import ClipKeeper
 from relay import limits
 from relay.errors import HeardError
 from relay.header import Kind
-from relay.ids import AUTHORITY
 from relay.kinds import body
 from relay.kinds.answer import Answer as AnswerBody
 from relay.kinds.chunk import Chunk
@@ -156,8 +155,7 @@ class ClipSender:
 
     def _covers(self, connection: sqlite3.Connection) -> clip_book.IsCovered:
         def is_covered(series: int, sequence: int) -> bool:
-            receipt = self._station.spool.receipt_for(connection, self._station.identity.node_id, AUTHORITY, series)
-            return receipt is not None and receipt.covers(sequence)
+            return self._station.spool.was_receipted(connection, series, sequence)
 
         return is_covered
 

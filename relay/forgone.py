@@ -1,12 +1,20 @@
 """Own numbers that will never come: what expired, gave way or was lost, reported upwards in every heartbeat until it is receipted.
 
+Also, and not reported, those that an earlier receipt named and the newest, being full, had no room for: they are stored there.
+
 Steps of the spool's own transactions over its table ``forgone``; called by ``spool`` and ``spool_check``.
 """
 
 import sqlite3
+from typing import Final
 
 from relay.ids import NodeId
 from relay.ranges import RangeSet
+
+RECEIPTED: Final = "receipted"
+"""An earlier receipt let us free it, and the newest says that it is not there."""
+NAMED_BEFORE: Final = "named_before"
+"""An earlier receipt let us free it, and the newest has no room to say so."""
 
 
 def given(connection: sqlite3.Connection, destination: NodeId, series: int) -> RangeSet:
@@ -40,3 +48,20 @@ def forgive(connection: sqlite3.Connection, destination: NodeId, series: int, kn
             connection.execute(
                 "INSERT INTO forgone VALUES (?, ?, ?, ?, ?)", (destination, series, left_first, left_last, reason)
             )
+
+
+def tell(connection: sqlite3.Connection, destination: NodeId, series: int) -> None:
+    """A receipt that names all there is has come: what was named before and is in neither is not there."""
+    connection.execute(
+        "UPDATE forgone SET reason = ? WHERE destination = ? AND series = ? AND reason = ?",
+        (RECEIPTED, destination, series, NAMED_BEFORE),
+    )
+
+
+def was_named(connection: sqlite3.Connection, destination: NodeId, series: int, sequence: int) -> bool:
+    """Whether an earlier receipt named a number."""
+    row = connection.execute(
+        "SELECT 1 FROM forgone WHERE destination = ? AND series = ? AND reason = ? AND ? BETWEEN first AND last",
+        (destination, series, NAMED_BEFORE, sequence),
+    ).fetchone()
+    return row is not None

@@ -39,7 +39,10 @@ MAX_OBJECT_BYTES: Final = 512 * 1024 * 1024
 """Largest exhibit (snapshot or clip) that will be put together from chunks."""
 
 MAX_RECEIPT_RANGES: Final = 64
-"""Ranges above the contiguous one that a receipt may name; further ones wait for the next receipt."""
+"""Ranges above the contiguous one that a receipt may name."""
+
+RECEIPT_RANGES_NAMED: Final = 56
+"""Of more than these a receipt names those that it answers, and the highest: so it fits one LoRa frame where no gap is longer than 127."""
 
 MAX_FORGONE_RANGES: Final = 128
 """Ranges of given-up sequence numbers in one heartbeat."""

@@ -1,7 +1,9 @@
 """A receipt: "these are stored durably", signed by whoever stored them. The only thing that frees the sender's copy.
 
 ``[version, statement, signature]``; it has no body, its statement is everything, and one for one node with nothing
-missing fits in 100 bytes. It is cumulative: the latest one says all that the earlier ones said, so any may be lost.
+missing fits in 100 bytes. It is cumulative: the latest one says all that the earlier ones said, so any may be lost. But where a node's
+numbers came with very many gaps (on a radio what is no alert stays away, for days) one that is *full* names what it answers, and the highest;
+of what it does not name it says nothing.
 
 Statement, big-endian:
 
@@ -19,6 +21,8 @@ offset bytes field
 """
 
 import struct
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +61,11 @@ class Receipt:
         """Whether this receipt says that the envelope with this number is stored."""
         return 0 < sequence <= self.upto or any(first <= sequence <= last for first, last in self.further)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more may be stored than it has room to name."""
+        return len(self.further) >= limits.RECEIPT_RANGES_NAMED
+
     def ranges(self) -> RangeSet:
         """What is stored, as a set."""
         covered = RangeSet(self.further)
@@ -71,10 +80,13 @@ def is_receipt(wire: bytes) -> bool:
 
 
 def issue(stored: RangeSet, *, signer: NodeId, signing: SigningKey, stored_at_s: int, origin: NodeId,
-          series: int) -> Receipt:  # fmt: skip
-    """Sign a receipt for what was stored of one series. The caller has committed and fsynced it before."""
+          series: int, answers: Iterable[int] = ()) -> Receipt:  # fmt: skip
+    """Sign a receipt for what was stored of one series. The caller has committed and fsynced it before.
+
+    ``answers``: the numbers that came now, new or again. They are named in any case: who sent them waits for that.
+    """
     upto = stored.contiguous
-    further = tuple(stored.above_contiguous()[: limits.MAX_RECEIPT_RANGES])
+    further = _named(stored.above_contiguous(), answers)
     out = bytearray(_FIXED.pack(_KIND, signer, stored_at_s & 0xFFFFFFFF, origin, series))
     varint.put(out, upto)
     at = upto
@@ -87,6 +99,20 @@ def issue(stored: RangeSet, *, signer: NodeId, signing: SigningKey, stored_at_s:
     wire: bytes = msgpack.packb([VERSION, statement, signature], use_bin_type=True)
     return Receipt(signer=signer, stored_at_s=stored_at_s, origin=origin, series=series, upto=upto, further=further,
                    statement=statement, signature=signature, wire=wire)  # fmt: skip
+
+
+def _named(further: list[tuple[int, int]], answers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    if len(further) <= limits.RECEIPT_RANGES_NAMED:
+        return tuple(further)
+    starts = [first for first, _ in further]
+    places = {bisect_right(starts, number) - 1 for number in answers}
+    answered = [further[place] for place in places if place >= 0]
+    chosen = set(sorted(answered)[-limits.RECEIPT_RANGES_NAMED :])
+    for item in reversed(further):
+        if len(chosen) >= limits.RECEIPT_RANGES_NAMED:
+            break
+        chosen.add(item)
+    return tuple(sorted(chosen))
 
 
 def parse(wire: bytes) -> Receipt:

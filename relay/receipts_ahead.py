@@ -47,8 +47,9 @@ _AGAIN_S: Final = 2.0
 class SendReceipt(Protocol):
     """Signs what is stored of a series and sends it back."""
 
-    def __call__(self, stream: _Stream, settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId]) -> None:
-        """``came_by``: the links that brought some of it."""
+    def __call__(self, stream: _Stream, settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId],
+                 answers: Sequence[int]) -> None:  # fmt: skip
+        """``came_by``: the links that brought some of it; ``answers``: the numbers that came."""
 
 
 class ReceiptsAhead(Generic[T]):
@@ -100,12 +101,14 @@ class ReceiptsAhead(Generic[T]):
             return False
         wall_ms, monotonic_ms, began_s = self._clock.wall_ms(), self._clock.monotonic_ms(), time.perf_counter()
         came_by: dict[_Stream, set[LinkId]] = {}
+        came: dict[_Stream, list[int]] = {}
         for arrival, link in group:
             stream = (arrival.envelope.header.origin, arrival.envelope.header.series)
             self._settled[stream].add(arrival.envelope.header.sequence)
             came_by.setdefault(stream, set()).update(() if link is None else (link.id,))
+            came.setdefault(stream, []).append(arrival.envelope.header.sequence)
         for stream, links in came_by.items():
-            self._send_receipt(stream, self._settled[stream], is_urgent=True, came_by=links)
+            self._send_receipt(stream, self._settled[stream], is_urgent=True, came_by=links, answers=came[stream])
         ahead = Ahead(wall_ms=wall_ms, monotonic_ms=monotonic_ms, to_receipt_ms=(time.perf_counter() - began_s) * 1000)
         self._counters.count("receipted_ahead", len(group))
         self._submit([(msgspec.structs.replace(arrival, ahead=ahead), link) for arrival, link in group], numbers)

@@ -63,6 +63,7 @@ class _News:
     """What one transaction heard of one series."""
 
     came_by: set[LinkId] = field(default_factory=set)
+    numbers: list[int] = field(default_factory=list)
     is_urgent: bool = False
 
 
@@ -281,6 +282,7 @@ class Receiver:
             envelope = arrival.envelope
             news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
             news.came_by.update(() if link is None else (link.id,))
+            news.numbers.append(envelope.header.sequence)
             news.is_urgent |= envelope.header.precedence.is_alert
             if novelty == Novelty.FORK:
                 outcome.forks.append(envelope)
@@ -324,7 +326,8 @@ class Receiver:
             self._inbox.committed(outcome.arrivals)
         for state, news in outcome.streams:
             settled = state.settled() if self._ahead is None else self._ahead.learn(state)
-            self._send_receipt((state.origin, state.series), settled, is_urgent=news.is_urgent, came_by=news.came_by)
+            self._send_receipt((state.origin, state.series), settled, is_urgent=news.is_urgent, came_by=news.came_by,
+                               answers=news.numbers)  # fmt: skip
         for link, wire in outcome.heard:
             link.send_receipt(receipt.parse(wire))
         by_link: dict[int, tuple[Link, list[EnvelopeId]]] = {}
@@ -349,15 +352,15 @@ class Receiver:
 
     def send_receipt(self, state: StreamState) -> None:
         """Say on every link that leads back how much of a series is stored, which nobody has just added to."""
-        self._send_receipt((state.origin, state.series), state.settled(), is_urgent=False, came_by=())
+        self._send_receipt((state.origin, state.series), state.settled(), is_urgent=False, came_by=(), answers=())
 
     def _send_receipt(
-        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId]
-    ) -> None:
+        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId], answers: Sequence[int]
+    ) -> None:  # fmt: skip
         """Sign what is stored of a series and send it on every link that leads back. It is cumulative: any may be lost."""
         origin, series = stream
         issued = receipt.issue(settled, signer=self._identity.node_id, signing=self._identity.signing,
-                               stored_at_s=self._clock.wall_ms() // 1000, origin=origin, series=series)  # fmt: skip
+                               stored_at_s=self._clock.wall_ms() // 1000, origin=origin, series=series, answers=answers)  # fmt: skip
         self._counters.count("receipts_issued")
         for link in self._links.back_to(origin, is_urgent=is_urgent, came_by=came_by):
             link.send_receipt(issued)

@@ -1,6 +1,7 @@
 """What a receipt does: frees the copies that it covers, travels on towards the origin, and answers the owner.
 
-Receipts are cumulative, so of those that came while the last commit ran only the furthest of each series counts.
+Receipts are cumulative, so of those that came while the last commit ran only the furthest of each series counts; and each that is full,
+which may name what no other does.
 """
 
 import asyncio
@@ -109,9 +110,9 @@ class Settler:
             self._wake.clear()
             self._is_busy = True
             group, self._queue = self._queue, []
-            furthest: dict[tuple[NodeId, NodeId, int], tuple[Receipt, NodeId]] = {}
+            furthest: dict[tuple[NodeId, NodeId, int, bytes], tuple[Receipt, NodeId]] = {}
             for receipt, destination in group:
-                key = (receipt.origin, destination, receipt.series)
+                key = (receipt.origin, destination, receipt.series, receipt.wire if receipt.is_full else b"")
                 if key not in furthest or furthest[key][0].ranges().count <= receipt.ranges().count:
                     furthest[key] = (receipt, destination)
             try:

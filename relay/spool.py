@@ -222,8 +222,11 @@ class Spool:
             # Only what we did send: a receiver that says otherwise must not fill our disk.
             gone = before.minus(stored)
             above = gone.minus(forgone.given(connection, destination, receipt.series))
-            forgone.forgo(connection, destination, receipt.series, gone.minus(above), "receipted")
+            reason = forgone.NAMED_BEFORE if receipt.is_full else forgone.RECEIPTED
+            forgone.forgo(connection, destination, receipt.series, gone.minus(above), reason)
             forgone.forgive(connection, destination, receipt.series, stored)
+            if not receipt.is_full:
+                forgone.tell(connection, destination, receipt.series)
         return freed
 
     def expire(self, connection: sqlite3.Connection) -> list[int]:
@@ -298,8 +301,15 @@ class Spool:
 
     def forgone(self, connection: sqlite3.Connection, destination: NodeId = AUTHORITY) -> RangeSet:
         """Our own numbers of the current series that will never come and are not receipted yet."""
-        query = "SELECT first, last FROM forgone f JOIN stream s USING (destination, series) WHERE destination = ?"
-        return RangeSet(connection.execute(query, (destination,)).fetchall())
+        query = "SELECT first, last FROM forgone f JOIN stream s USING (destination, series) WHERE destination = ? AND reason != ?"
+        return RangeSet(connection.execute(query, (destination, forgone.NAMED_BEFORE)).fetchall())
+
+    def was_receipted(self, connection: sqlite3.Connection, series: int, sequence: int) -> bool:
+        """Whether a center said that it stored this number of ours: by the receipt that we hold, or, where that is full, by an earlier one."""
+        held = self.receipt_for(connection, self._identity.node_id, AUTHORITY, series)
+        return held is not None and (
+            held.covers(sequence) or forgone.was_named(connection, AUTHORITY, series, sequence)
+        )
 
     def tallies(self, connection: sqlite3.Connection) -> dict[str, int]:
         """What left without a receipt, by reason, over the spool's whole life."""

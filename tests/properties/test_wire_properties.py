@@ -121,8 +121,9 @@ def test_receipt_survives_its_encoding(spans: list[tuple[int, int]], origin: Nod
     assert parsed == issued
     receipt.verify(parsed, IDENTITY.signing_key)
     assert not parsed.ranges().minus(stored), "a receipt never says more than was stored"
-    if len(stored.above_contiguous()) <= limits.MAX_RECEIPT_RANGES:
-        assert parsed.ranges() == stored
+    assert parsed.upto == stored.contiguous
+    assert len(parsed.further) <= limits.RECEIPT_RANGES_NAMED
+    assert parsed.is_full or parsed.ranges() == stored
     assert receipt.is_receipt(issued.wire)
     assert not hop.is_note(issued.wire)
 

@@ -249,7 +249,13 @@ class Intake:
         )  # fmt: skip
 
     def _told(
-        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[int]
+        self,
+        stream: tuple[NodeId, int],
+        settled: RangeSet,
+        *,
+        is_urgent: bool,
+        came_by: Collection[int],
+        answers: Sequence[int],
     ) -> None:
         assert self._stream is not None
         self.told.append((self._stream.position, settled.contiguous))

@@ -209,8 +209,8 @@ def test_receipt_grows_by_at_most_ten_bytes_a_range() -> None:
     stored = RangeSet((n * 60_000_000 + 1, n * 60_000_000 + 30_000_000) for n in range(1, 71))
     issued = receipt.issue(stored, signer=CENTER.node_id, signing=CENTER.signing, stored_at_s=0, origin=CAMERA.node_id,
                            series=SERIES)  # fmt: skip
-    assert len(issued.further) == limits.MAX_RECEIPT_RANGES
-    assert len(issued.wire) <= 110 + 10 * limits.MAX_RECEIPT_RANGES
+    assert len(issued.further) == limits.RECEIPT_RANGES_NAMED
+    assert len(issued.wire) <= 110 + 10 * limits.RECEIPT_RANGES_NAMED
     assert receipt.parse(issued.wire) == issued
 
 
