@@ -1,5 +1,6 @@
-"""What an alert costs on a radio and by satellite from its raising until both sides know of its acknowledgement: two to four minutes.
+"""What an alert costs on a radio and by satellite, and how long it waits there behind those of an outage: two to four minutes.
 
+The cost is from its raising until both sides know of its acknowledgement.
 Beside the same exchange with each parcel by itself, on the same stand-ins: a shared channel that loses some frames and a modem with its
 operator's gateway, both at the ends of pseudo-terminals. Units count both ways.
 """
@@ -13,13 +14,16 @@ from pathlib import Path
 from unittest import mock
 
 from relay.header import Kind
+from relay.ids import EnvelopeId
 from relay.kinds import body
 from relay.kinds.acknowledgement import Acknowledgement, AnswerState
+from relay.newest_first import NewestFirst
 from relay.passport import Role
+from relay.paths import tiny_session
 from relay.paths.tiny_batch import Reads
 from relay.precedence import Precedence
 from relay.spool import Draft
-from relay.station import Station
+from relay.station import Answer, AnswerLevel, Station
 from tests.benchmarks.figure import Figure
 from tests.relay.carriers import RadioCarrier, SatelliteCarrier, carrier
 from tests.relay.house import House, Kept, until
@@ -27,6 +31,7 @@ from tests.relay.test_path_conformance import an_alert
 
 ALERTS = 12
 LOSS = 0.15
+BACKLOG = 60
 _PATIENCE_S = 240.0
 
 
@@ -103,9 +108,37 @@ def _costs(kind: str, *, at_once: int, loss: float) -> tuple[Cost, Cost]:
     return together, alone
 
 
+def _note(heard: dict[EnvelopeId, float], answer: Answer, now_s: float) -> None:
+    if answer.level >= AnswerLevel.HEARD:
+        heard.setdefault(answer.envelope_id, now_s)
+
+
+async def _behind_a_backlog() -> float:
+    """Seconds from the put of a new alert to its receipt, with ``BACKLOG`` waiting since an outage."""
+    async with _pair("serial_radio", Kept(), Kept()) as (_, node, _):
+        heard: dict[EnvelopeId, float] = {}
+        loop = asyncio.get_running_loop()
+        node.on_answer(lambda answer: _note(heard, answer, loop.time()))
+        await node.put_all([an_alert(node) for _ in range(BACKLOG)])
+        await until(lambda: node.counters["envelopes_receipted"] >= 3, "the backlog to be under way", _PATIENCE_S)
+        began_s = loop.time()
+        new = (await node.put(an_alert(node))).envelope.id
+        await until(lambda: new in heard, "its receipt", _PATIENCE_S)
+    return heard[new] - began_s
+
+
+def _newest() -> Figure:
+    """Beside all in order, and 32 of them handed to the radio."""
+    ahead_s = asyncio.run(_behind_a_backlog())
+    with mock.patch.object(NewestFirst, "choose", return_value=[]), mock.patch.object(tiny_session, "ALERTS_DEEP", 32):
+        in_order_s = asyncio.run(_behind_a_backlog())
+    return Figure(name=f"radio: a new alert behind {BACKLOG} of an outage, put to receipt", value=ahead_s, unit="s", peer="all in order",
+                  peer_value=in_order_s, target_ratio=0.25, is_more_better=False)  # fmt: skip
+
+
 def measure() -> list[Figure]:
-    """Each exchange with what goes along, beside the same with every parcel by itself."""
-    found: list[Figure] = []
+    """Each exchange with what goes along, beside the same with every parcel by itself; and the newest ahead, beside all in order."""
+    found: list[Figure] = [_newest()]
     for kind, what, at_once, loss in (("serial_radio", f"radio, {LOSS:.0%} lost", 1, LOSS), ("serial_radio", "radio, 4 at once", 4, 0.0),
                                       ("short_burst", "satellite, 4 at once", 4, 0.0)):  # fmt: skip
         together, alone = _costs(kind, at_once=at_once, loss=loss)
