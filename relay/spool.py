@@ -147,13 +147,15 @@ class Spool:
             Malformed: a body is over its bound; nothing was stored.
         """
         made: list[Envelope] = []
+        clock = self._clock
+        quality, wall_ms, monotonic_ms = clock.quality(), clock.wall_ms(), clock.monotonic_ms()
         streams: dict[NodeId, tuple[int, int, int, bytes]] = {}
         for draft in drafts:
             series, boot, sequence, link = streams.get(draft.destination) or self._stream(connection, draft.destination)
             header = Header(
-                kind=draft.kind, quality=self._clock.quality(), precedence=draft.precedence,
+                kind=draft.kind, quality=quality, precedence=draft.precedence,
                 origin=self._identity.node_id, destination=draft.destination, series=series, boot=boot,
-                sequence=sequence + 1, wall_ms=self._clock.wall_ms(), monotonic_ms=self._clock.monotonic_ms(),
+                sequence=sequence + 1, wall_ms=wall_ms, monotonic_ms=monotonic_ms,
                 ttl_s=draft.ttl_s, link=link, body_sha256=hashlib.sha256(draft.body).digest(),
             )  # fmt: skip
             envelope = envelopes.seal(
