@@ -7,6 +7,7 @@ goes over the others, and waits in the spool where there are none.
 """
 
 import asyncio
+import contextlib
 import itertools
 import statistics
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ LEAST_SPAN_S: Final = 0.05
 """Answers that came within less tell how busy the machines were, and not how fast the path is."""
 _PARCELS: Final = (32_000, 16_000, 4_000, 1_200, 200)
 _MEND_S: Final = 20.0
+_ATTEMPTS: Final = 3
+"""A busy machine answers late, and a path that owes an answer is dialed anew (``silence``): what was measured of the old session says nothing."""
 
 
 class SurveyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,7 +150,27 @@ class Surveyor:
         )  # fmt: skip
 
     async def _path(self, facts: PathFacts, order: SurveyOrder) -> PathFinding:
+        """One path; anew, where its session was replaced meanwhile."""
         link = self._link_of(facts.name)
+        found = await self._measured(link, facts)
+        for _ in range(_ATTEMPTS - 1):
+            if link is None or facts.is_tiny or link is self._link_of(facts.name):
+                break
+            self._counters.count("survey_begun_anew")
+            link = await self._link_again(facts.name)
+            found = await self._measured(link, facts)
+        if link is None or found.why_not or not order.interrupts:
+            return found
+        failover_ms, redial_ms = await self._failover(link, facts)
+        return msgspec.structs.replace(found, failover_ms=failover_ms, redial_ms=redial_ms)
+
+    async def _link_again(self, path: str) -> Link | None:
+        since_s = _now_s()
+        while (link := self._link_of(path)) is None and _now_s() - since_s < _MEND_S:  # noqa: ASYNC110  as ``_answered_after`` waits
+            await asyncio.sleep(0.01)
+        return link
+
+    async def _measured(self, link: Link | None, facts: PathFacts) -> PathFinding:
         blank = PathFinding(path=facts.name, carrier=facts.kind, provider=facts.provider, peer="",
                             is_metered=facts.is_metered)  # fmt: skip
         if link is None or link.peer is None:
@@ -167,7 +190,7 @@ class Surveyor:
         down = await self._goodput(link, facts, is_up=False)
         after = _tcp(link)
         loss, loss_of = _loss(before, after, trips)
-        found = msgspec.structs.replace(
+        return msgspec.structs.replace(
             blank, rtt_ms=statistics.median(rtts_ms), rtt_p95_ms=_percentile(rtts_ms, 0.95),
             jitter_ms=statistics.fmean([abs(b - a) for a, b in itertools.pairwise(rtts_ms)] or [0.0]),
             loss=loss, loss_of=loss_of, goodput_up_kbit=up and up.kbit, is_up_faster=bool(up and up.is_faster),
@@ -175,10 +198,6 @@ class Surveyor:
             ip_mtu_bytes=after.path_mtu_bytes if after is not None else None, largest_parcel_bytes=largest,
             used_bytes=link.meter.bytes_up + link.meter.bytes_down - before_bytes,
         )  # fmt: skip
-        if not order.interrupts:
-            return found
-        failover_ms, redial_ms = await self._failover(link, facts)
-        return msgspec.structs.replace(found, failover_ms=failover_ms, redial_ms=redial_ms)
 
     # ------------------------------------------------------------------ measuring
 
@@ -190,22 +209,27 @@ class Surveyor:
         asked.waiting[self._numbers] = _now_s()
         return True
 
-    async def _until(self, asked: _Asked, holds: Callable[[], bool], timeout_s: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not holds():
-                    asked.stirred.clear()
+    async def _until(self, link: Link, asked: _Asked, holds: Callable[[], bool], timeout_s: float) -> bool:
+        ends_s = _now_s() + timeout_s
+        while not holds():
+            if _now_s() >= ends_s or self._is_over(link):
+                return False
+            asked.stirred.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_BACK_S, max(0.0, ends_s - _now_s()))):
                     await asked.stirred.wait()
-        except TimeoutError:
-            return False
         return True
+
+    def _is_over(self, link: Link) -> bool:
+        """Its session has ended, and nothing more will come."""
+        return self._links.of(link.session) is not link
 
     async def _round_trips(self, link: Link) -> _Asked:
         asked = self._asked[link.id] = _Asked()
         for _ in range(_ROUND_TRIPS):
             self._ask(link, asked)
             await asyncio.sleep(_SPACING_S)
-        await self._until(asked, lambda: not asked.waiting, _ANSWER_S)
+        await self._until(link, asked, lambda: not asked.waiting, _ANSWER_S)
         return asked
 
     async def _largest_parcel(self, link: Link, facts: PathFacts) -> int | None:
@@ -213,7 +237,7 @@ class Surveyor:
             asked = self._asked[link.id] = _Asked()
             fits = size_bytes + 64 <= facts.mtu_bytes
             is_asked = fits and self._ask(link, asked, padding=size_bytes, is_bulk=True)
-            if is_asked and await self._until(asked, lambda: not asked.waiting, _ANSWER_S):  # noqa: B023
+            if is_asked and await self._until(link, asked, lambda: not asked.waiting, _ANSWER_S):  # noqa: B023
                 return size_bytes
         return None
 
@@ -226,7 +250,7 @@ class Surveyor:
         padding, wanted = (piece, 0) if is_up else (0, piece)
         most, given, started_s = _MOST_BYTES[facts.is_metered], 0, _now_s()
         look_back_s = max(_LOOK_BACK_S, link.meter.rtt_ms / 1000)
-        while given < most and _now_s() - started_s < _LONGEST_S:
+        while given < most and _now_s() - started_s < _LONGEST_S and not self._is_over(link):
             lately = sum(1 for _, answered_s, _ in asked.came[-_LATELY_AT_MOST:] if _now_s() - answered_s < look_back_s)
             window = min(_WINDOW_BYTES, max(_LEAST_WINDOW_BYTES, 4 * lately * piece))
             has_room = len(asked.waiting) * piece < window
@@ -239,7 +263,7 @@ class Surveyor:
                     await asked.stirred.wait()
             except TimeoutError:
                 continue
-        await self._until(asked, lambda: not asked.waiting, 3 * _ANSWER_S)
+        await self._until(link, asked, lambda: not asked.waiting, 3 * _ANSWER_S)
         return goodput_of([answered_s for _, answered_s, _ in asked.came], piece)
 
     async def _failover(self, link: Link, facts: PathFacts) -> tuple[float | None, float | None]:
@@ -262,7 +286,7 @@ class Surveyor:
             link = link_now()
             if link is not None:
                 asked = self._asked[link.id] = _Asked()
-                if self._ask(link, asked) and await self._until(asked, lambda: bool(asked.came), 1.0):  # noqa: B023
+                if self._ask(link, asked) and await self._until(link, asked, lambda: bool(asked.came), 1.0):  # noqa: B023
                     return (_now_s() - since_s) * 1000
             await asyncio.sleep(0.01)
         return None

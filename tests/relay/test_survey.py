@@ -88,6 +88,23 @@ async def test_one_survey_at_a_time_and_only_of_paths_that_are_there(house: Hous
             assert "down" in nowhere.why_not
 
 
+async def test_a_path_whose_session_is_replaced_while_it_is_measured_is_measured_anew(house: House) -> None:
+    async with house.station("center", listen=ANYWHERE) as center:
+        lan = PathConfig(name="lan", endpoint=center.listening_on[0], peer="center", metered=True)
+        async with house.station("gate-camera", to=[lan]) as node:
+            await until(lambda: node.path_health()[0].is_up, "the path")
+            running = asyncio.ensure_future(node.survey(SurveyOrder()))
+            first = next(iter(node._links))
+            await until(lambda: first.meter.bytes_up > 600, "the first probes")
+            first.session.drop("a spare one answered sooner")
+            [found] = (await running).paths
+            assert node.counters["survey_begun_anew"] >= 1, "it was over already: the fault did not happen"
+        assert not found.why_not
+        assert found.goodput_up_kbit
+        assert found.goodput_down_kbit
+        assert found.redial_ms
+
+
 async def test_the_command_says_it_in_words_and_as_json(house: House) -> None:
     state_dir = house.dir_of("gate-camera")
     async with house.station("center", listen=ANYWHERE) as center:
