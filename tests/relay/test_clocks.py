@@ -36,7 +36,9 @@ def house(tmp_path: Path) -> House:
     return House.of(tmp_path, {"center": Role.CENTER, "gate-camera": Role.CAMERA})
 
 
-async def test_alerts_of_a_camera_that_booted_in_1970_are_numbered_in_order_with_their_clock_s_quality(house: House) -> None:
+async def test_alerts_of_a_camera_that_booted_in_1970_are_numbered_in_order_with_their_clock_s_quality(
+    house: House,
+) -> None:
     clock, inbox = SimulatedClock(wall_ms=0, monotonic_ms=5_000, quality=ClockQuality.UNSET), Kept()
     async with (
         house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as center,
