@@ -255,9 +255,10 @@ class Database:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._run_one(job)
-            connection.execute("COMMIT")
-            self.commits += 1
+                self._run_one(job, is_alone=len(group) == 1)
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+                self.commits += 1
         except sqlite3.Error as error:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
@@ -278,9 +279,11 @@ class Database:
         except sqlite3.Error:  # a full disk: the WAL keeps what it has, and the next one tries again
             self.checkpoints_postponed += 1
 
-    def _run_one(self, job: _Job[Any]) -> None:
+    def _run_one(self, job: _Job[Any], *, is_alone: bool) -> None:
+        """In the transaction; one that is alone in it needs no savepoint to take it back."""
         connection = self._connection
-        connection.execute("SAVEPOINT job")
+        if not is_alone:
+            connection.execute("SAVEPOINT job")
         try:
             job.result = job.work(connection)
         except sqlite3.Error as error:
@@ -292,8 +295,9 @@ class Database:
         except Exception as error:  # noqa: BLE001  the caller's error goes back to the caller, whatever it is
             job.error = error
         if job.error is not None:
-            connection.execute("ROLLBACK TO job")
-        connection.execute("RELEASE job")
+            connection.execute("ROLLBACK" if is_alone else "ROLLBACK TO job")
+        if not is_alone:
+            connection.execute("RELEASE job")
 
 
 def _deliver(group: list[_Job[Any]]) -> None:

@@ -31,6 +31,8 @@ MOST_OF_ONE: Final = 1_024
 MOST: Final = 20_000
 FLOW: Final = 32
 """So many in the last group are a flow."""
+FLOW_LASTS_MS: Final = 50
+"""After that group: what comes later comes alone."""
 GATHERED: Final = 256
 """A group that is worth its commit."""
 GATHER_S: Final = 0.008
@@ -63,6 +65,7 @@ class Intake(Generic[T]):
         """Who floods, and until when at least, ms; None: until its queue is empty."""
         self._count = 0
         self._last_group = 0
+        self._last_ms = 0
         self._was_without = False
         """No flood was in the last group, though one waited."""
         self._flood_ms = -FLOOD_EVERY_MS
@@ -88,6 +91,7 @@ class Intake(Generic[T]):
         """
         return (
             self._last_group >= FLOW
+            and now_ms - self._last_ms < FLOW_LASTS_MS
             and self._count < GATHERED
             and not self.is_flooded(now_ms)
             and any(len(queue) < TURN for queue in self._queues.values())
@@ -146,6 +150,7 @@ class Intake(Generic[T]):
                 self._floods.pop(_speaker_of(key), None)
         self._count -= len(group)
         self._last_group = len(group)
+        self._last_ms = paced_ms or 0
         return group
 
     def _has_others(self) -> bool:

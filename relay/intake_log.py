@@ -5,6 +5,7 @@ one step. What the journal has is deleted with the next row that comes, so the f
 what a crash kept from the journal, or was journalled a moment before: the ledger knows which.
 """
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Sequence
@@ -74,11 +75,10 @@ class IntakeLog:
         """How many the journal does not have yet, those of an earlier run among them."""
         return len(self._kept)
 
-    async def append(self, arrivals: Sequence[Arrival]) -> list[int]:
-        """Make arrivals durable; their numbers here. What the journal has by now goes in the same commit.
+    def append(self, arrivals: Sequence[Arrival]) -> "tuple[list[int], asyncio.Future[None]]":
+        """Make arrivals durable; their numbers here, and what is done when they are. What the journal has by now goes in the same commit.
 
-        Raises:
-            SpoolFull: no room; nothing of this is stored.
+        The future raises SpoolFull where there is no room; nothing of this is stored then.
         """
         numbers = list(range(self._next, self._next + len(arrivals)))
         self._next += len(arrivals)
@@ -93,13 +93,15 @@ class IntakeLog:
             _delete(connection, done)
             insert_rows(connection, "arrived", rows)
 
-        try:
-            await self._database.run(write)
-        except BaseException:
-            self._done += done
-            raise
-        self._kept.update(numbers)
-        return numbers
+        def written(future: "asyncio.Future[None]") -> None:
+            if future.cancelled() or future.exception() is not None:
+                self._done += done
+            else:
+                self._kept.update(numbers)
+
+        future = self._database.submit(write)
+        future.add_done_callback(written)
+        return numbers, future
 
     def journalled(self, numbers: Sequence[int]) -> None:
         """The journal has these, durably."""

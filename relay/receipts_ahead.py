@@ -29,6 +29,7 @@ from relay.ledger import StreamState
 from relay.links import Link
 from relay.passport import Passport
 from relay.ranges import RangeSet
+from relay.receipt import Receipt
 
 _log = structlog.get_logger("relay.receipts_ahead")
 T = TypeVar("T")
@@ -41,47 +42,62 @@ MOST_AT_ONCE: Final = 16
 MOST_BEHIND: Final = 64
 """Receipted and not journalled yet."""
 _STREAMS_KNOWN: Final = 10_000
+_JOURNALLED_AFTER_S: Final = 0.002
+"""So that the receipt is out, and what comes right behind it logged, before the journal's work takes the processor."""
 _AGAIN_S: Final = 2.0
 
 
-class SendReceipt(Protocol):
-    """Signs what is stored of a series and sends it back."""
+class Receipts(Protocol):
+    """Signs what is stored of a series, and sends it back."""
 
-    def __call__(self, stream: _Stream, settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId],
-                 answers: Sequence[int]) -> None:  # fmt: skip
-        """``came_by``: the links that brought some of it; ``answers``: the numbers that came."""
+    def issue(self, stream: _Stream, settled: RangeSet, *, answers: Sequence[int]) -> Receipt:
+        """Sign it; ``answers``: the numbers that came."""
+
+    def send(self, issued: Receipt, *, is_urgent: bool, came_by: Collection[LinkId]) -> None:
+        """``came_by``: the links that brought some of it."""
 
 
 class ReceiptsAhead(Generic[T]):
     """Used on the event loop only. ``T``: what one transaction of the journal did."""
 
-    def __init__(self, *, log: IntakeLog, database: Database, clock: Clock, counters: Counters, send_receipt: SendReceipt,
+    def __init__(self, *, log: IntakeLog, database: Database, clock: Clock, counters: Counters, receipts: Receipts,
+                 again: Callable[[Group], None],
                  store: Callable[[sqlite3.Connection, Group], T], stored: Callable[[T], None]) -> None:  # fmt: skip
-        """``store`` is the journal's transaction, on its thread; ``stored`` is told after its commit, and sends no receipts."""
+        """``store`` is the journal's transaction, on its thread; ``stored`` is told after its commit, and sends no receipts.
+
+        ``again`` gets back what could not be logged.
+        """
         self._intake = log
         self._database = database
         self._clock = clock
         self._counters = counters
-        self._send_receipt = send_receipt
+        self._receipts = receipts
         self._store = store
         self._stored = stored
+        self._again = again
         self._settled: dict[_Stream, RangeSet] = {}
         """What a receipt may say of a series, as the journal's last commit and what went ahead since have it."""
+        self._logging: dict[int, Header] = {}
+        """On the way to the log, by number there."""
+        self._is_logged = asyncio.Event()
+        self._shut_until_s = 0.0
         self._behind: dict[int, Header] = {}
         """Receipted and not journalled yet, by number in the log."""
+        self._ready: list[tuple[tuple[Arrival, Link | None], int]] = []
+        """Those of them that the journal was not asked for yet."""
         self._stuck: list[tuple[tuple[Arrival, Link | None], int]] = []
-        """Those of them that the journal refused."""
+        """Those that it refused."""
 
     def __len__(self) -> int:
-        """Receipted, and not in the journal yet."""
-        return len(self._behind)
+        """Not in the journal yet."""
+        return len(self._logging) + len(self._behind)
 
     def learn(self, state: StreamState) -> RangeSet:
         """The journal's commit says how much of a series is here. Returns what a receipt says: that, and what went ahead of it."""
         stream = (state.origin, state.series)
         settled = state.settled()
         for header in self._behind.values():
-            if (header.origin, header.series) == stream:
+            if _stream_of(header) == stream:
                 settled.add(header.sequence)
         self._settled.pop(stream, None)
         self._settled[stream] = settled
@@ -89,46 +105,89 @@ class ReceiptsAhead(Generic[T]):
             del self._settled[next(iter(self._settled))]
         return settled
 
-    async def take(self, group: Group) -> bool:
-        """Log, receipt and submit a group; False: nothing was done, it is for the journal's own commit."""
+    def take(self, group: Group) -> bool:
+        """Have a group logged, receipted and journalled; False: nothing was done, it is for the journal's own commit."""
         if not self._is_for_the_log(group):
             return False
-        try:
-            numbers = await self._intake.append([arrival for arrival, _ in group])
-        except OperatorError as error:
-            self._counters.refused("not_logged")
-            _log.error("not in the intake log: receipts wait for the journal", error=str(error))
-            return False
-        wall_ms, monotonic_ms, began_s = self._clock.wall_ms(), self._clock.monotonic_ms(), time.perf_counter()
-        came_by: dict[_Stream, set[LinkId]] = {}
-        came: dict[_Stream, list[int]] = {}
-        for arrival, link in group:
-            stream = (arrival.envelope.header.origin, arrival.envelope.header.series)
-            self._settled[stream].add(arrival.envelope.header.sequence)
-            came_by.setdefault(stream, set()).update(() if link is None else (link.id,))
-            came.setdefault(stream, []).append(arrival.envelope.header.sequence)
-        for stream, links in came_by.items():
-            self._send_receipt(stream, self._settled[stream], is_urgent=True, came_by=links, answers=came[stream])
-        ahead = Ahead(wall_ms=wall_ms, monotonic_ms=monotonic_ms, to_receipt_ms=(time.perf_counter() - began_s) * 1000)
-        self._counters.count("receipted_ahead", len(group))
-        self._submit([(msgspec.structs.replace(arrival, ahead=ahead), link) for arrival, link in group], numbers)
+        numbers, logged = self._intake.append([arrival for arrival, _ in group])
+        # While the disk is at work; not where others are on their way, for a receipt says what is durable, and those are not yet.
+        issued = {} if self._logging else {
+            stream: self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
+            for stream, settled in self._with(group).items()
+        }  # fmt: skip
+        self._logging |= {number: arrival.envelope.header for (arrival, _), number in zip(group, numbers, strict=True)}
+        self._is_logged.clear()
+        logged.add_done_callback(lambda done: self._logged(group, numbers, issued, done))
         return True
 
+    def _with(self, group: Group) -> dict[_Stream, RangeSet]:
+        """What is known of the group's series, and the group."""
+        settled: dict[_Stream, RangeSet] = {}
+        for arrival, _ in group:
+            stream = _stream_of(arrival.envelope.header)
+            if stream not in settled:
+                settled[stream] = RangeSet(self._settled.get(stream, ()))
+            settled[stream].add(arrival.envelope.header.sequence)
+        return settled
+
+    def _logged(
+        self, group: Group, numbers: Sequence[int], issued: dict[_Stream, Receipt], done: "asyncio.Future[None]"
+    ) -> None:
+        for number in numbers:
+            del self._logging[number]
+        if not self._logging:
+            self._is_logged.set()
+        if done.cancelled():
+            return  # the station stops: no receipt, and the sender keeps its copy
+        if error := done.exception():
+            self._counters.refused("not_logged")
+            _log.error("not in the intake log: receipts wait for the journal", error=str(error))
+            self._shut_until_s = asyncio.get_running_loop().time() + _AGAIN_S
+            self._again(group)
+            return
+        wall_ms, monotonic_ms, began_s = self._clock.wall_ms(), self._clock.monotonic_ms(), time.perf_counter()
+        for stream, settled in self._with(group).items():
+            self._settled[stream] = settled
+            links = {
+                link.id for arrival, link in group if link is not None and _stream_of(arrival.envelope.header) == stream
+            }
+            receipt = issued.get(stream) or self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
+            self._receipts.send(receipt, is_urgent=True, came_by=links)
+        ahead = Ahead(wall_ms=wall_ms, monotonic_ms=monotonic_ms, to_receipt_ms=(time.perf_counter() - began_s) * 1000)
+        self._counters.count("receipted_ahead", len(group))
+        if not self._ready:
+            asyncio.get_running_loop().call_later(_JOURNALLED_AFTER_S, self.flush)
+        for (arrival, link), number in zip(group, numbers, strict=True):
+            self._behind[number] = arrival.envelope.header
+            self._ready.append(((msgspec.structs.replace(arrival, ahead=ahead), link), number))
+
+    async def submitted(self) -> None:
+        """Return when the journal was asked for everything that was taken; whoever asks it for something else waits for this before."""
+        if self._logging:
+            await self._is_logged.wait()
+        self.flush()
+
+    def flush(self) -> None:
+        """Ask the journal for what it was not asked for yet."""
+        ready, self._ready = self._ready, []
+        if ready:
+            self._submit([item for item, _ in ready], [number for _, number in ready])
+
     def _is_for_the_log(self, group: Group) -> bool:
-        if self._stuck or self._database.is_short:
+        if self._stuck or self._database.is_short or asyncio.get_running_loop().time() < self._shut_until_s:
             return False
-        if len(group) > MOST_AT_ONCE or len(self._behind) + len(group) > MOST_BEHIND:
+        if len(group) > MOST_AT_ONCE or len(self) + len(group) > MOST_BEHIND:
             return False
-        seen: set[tuple[_Stream, int]] = set()
+        here = {(_stream_of(header), header.sequence) for header in self._logging.values()}
         for arrival, _ in group:
             header = arrival.envelope.header
-            stream = (header.origin, header.series)
+            stream = _stream_of(header)
             settled = self._settled.get(stream)
             if header.kind is not Kind.ALERT or header.destination != AUTHORITY or settled is None:
                 return False
-            if header.sequence in settled or (stream, header.sequence) in seen:
+            if header.sequence in settled or (stream, header.sequence) in here:
                 return False  # said before, or a fork: the ledger knows which
-            seen.add((stream, header.sequence))
+            here.add((stream, header.sequence))
         return True
 
     # ------------------------------------------------------------------ the journal's part
@@ -151,7 +210,10 @@ class ReceiptsAhead(Generic[T]):
     def _submit(self, group: Group, numbers: Sequence[int]) -> None:
         for (arrival, _), number in zip(group, numbers, strict=True):
             self._behind[number] = arrival.envelope.header
-        future = self._database.submit(lambda connection: self._store(connection, group))
+        try:
+            future = self._database.submit(lambda connection: self._store(connection, group))
+        except OperatorError:
+            return  # it is closed: the log has it, for the next start
         future.add_done_callback(lambda done: self._journalled(group, numbers, done))
 
     def _journalled(self, group: Group, numbers: Sequence[int], done: "asyncio.Future[T]") -> None:
@@ -179,6 +241,15 @@ class ReceiptsAhead(Generic[T]):
         stuck, self._stuck = self._stuck, []
         for item, number in stuck:
             self._submit([item], [number])
+
+
+def _stream_of(header: Header) -> _Stream:
+    return header.origin, header.series
+
+
+def _numbers_in(group: Group, stream: _Stream) -> list[int]:
+    headers = (arrival.envelope.header for arrival, _ in group)
+    return [header.sequence for header in headers if _stream_of(header) == stream]
 
 
 def _arrival_of(row: Logged, passport_of: Callable[[NodeId], Passport | None]) -> Arrival:

@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
 
+from relay import entitlement, hop, receipt
 from relay import envelope as envelopes
-from relay import hop, receipt
 from relay.arrival import Arrival
 from relay.attempts import LinkId
 from relay.clock import Clock
@@ -26,7 +26,7 @@ from relay.conduct import Conduct
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
-from relay.errors import DiskFull, Flooding, HeardError, NotForUs, OperatorError, SenderError, SpoolFull
+from relay.errors import DiskFull, Flooding, HeardError, OperatorError, SenderError, SpoolFull
 from relay.header import Kind
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
@@ -34,9 +34,9 @@ from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake, Turn
 from relay.intake_log import IntakeLog
 from relay.ledger import Ledger, Novelty, StreamState
 from relay.links import Link, Links
-from relay.passport import Passport, Role
-from relay.ranges import RangeSet
-from relay.receipts_ahead import ReceiptsAhead
+from relay.passport import Role
+from relay.receipt_issuer import ReceiptIssuer
+from relay.receipts_ahead import Group, ReceiptsAhead
 from relay.spool import Carried, Spool, Spooled
 from relay.timeline import Timeline
 from relay.trust import TrustBook
@@ -45,7 +45,6 @@ from relay.verified_receipts import VerifiedReceipts
 from relay.verifiers import Verifiers
 
 _log = structlog.get_logger("relay.receiver")
-_OF_AN_AGENCY: Final = frozenset({Kind.CHECKPOINT, Kind.HEARTBEAT, Kind.TRACE})
 
 
 class Inbox(Protocol):
@@ -107,10 +106,11 @@ class Receiver:
         self._waiting: Intake[tuple[Arrival, Link]] = Intake()
         self._verification = Verification(verifiers, self._verified)
         self._receipts = VerifiedReceipts()
+        self._issuer = ReceiptIssuer(identity=identity, links=links, clock=clock, counters=counters)
         self._ahead: ReceiptsAhead[_Outcome] | None = None
         if intake_log is not None:
             self._ahead = ReceiptsAhead(log=intake_log, database=database, clock=clock, counters=counters,
-                                        send_receipt=self._send_receipt, store=self._store, stored=self._after_commit)  # fmt: skip
+                                        receipts=self._issuer, again=self._put_back, store=self._store, stored=self._after_commit)  # fmt: skip
         self._from: Counter[LinkId] = Counter()
         """Of what waits, by link."""
         self._held_pongs: dict[LinkId, tuple[Link, int]] = {}
@@ -145,7 +145,7 @@ class Receiver:
         envelope = envelopes.parse(parcel)
         header = envelope.header
         passport = self._trust.passport_of(header.origin)
-        _require_may_send(passport, header.kind)
+        entitlement.require_may_send(passport, header.kind)
         assert link.peer is not None
         turn = Turn(link.id, link.peer.node_id, header.origin)
         if not self._waiting.has_room(turn) or not self._verification.has_room(
@@ -169,10 +169,18 @@ class Receiver:
         self._links.learn_route(header.origin, arrival.via)
         if not self.is_for_us(arrival.envelope):
             self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
-        turn = claim.turn
-        self._waiting.put(turn, (arrival, claim.link), behind=self._verification.count_of(turn))
-        self._from[claim.link.id] += 1
+        self._put(arrival, claim.link)
+
+    def _put(self, arrival: Arrival, link: Link) -> None:
+        turn = Turn(link.id, arrival.via, arrival.envelope.header.origin)
+        self._waiting.put(turn, (arrival, link), behind=self._verification.count_of(turn))
+        self._from[link.id] += 1
         self._wake.set()
+
+    def _put_back(self, group: Group) -> None:
+        for arrival, link in group:
+            if link is not None:
+                self._put(arrival, link)
 
     @property
     def waiting_count(self) -> int:
@@ -219,31 +227,39 @@ class Receiver:
         What comes alone is stored at once. In a flow each group waits a moment for more: a commit, its events and a signed
         receipt for every series cost the same for one envelope as for many.
         """
-        while True:
-            await self._wake.wait()
-            if self._waiting.is_worth_a_wait(self._clock.monotonic_ms()):
-                await asyncio.sleep(GATHER_S)
-            if (hold_ms := self._waiting.due_in_ms(self._clock.monotonic_ms())) > 0:
-                self._wake.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(hold_ms / 1000):
-                        await self._wake.wait()
-                self._wake.set()
-                continue
-            group = self._waiting.take(paced_ms=self._clock.monotonic_ms())
-            if not self._waiting:
-                self._wake.clear()
-            if not group:
-                continue
-            self._taken(group)
-            if self._ahead is not None and await self._ahead.take(group):
-                continue
-            try:
-                outcome = await self._database.run(lambda connection, group=group: self._store(connection, group))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored
-                await self._store_one_by_one(group, error)
-            else:
-                self._after_commit(outcome)
+        try:
+            while True:
+                await self._wake.wait()
+                if self._waiting.is_worth_a_wait(self._clock.monotonic_ms()):
+                    await asyncio.sleep(GATHER_S)
+                if (hold_ms := self._waiting.due_in_ms(self._clock.monotonic_ms())) > 0:
+                    self._wake.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(hold_ms / 1000):
+                            await self._wake.wait()
+                    self._wake.set()
+                    continue
+                group = self._waiting.take(paced_ms=self._clock.monotonic_ms())
+                if not self._waiting:
+                    self._wake.clear()
+                if group:
+                    self._taken(group)
+                    await self._store_group(group)
+        finally:
+            if self._ahead is not None:
+                self._ahead.flush()
+
+    async def _store_group(self, group: list[tuple[Arrival, Link]]) -> None:
+        if self._ahead is not None:
+            if self._ahead.take(group):
+                return
+            await self._ahead.submitted()
+        try:
+            outcome = await self._database.run(lambda connection: self._store(connection, group))
+        except Exception as error:  # noqa: BLE001  whatever one envelope does, the others must be stored
+            await self._store_one_by_one(group, error)
+        else:
+            self._after_commit(outcome)
 
     async def recover(self) -> None:
         """Have the inbox take what an earlier run of this center receipted and may not have journalled."""
@@ -326,8 +342,8 @@ class Receiver:
             self._inbox.committed(outcome.arrivals)
         for state, news in outcome.streams:
             settled = state.settled() if self._ahead is None else self._ahead.learn(state)
-            self._send_receipt((state.origin, state.series), settled, is_urgent=news.is_urgent, came_by=news.came_by,
-                               answers=news.numbers)  # fmt: skip
+            issued = self._issuer.issue((state.origin, state.series), settled, answers=news.numbers)
+            self._issuer.send(issued, is_urgent=news.is_urgent, came_by=news.came_by)
         for link, wire in outcome.heard:
             link.send_receipt(receipt.parse(wire))
         by_link: dict[int, tuple[Link, list[EnvelopeId]]] = {}
@@ -352,18 +368,8 @@ class Receiver:
 
     def send_receipt(self, state: StreamState) -> None:
         """Say on every link that leads back how much of a series is stored, which nobody has just added to."""
-        self._send_receipt((state.origin, state.series), state.settled(), is_urgent=False, came_by=(), answers=())
-
-    def _send_receipt(
-        self, stream: tuple[NodeId, int], settled: RangeSet, *, is_urgent: bool, came_by: Collection[LinkId], answers: Sequence[int]
-    ) -> None:  # fmt: skip
-        """Sign what is stored of a series and send it on every link that leads back. It is cumulative: any may be lost."""
-        origin, series = stream
-        issued = receipt.issue(settled, signer=self._identity.node_id, signing=self._identity.signing,
-                               stored_at_s=self._clock.wall_ms() // 1000, origin=origin, series=series, answers=answers)  # fmt: skip
-        self._counters.count("receipts_issued")
-        for link in self._links.back_to(origin, is_urgent=is_urgent, came_by=came_by):
-            link.send_receipt(issued)
+        issued = self._issuer.issue((state.origin, state.series), state.settled(), answers=())
+        self._issuer.send(issued, is_urgent=False, came_by=())
 
 
 def _without_what_can_wait(
@@ -378,16 +384,6 @@ def _without_what_can_wait(
         else:
             outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))
     return kept
-
-
-def _require_may_send(passport: Passport, kind: Kind) -> None:
-    """Refuse what is none of the sender's business: words from above by anybody but a center, alerts by another agency."""
-    if kind.goes_down and passport.role != Role.CENTER:
-        raise NotForUs(f"only a command center may send {kind.name}, and {passport.name} is a {passport.role.name}")
-    is_agency = passport.role is Role.AGENCY
-    if (is_agency and kind not in _OF_AN_AGENCY) or (kind is Kind.CHECKPOINT and not is_agency):
-        raise NotForUs(f"expected checkpoints from an agency and from nobody else, found {kind.name} of {passport.name}, "
-                       f"a {passport.role.name}")  # fmt: skip
 
 
 def _never(link: Link, error: SenderError) -> None:

@@ -344,8 +344,9 @@ async def main() -> None:
             is_center = item.name == "center"
             station = await stack.enter_async_context(Station.open(
                 config_of(item), inbox=Screen() if is_center else None,
-                extra_parts={"shown": SHOWN_SCHEMA} if is_center else None,
+                extra_parts={"shown": SHOWN_SCHEMA} if is_center else None, has_intake_log=is_center,
             ))  # fmt: skip
+            await station.receiver.recover()
             name = station.passport.name
             station.on_answer(lambda answer, name=name: tell_heard(name, answer))  # type: ignore[misc]
             members.start(tell_ready(station), "ready")

@@ -4,6 +4,7 @@ from relay.ids import NodeId
 from relay.intake import (
     FLOOD_EVERY_MS,
     FLOW,
+    FLOW_LASTS_MS,
     GATHERED,
     GROUP,
     LATELY_MS,
@@ -129,7 +130,8 @@ def test_what_comes_alone_waits_for_nobody_and_a_flow_gathers() -> None:
         intake.put(number, number)
     assert len(intake.take(paced_ms=0)) > FLOW
     intake.put(1, 1)
-    assert intake.is_worth_a_wait(0)
+    assert intake.is_worth_a_wait(FLOW_LASTS_MS - 1)
+    assert not intake.is_worth_a_wait(FLOW_LASTS_MS), "it comes long after the flow"
     for number in range(GATHERED):
         intake.put(number, number)
     assert not intake.is_worth_a_wait(0), "that is a group worth its commit"

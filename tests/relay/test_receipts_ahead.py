@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from relay import envelope as envelopes
-from relay import ledger
+from relay import ledger, receipt
 from relay.arrival import Arrival
 from relay.clock import ClockQuality, SimulatedClock
 from relay.config import SpoolConfig
@@ -28,11 +28,13 @@ from relay.ledger import Ledger
 from relay.passport import Role
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
+from relay.receipt import Receipt
 from relay.receipts_ahead import MOST_AT_ONCE, MOST_BEHIND, Group, ReceiptsAhead
 from relay.spool import Spooled
 from relay.station import Answer, AnswerLevel, Station
 from tests.relay.house import House, Kept, until
 from tests.relay.small_disk import fill, small_disk
+from tests.relay.spooling import CENTER
 from tests.relay.write_stream import WriteStream, after_power_cut, recorded
 
 _HEADER = Header(
@@ -244,21 +246,18 @@ class Intake:
         self.told: list[tuple[int, int]] = []
         """(place, the highest number that a receipt covered then)."""
         self.ahead: ReceiptsAhead[None] = ReceiptsAhead(
-            log=self.log, database=self.database, clock=SimulatedClock(), counters=Counters(), send_receipt=self._told,
+            log=self.log, database=self.database, clock=SimulatedClock(), counters=Counters(), receipts=self, again=_never,
             store=self.store, stored=lambda _: None,
         )  # fmt: skip
 
-    def _told(
-        self,
-        stream: tuple[NodeId, int],
-        settled: RangeSet,
-        *,
-        is_urgent: bool,
-        came_by: Collection[int],
-        answers: Sequence[int],
-    ) -> None:
+    def issue(self, stream: tuple[NodeId, int], settled: RangeSet, *, answers: Sequence[int]) -> Receipt:
+        return receipt.issue(
+            settled, signer=CENTER.node_id, signing=CENTER.signing, stored_at_s=1, origin=stream[0], series=stream[1]
+        )
+
+    def send(self, issued: Receipt, *, is_urgent: bool, came_by: Collection[int]) -> None:
         assert self._stream is not None
-        self.told.append((self._stream.position, settled.contiguous))
+        self.told.append((self._stream.position, issued.ranges().contiguous))
 
     @staticmethod
     def store(connection: sqlite3.Connection, group: Group) -> None:
@@ -270,12 +269,19 @@ class Intake:
         ]
         Ledger().extend(connection, new)
 
+    async def logged(self) -> None:
+        await self.ahead.submitted()
+
     async def journalled(self) -> None:
         await until(lambda: not len(self.ahead), "the journal", 60)
 
     def close(self) -> None:
         self.database.close()
         self.log.close()
+
+
+def _never(group: Group) -> None:
+    raise AssertionError(f"the disk has room for {group}")
 
 
 def arrivals_of(house: House, count: int) -> list[Arrival]:
@@ -304,9 +310,11 @@ async def live(folder_dir: Path, stream: WriteStream, arrivals: Sequence[Arrival
     intake.ahead.learn(await intake.database.run(lambda c: Ledger().state(c, header.origin, header.series)))
     while rest:
         group = [(rest.pop(0), None) for _ in range(min(len(rest), chance.choice((1, 1, 2, 3))))]
-        if not await intake.ahead.take(group):
+        if not intake.ahead.take(group):
             await intake.journalled()
-            assert await intake.ahead.take(group), "few are under way now"
+            assert intake.ahead.take(group), "few are under way now"
+        if chance.random() < 0.7:
+            await intake.logged()
     await intake.journalled()
     return intake
 
