@@ -47,12 +47,15 @@ def measure() -> list[Figure]:
         folder = Path(name)
         folder.chmod(0o755)
         disk = _fdatasyncs(folder)
-        alone, _ = asyncio.run(_spool_puts(folder, together=1, seconds=SECONDS))
-        grouped, _ = asyncio.run(_spool_puts(folder, together=TOGETHER, seconds=SECONDS))
+        puts: dict[int, list[float]] = {1: [], TOGETHER: []}
         ours: dict[str, list[Passage]] = {RECEIPT: [], FEWER: [], REAL: []}
         rates: dict[str, list[float]] = {}
         with peers(folder) as others, _bare_center(folder) as bare, _real_center(folder) as real:
-            for _ in range(ROUNDS):
+            for number in range(ROUNDS):
+                for together, found in puts.items():
+                    found.append(
+                        asyncio.run(_spool_puts(folder / f"puts {number}", together=together, seconds=SECONDS))[0]
+                    )
                 ours[RECEIPT].append(asyncio.run(_end_to_end(bare, in_flight=4 * TOGETHER)))
                 for peer in others:
                     rates.setdefault(peer.name, []).append(peer.run(SECONDS))
@@ -60,6 +63,7 @@ def measure() -> list[Figure]:
                 ours[REAL].append(asyncio.run(_end_to_end(real, in_flight=4 * TOGETHER)))
         passages = {what: _median(each) for what, each in ours.items()}
         own, at_real = passages[RECEIPT], passages[REAL]
+        alone, grouped = (statistics.median(found) for found in puts.values())
         return [
             Figure(name="fdatasync of 4 KiB, appended", value=disk, unit="/s"),
             Figure(name="spool put, one caller", value=alone, unit="/s", peer=DISK, peer_value=disk),
@@ -69,12 +73,17 @@ def measure() -> list[Figure]:
                    peer_value=own.center_us, is_more_better=False),
             Figure(name="the node's processor time an alert", value=at_real.node_us, unit="µs",
                    peer="the real center's, with its journal", peer_value=at_real.center_us, is_more_better=False),
-            *(figure for peer in others for figure in _beside(peer, statistics.median(rates[peer.name]), passages)),
+            *(figure for peer in others for figure in _beside(peer, statistics.median(rates[peer.name]), passages, alone, grouped)),
         ]  # fmt: skip
 
 
-def _beside(peer: Peer, rate: float, passages: "dict[str, Passage]") -> Iterator[Figure]:
-    """Ours beside every peer; the other two where the peer's promise is ours."""
+def _beside(peer: Peer, rate: float, passages: "dict[str, Passage]", alone: float, grouped: float) -> Iterator[Figure]:
+    """Ours beside every peer; the rest where the peer's promise is ours. A put is what a caller waits for, as for a peer's acknowledgement."""
+    if peer.at_once > 1:
+        yield Figure(name=f"spool put, {TOGETHER} callers", value=grouped, unit="/s", peer=peer.name, peer_value=rate,
+                     target_ratio=1.0 if peer.is_to_beat else None)  # fmt: skip
+    else:
+        yield Figure(name="spool put, one caller", value=alone, unit="/s", peer=peer.name, peer_value=rate)
     for what, passage in passages.items():
         if what == RECEIPT or peer.is_to_beat:
             yield Figure(name=what, value=passage.per_s, unit="/s", peer=peer.name, peer_value=rate,

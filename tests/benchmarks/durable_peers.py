@@ -33,6 +33,8 @@ class Peer:
     name: str
     is_to_beat: bool
     """It promises what we promise, and its work is comparable."""
+    at_once: int
+    """Callers that wait for it side by side."""
     run: Callable[[int], float]
     """Messages a second that were acknowledged, over so many seconds."""
 
@@ -86,8 +88,8 @@ def _postgres(folder: Path) -> Iterator[list[Peer]]:
 
         # Of eight connections it commits eight in one fsync, as we do with what waits: stated, and no target of ours.
         yield [
-            Peer(name="PostgreSQL, 1 row a commit, 1 connection", is_to_beat=True, run=lambda seconds: rate(1, seconds)),
-            Peer(name="PostgreSQL, 1 row a commit, 8 connections", is_to_beat=False, run=lambda seconds: rate(8, seconds)),
+            Peer(name="PostgreSQL, 1 row a commit, 1 connection", is_to_beat=True, at_once=1, run=lambda seconds: rate(1, seconds)),
+            Peer(name="PostgreSQL, 1 row a commit, 8 connections", is_to_beat=False, at_once=8, run=lambda seconds: rate(8, seconds)),
         ]  # fmt: skip
     finally:
         run("pg_ctl", "-D", str(data_dir), "-m", "immediate", "stop")
@@ -104,7 +106,7 @@ def _nats(folder: Path) -> Iterator[Peer]:
     server, is_durable = _nats_server(folder, port)
     how = "sync_interval always" if is_durable else "not durable: too old a server"
     try:
-        yield Peer(name=f"NATS JetStream, {TOGETHER} in flight, {how}", is_to_beat=is_durable,
+        yield Peer(name=f"NATS JetStream, {TOGETHER} in flight, {how}", is_to_beat=is_durable, at_once=TOGETHER,
                    run=lambda seconds: asyncio.run(_published(port, seconds)))  # fmt: skip
     finally:
         server.terminate()
@@ -152,7 +154,7 @@ def _mosquitto(folder: Path) -> Iterator[Peer]:
     config_file.write_text(config_file.read_text().replace("persistence false", "persistence true"))
     asyncio.run(broker.start())
     try:
-        yield Peer(name=f"Mosquitto QoS 1, saved at every change, no fsync, {TOGETHER} in flight", is_to_beat=False,
+        yield Peer(name=f"Mosquitto QoS 1, saved at every change, no fsync, {TOGETHER} in flight", is_to_beat=False, at_once=TOGETHER,
                    run=lambda seconds: _kept(broker, seconds))  # fmt: skip
     finally:
         broker.stop()
