@@ -37,6 +37,7 @@ MTU: Final = radio_frames.MTU
 _PERSISTENCE: Final = 0.25
 _SLOTS_WAITED: Final = (1 - _PERSISTENCE) / _PERSISTENCE
 """By the modem before it sends on a free channel, on average."""
+_FRAMES_WAITED_MOST: Final = 8
 _RECEIPT_BYTES: Final = 111
 _FIRST_WINDOW_SLOTS: Final = 4
 _MOST_DOUBLINGS: Final = 3
@@ -65,6 +66,8 @@ class _Channel:
         self._quiet_until_s = 0.0
         self._said_until_s = 0.0
         """When the modem will have sent what it was given, as far as we know. It does not say, and what waits in it can't be overtaken."""
+        self._said_at_most_s = 0.0
+        """And by when it will have, however busy the channel."""
         self._transfers = self._chance.randrange(256)
         self._repeats: OrderedDict[bytes, int] = OrderedDict()
         """How often each of the last parcels was said."""
@@ -79,7 +82,9 @@ class _Channel:
                 continue
             self._counters.count("radio_frames_heard")
             if now_s < self._said_until_s:  # the modem had to wait for this one
-                self._said_until_s += self._takes_s(len(frame))
+                self._said_until_s = min(
+                    self._said_at_most_s, self._said_until_s + self._modulation.airtime_s(len(frame))
+                )
             try:
                 piece = radio_frames.parse(frame)
                 whole = piece.data if piece.total == 1 else self._assembly.add(
@@ -142,6 +147,7 @@ class _Channel:
             self._duty.sent(self._modulation.airtime_s(len(frame)), loop.time())
             self._counters.count("radio_frames_sent")
             self._said_until_s = loop.time() + self._takes_s(len(frame))
+            self._said_at_most_s = loop.time() + _FRAMES_WAITED_MOST * self._takes_s(radio_frames.FRAME_BYTES)
             while (left_s := self._said_until_s - loop.time()) > 0:  # noqa: ASYNC110  a time that others put off, no event
                 await asyncio.sleep(left_s)
 

@@ -1,5 +1,6 @@
 """After an outage on a thin path: what happens now is heard within a few frames, the past beside it, and all of it in the end."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from relay import envelope
 from relay.config import ListenConfig, PathConfig
 from relay.counters import Counters
+from relay.crew import crew
 from relay.header import Kind
 from relay.ids import EnvelopeId
 from relay.passport import Role
 from relay.path import Lane, PathFacts
+from relay.paths.radio_frames import to_line
 from relay.paths.tiny_seal import TinySeal
 from relay.paths.tiny_session import ALERTS_DEEP, TinySession, no_room
 from relay.precedence import Precedence
@@ -183,3 +186,22 @@ async def test_stations_hear_of_room_at_once_and_need_no_second_for_the_next_ale
         await until(lambda: node.counters["envelopes_receipted"] == 8, "all of them", 60)
         assert session is not None
         assert session.on_room == node.sender.wake
+
+
+async def test_a_channel_on_which_others_never_fall_silent_holds_the_next_frame_back_for_a_while_only(air: Air) -> None:
+    """The modem finds its gap sooner or later, and does not say so."""
+    async with air.house.station("gate-camera", to=[air.path]) as node:
+        medium = air.camera_radio.medium
+        await until(lambda: air.camera_radio.slot_s > 0, "the modem")
+        async with crew() as members:
+            members.start(_talk(air.camera_radio), "others")
+            await node.put_all([an_alert(node) for _ in range(4)])
+            await until(lambda: len(air.alerts_said()) >= 3, "alerts among the others' talk", 60)
+        assert sum(sender is air.camera_radio for sender, _ in medium.frames) >= 3
+
+
+async def _talk(radio: RadioModem) -> None:
+    """Frames of strangers, heard back to back."""
+    while True:
+        radio.write(to_line(b"zz\x10" + bytes(200)))
+        await asyncio.sleep(radio.medium.modulation.airtime_s(203))
