@@ -143,7 +143,7 @@ class Load:
                 node.sent_s.append(time.perf_counter())
                 await socket.send(node.wires[len(node.sent_s) - 1])
             if await socket.poll(timeout=200):
-                self._take(node, await socket.recv())
+                self._take(node, await socket.recv(), time.perf_counter())
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{node.acked} of {len(node.wires)} acknowledged after 120 s")
 
@@ -176,22 +176,22 @@ class Load:
             for node, socket in zip(self._nodes, sockets, strict=True):
                 while socket in ready:
                     try:
-                        self._take(node, socket.recv(zmq.NOBLOCK))
+                        parcel = socket.recv(zmq.NOBLOCK)
                     except zmq.Again:
                         break
+                    self._take(node, parcel, time.perf_counter())
         took_ms = [ms for node in self._nodes for ms in node.took_ms]
         for node in self._nodes:
             node.took_ms = []
         return took_ms
 
     @staticmethod
-    def _take(node: LoadNode, parcel: bytes) -> None:
+    def _take(node: LoadNode, parcel: bytes, came_s: float) -> None:
         if not receipt.is_receipt(parcel):
             return
         upto = receipt.parse(parcel).upto
-        now = time.perf_counter()
         node.took_ms += [
-            (now - node.sent_s[number]) * 1000 for number in range(node.acked, min(upto, len(node.sent_s)))
+            (came_s - node.sent_s[number]) * 1000 for number in range(node.acked, min(upto, len(node.sent_s)))
         ]
         node.acked = max(node.acked, upto)
 
