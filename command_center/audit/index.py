@@ -2,8 +2,8 @@
 
 It owns ``audit.sqlite`` and the schema part "audit". Nothing of it is in the way of an alert: the journal's transaction knows nothing of
 it, another thread reads what was committed and writes another file, a slice at a time, and rests after each in proportion to what the
-slice took: as long again where little arrives; where much does, slices of half a millisecond with 99 times as long between them, so that one
-alert in a hundred meets one. That is some 400 entries a second.
+slice took: as long again where little arrives; where much does, slices of half a millisecond with 299 times as long between them, so that one
+alert in three hundred meets one. That is some 150 entries a second; what is over is made up for when less arrives.
 
 Guarantees:
 
@@ -48,7 +48,7 @@ _SLICE_BUSY: Final = 25
 """Entries: 25 µs each, 15 µs in the longest slice, which is for when nothing else is to do."""
 _SLICE_S: Final = 0.05
 _RESTS_QUIET: Final = 1.0
-_RESTS_BUSY: Final = 99.0
+_RESTS_BUSY: Final = 299.0
 _BUSY_A_SECOND: Final = 20.0
 _LOOKS_EVERY_S: Final = 1.0
 _WRITERS: Final = ("tables.py", "deeds.py")
