@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from command_center import exhibits, incident_store, incidents
+from command_center import exhibits, incident_store, incidents, retractions
 from command_center.facts import EnvelopeStored
 from command_center.incidents import Incident, Place, Quiet, Sighting
 from relay.envelope import Envelope
@@ -77,16 +77,20 @@ class AlertBatch:
              header.monotonic_ms, stored.received_wall_ms, stored.received_monotonic_ms, stored.via, stored.path, None, "")
         )  # fmt: skip
 
-    def write(self) -> None:
-        """Write what is not written yet, and forget what was read."""
+    def write(self) -> int:
+        """Write what is not written yet, and forget what was read. Returns how many of these alerts had been taken back before."""
+        taken_back = 0
         if self._moved:
             incident_store.update(
                 self._connection, [(m.incident, m.confidence, m.box_xyxy) for m in self._moved.values()]
             )
         if self._rows:
             incident_store.insert_alerts(self._connection, self._rows)
-            self._show_pictures([row[0] for row in self._rows])
+            ids = [row[0] for row in self._rows]
+            self._show_pictures(ids)
+            taken_back = retractions.apply_early(self._connection, ids)
         self._open, self._moved, self._rows = {}, {}, []
+        return taken_back
 
     def _candidates(self, place: Place) -> list[Incident]:
         key = (place.node, place.camera, place.label, place.is_quarantined)

@@ -7,11 +7,9 @@ import sqlite3
 
 from command_center import incidents
 from command_center.alert_by_id import entry_of
-from command_center.facts import EnvelopeStored, IncidentAct, IncidentStep, Merger, Shelving
+from command_center.facts import IncidentAct, IncidentStep, Merger, Shelving
 from command_center.incident_store import load
 from command_center.incidents import Disposition, Incident, Quiet
-from relay.envelope import Envelope
-from relay.kinds.retraction import Retraction
 from relay.precedence import Precedence
 
 
@@ -195,19 +193,3 @@ def subject_of_alert(connection: sqlite3.Connection, alert_id: bytes, node: byte
         (alert_id, node),
     ).fetchone()
     return "" if row is None else f"incident:{row[0]}"
-
-
-def apply_retraction(
-    connection: sqlite3.Connection, envelope: Envelope, body: Retraction, stored: EnvelopeStored
-) -> int | None:
-    """A node takes back one of its own alerts; returns the incident, None if it has no such alert or took it back already."""
-    row = connection.execute(
-        f"UPDATE alert SET retracted_at_ms = ?, retraction = ? WHERE entry = {entry_of('?')} AND node = ? AND retracted_at_ms IS NULL "  # noqa: S608  a constant
-        "RETURNING incident",
-        (stored.received_wall_ms, ": ".join(part for part in (body.ground.name.lower(), body.note) if part),
-         body.alert_id, envelope.header.origin),
-    ).fetchone()  # fmt: skip
-    if row is None:
-        return None
-    connection.execute("UPDATE incident SET retracted_count = retracted_count + 1 WHERE id = ?", (row[0],))
-    return int(row[0])

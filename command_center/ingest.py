@@ -27,6 +27,7 @@ from command_center import (
     fleet,
     incident_acts,
     journal,
+    retractions,
     views,
 )
 from command_center.alert_batch import AlertBatch
@@ -170,18 +171,19 @@ class Ingest:
             event_feed.note_changes(connection, self._write(group))
         elif isinstance(body, Retraction):
             subject = incident_acts.subject_of_alert(connection, body.alert_id, envelope.header.origin)
-            self._journal(connection, arrival, "retraction", stored, subject=subject)
-            for incident in views.write_envelope(connection, envelope, body, stored):
-                event_feed.note(connection, "incident", incident)
+            entry = self._journal(connection, arrival, "retraction", stored, subject=subject)
+            touched = retractions.apply(connection, envelope, body, stored, entry)
+            if touched is not None:
+                event_feed.note(connection, "incident", touched)
                 self._metrics.count("alerts_retracted")
         elif isinstance(body, Exhibit):
             self._journal(connection, arrival, "exhibit", stored)
             exhibits.expect(connection, envelope.header.origin, body)
-            for incident in views.write_envelope(connection, envelope, body, stored):
+            for incident in views.write_envelope(connection, envelope, body):
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, Trace):
             self._journal(connection, arrival, "trace", stored)
-            for incident in views.write_envelope(connection, envelope, body, stored):
+            for incident in views.write_envelope(connection, envelope, body):
                 event_feed.note(connection, "incident", incident)
         elif isinstance(body, SubmittedCheckpoint):
             self._journal(connection, arrival, "checkpoint", stored)
@@ -201,7 +203,7 @@ class Ingest:
             self._journal(connection, arrival, "answer", stored)
         if isinstance(body.word, Followed):
             node = arrival.envelope.header.origin
-            touched = views.write_envelope(connection, arrival.envelope, body, stored)
+            touched = views.write_envelope(connection, arrival.envelope, body)
             for incident in touched:
                 event_feed.note(connection, "incident", incident)
             is_ours = bool(touched) or clip_orders.note_answer(connection, node, body.word, arrival.received_wall_ms)
@@ -284,7 +286,8 @@ class Ingest:
     def _write(self, group: "_AlertGroup") -> list[tuple[str, str]]:
         """Write a run of alerts: what comes next may read and append. Returns what consoles are to be told."""
         group.journal.write()
-        group.alerts.write()
+        if taken_back := group.alerts.write():
+            self._metrics.count("alerts_retracted", taken_back)
         if group.ages_ms:
             self._metrics.observe_all_ms("sighting_to_spooled", group.ages_ms)
         if group.owed:

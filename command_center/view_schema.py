@@ -1,6 +1,6 @@
 """The tables of the schema part "views": what follows from the journal, plus the events that consoles resume from.
 
-``incident``, ``alert``, ``exhibit_item`` and ``node`` can be rebuilt from the journal entry by entry (``replay``), and
+``incident``, ``alert``, ``early_retraction``, ``exhibit_item`` and ``node`` can be rebuilt from the journal entry by entry (``replay``), and
 ``command-center check`` does so and compares. ``piece``, ``incoming``, ``hop``, ``sent_acknowledgement``, ``owed`` and
 ``event`` are work in progress or measurements.
 """

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from command_center import exhibits, fleet, incident_acts, journal, journeys, view_schema
+from command_center import exhibits, fleet, incident_acts, journal, journeys, retractions, view_schema
 from command_center.alert_batch import AlertBatch
 from command_center.alert_by_id import entry_of
 from command_center.custody import appliers as custody_appliers
@@ -123,11 +123,8 @@ class Difference:
     text: str
 
 
-def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Body, stored: EnvelopeStored) -> list[int]:
-    """What an envelope that is no alert makes of the views; returns the incidents that it touched."""
-    if isinstance(body, Retraction):
-        touched = incident_acts.apply_retraction(connection, envelope, body, stored)
-        return [] if touched is None else [touched]
+def write_envelope(connection: sqlite3.Connection, envelope: Envelope, body: Body) -> list[int]:
+    """What an envelope that is no alert and no retraction makes of the views; returns the incidents that it touched."""
     if isinstance(body, Trace):
         return journeys.write(connection, envelope, body)
     if isinstance(body, Answer):
@@ -156,7 +153,7 @@ class Replay:
 
     TABLES: Final = {
         "incident": "id", "alert": "id", "exhibit_item": "alert_id, node, sha256", "stored_object": "sha256", "node": "id",
-        "shelf": "id", **unit_schema.TABLES, **response_schema.TABLES, **journeys.TABLES, **custody_schema.TABLES,
+        "shelf": "id", "early_retraction": "alert_id, node", **unit_schema.TABLES, **response_schema.TABLES, **journeys.TABLES, **custody_schema.TABLES,
     }  # fmt: skip
 
     def __init__(self, opener: BodyOpener) -> None:
@@ -241,8 +238,10 @@ class Replay:
             if entry.subject != f"incident:{placed.incident.id}":
                 raise JournalDamaged(f"it should belong to incident {placed.incident.id}")
             self._alerts.add(envelope, body, stored, placed, entry.id)
+        elif isinstance(body, Retraction):
+            retractions.apply(self.rebuilt, envelope, body, stored, entry.id)
         else:
-            write_envelope(self.rebuilt, envelope, body, stored)
+            write_envelope(self.rebuilt, envelope, body)
 
     def _compare(self, connection: sqlite3.Connection, table: str, key: str) -> Iterator[str]:
         query = f"SELECT * FROM {table} ORDER BY {key}"  # noqa: S608  names from the table above

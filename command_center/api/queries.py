@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from command_center import facts, fleet, journal, shelving
+from command_center import facts, fleet, journal, retractions, shelving
 from command_center.api import journey_shapes, response_queries, unit_moments, unit_queries
 from command_center.api.journey_shapes import Journey
 from command_center.api.shapes import (
@@ -134,7 +134,10 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
     moments = [
         _moment(entry)
         for number in whole
-        for entry in journal.entries(connection, subject=f"incident:{number}", at_most=1000)
+        for entry in (
+            *_early_retractions(connection, number),
+            *journal.entries(connection, subject=f"incident:{number}", at_most=1000),
+        )
     ]
     moments.sort(key=lambda moment: moment.at_ms)  # stable: within one incident the journal's order stays
     clips = [_clip(found) for number in whole for found in _rows(connection, _CLIPS, (number,))]
@@ -148,6 +151,11 @@ def incident_detail(connection: sqlite3.Connection, incident_id: int) -> Inciden
             for unit, state, at_ms in answers.latest(connection, incident_id)
         ],
     )
+
+
+def _early_retractions(connection: sqlite3.Connection, number: int) -> Iterator[Entry]:
+    for entry_id in retractions.early_entries(connection, number):
+        yield from journal.entries(connection, first=entry_id, at_most=1)
 
 
 def _incident_row(connection: sqlite3.Connection, incident_id: int) -> sqlite3.Row:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from command_center import facts, journal
+from command_center import facts, journal, retractions
 from command_center.api import queries
 from command_center.api.shapes import Incident
 from command_center.callbacks import answers, cap, cot, mail, store, webhook
@@ -128,8 +128,14 @@ class _Writer:
         if entry.kind not in _EVENTS or not entry.subject.startswith("incident:"):
             return
         incident_id = int(entry.subject.removeprefix("incident:"))
-        if entry.kind == "alert" and not self._opens(incident_id, entry.id):
-            return  # most alerts join an incident that has been told
+        if entry.kind != "alert" or self._opens(
+            incident_id, entry.id
+        ):  # most alerts join an incident that has been told
+            self._write_incident(entry, incident_id)
+        if entry.kind == "alert" and retractions.came_before(self._connection, entry.id):
+            self._write_incident(replace(entry, kind="retraction"), incident_id)  # its own entry names no incident
+
+    def _write_incident(self, entry: Entry, incident_id: int) -> None:
         try:
             incident = queries.incident(self._connection, incident_id)
         except NotFound:

@@ -199,7 +199,9 @@ def _statements(reading: Reading, chosen: Selection, incidents: tuple[int, ...],
         if any(alert.alert.model_sha256_prefix):
             gathered.models.add((alert.said.envelope.header.origin, alert.alert.model_sha256_prefix))
     subjects = [f"incident:{incident}" for incident in incidents]
-    for said in reading.retractions([*subjects, *(f"node:{node.hex()}" for node in nodes if chosen.is_all)]):
+    early = () if chosen.is_all else reading.early_retractions(incidents)
+    taken_back = reading.retractions([*subjects, *(f"node:{node.hex()}" for node in nodes if chosen.is_all)])
+    for said in itertools.chain(taken_back, early):
         statements.retraction(said)
         gathered.numbers.add(said.entry)
     for node in nodes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from command_center import facts, journal
+from command_center import facts, journal, retractions
 from command_center.blobs import BlobStore
 from command_center.custody import redactions
 from command_center.custody.redactions import RedactionView
@@ -153,11 +153,17 @@ class Reading:
                     yield said, body.alert_id
 
     def retractions(self, subjects: Iterable[str]) -> Iterator[Said]:
-        """Where nodes took alerts back, of these journal subjects. Under a node stand those of alerts that it never raised."""
+        """Where nodes took alerts back, of these journal subjects. Under a node stand those of alerts that were not here."""
         for subject in subjects:
             for entry in self.about(subject):
                 if entry.kind == "retraction":
                     yield self.open(entry)
+
+    def early_retractions(self, incidents: Iterable[int]) -> Iterator[Said]:
+        """Where nodes took alerts of these incidents back before the alerts came: they stand under the node."""
+        for incident in incidents:
+            for number in retractions.early_entries(self.connection, incident):
+                yield self.open(self.entry(number))
 
     def models(self, node: bytes) -> dict[bytes, tuple[int, str]]:
         """The models that a node's journalled heartbeats named: digest → first such entry, name."""

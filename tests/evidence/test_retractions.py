@@ -42,3 +42,21 @@ def test_retraction_is_in_the_bag_and_a_changed_one_is_found(tmp_path: Path, is_
     body = next((bag_dir / "data" / "retractions").glob("*.body"))
     body.write_bytes(body.read_bytes()[:-1] + b"!")
     assert str(body.relative_to(bag_dir)) in wrong_in(bag_dir), "the file that is wrong is named"
+
+
+async def taken_back_early(house: House) -> None:
+    gate = house.node("gate")
+    alert = gate.alert()
+    early = gate.body(Kind.RETRACTION, Retraction(alert_id=alert.id, ground=Ground.CONTRADICTED, note="an umbrella"))
+    await house.deliver(gate, gate.heartbeat(), early)
+    await house.deliver(gate, alert)
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+def test_retraction_that_came_before_its_alert_is_in_the_bag_once(tmp_path: Path, is_all: bool) -> None:
+    state_dir = make(tmp_path / "center", taken_back_early)
+    chosen = Selection(is_all=True) if is_all else Selection(incidents=("1",))
+    made = export(StateDir(state_dir), chosen, tmp_path / "bag.zip", SimulatedClock())
+    bag_dir = unpack(made.file, tmp_path / "out")
+    assert "1 retractions" in "\n".join(claims(bag_dir, authority=made.authority, check_signature=is_signature))
+    assert (bag_dir / "data" / "custody" / "custody.csv").read_text().count("retraction") == 1
