@@ -197,14 +197,16 @@ class ReceiptsAhead(Generic[T]):
 
         ``passport_of`` gives a node's passport, withdrawn or not: it was receipted when it was good.
         """
-        for row in await self._intake.left():
+        left = await self._intake.left()
+        await self.submitted()  # nothing is on its way to the log while what is known of series changes
+        for row in left:
             try:
                 arrival = _arrival_of(row, passport_of)
             except SenderError as error:
                 self._counters.refused("left_in_the_log")
                 _log.error("not readable any more, it stays in the intake log", number=row.number, error=str(error))
                 continue
-            self._settled.clear()  # what is journalled now was not in what the ledger said
+            self._settled.pop(_stream_of(arrival.envelope.header), None)  # what the ledger said was without it
             self._submit([(arrival, None)], [row.number])
 
     def _submit(self, group: Group, numbers: Sequence[int]) -> None:
