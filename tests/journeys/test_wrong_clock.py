@@ -1,4 +1,4 @@
-"""A node that boots in 1970: its alerts arrive in order, say that the clock was never set, and are answered all the same."""
+"""A node that boots in 1970: its alerts arrive, say that the clock was never set, and are answered all the same."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ main()
 """
 
 
-def test_alerts_of_a_node_that_boots_in_1970_are_heard_in_order(tmp_path: Path) -> None:
+def test_alerts_of_a_node_that_boots_in_1970_are_heard_like_any_others(tmp_path: Path) -> None:
     with (
         Household.running(Wishes(state_dir=tmp_path, is_watching=False)) as household,
         Dispatcher(household.url, USERNAME, household.password) as dispatcher,
@@ -35,4 +35,7 @@ def test_alerts_of_a_node_that_boots_in_1970_are_heard_in_order(tmp_path: Path) 
         shown = {alert["id"]: alert for alert in dispatcher.alerts()}
         assert all(shown[alert]["header_wall_ms"] < 600_000 for alert in after), "the fault did not happen"
         assert {shown[alert]["clock_quality"] for alert in after} == {"UNSET"}
-        assert sorted(shown, key=lambda one: int(shown[one]["entry"])) == [*before, *after]
+        order = sorted(shown, key=lambda one: int(shown[one]["entry"]))
+        assert (set(order[:5]), set(order[5:])) == (set(before), set(after)), (
+            "each once, those of the earlier boot first"
+        )
