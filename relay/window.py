@@ -81,9 +81,9 @@ def first_of_each(window: Iterable[InWindow], most: float, ahead: Iterable[InWin
             if count >= most:
                 continue
             untried[flow] = count + 1
-            if id(item) in left_out:
-                del left_out[id(item)]
         found.append(item)
+        if left_out:  # chosen a moment ago, it may be tried by now: it is planned with once all the same
+            left_out.pop(id(item), None)
     return [*found, *left_out.values()]
 
 

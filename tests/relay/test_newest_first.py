@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from relay import envelope
+from relay.attempts import Entry, LinkId
 from relay.config import ListenConfig, PathConfig
 from relay.counters import Counters
 from relay.crew import crew
 from relay.header import Kind
-from relay.ids import EnvelopeId
+from relay.ids import EnvelopeId, NodeId
 from relay.passport import Role
 from relay.path import Lane, PathFacts
 from relay.paths.radio_frames import to_line
@@ -21,6 +22,7 @@ from relay.paths.tiny_seal import TinySeal
 from relay.paths.tiny_session import ALERTS_DEEP, TinySession, no_room
 from relay.precedence import Precedence
 from relay.spool import Draft, Spooled
+from relay.window import InWindow, first_of_each, waiting_of
 from tests.properties.drafting import signed
 from tests.relay.carriers import FAST_RADIO
 from tests.relay.house import House, Kept, until
@@ -205,3 +207,19 @@ async def _talk(radio: RadioModem) -> None:
     while True:
         radio.write(to_line(b"zz\x10" + bytes(200)))
         await asyncio.sleep(radio.medium.modulation.airtime_s(203))
+
+
+def test_one_that_was_chosen_and_is_tried_or_held_by_now_is_planned_with_once() -> None:
+    """Twice, and it is parked twice: the second time it is gone, and the station with it."""
+    items = [_in_window(number) for number in range(1, 6)]
+    chosen = items[4]
+    assert first_of_each(items, 2, [chosen]) == [items[0], items[1], chosen]
+    chosen.entry.note_sent((NodeId(bytes(8)), "lan"), 1, LinkId(1))
+    assert first_of_each(items, 2, [chosen]) == [items[0], items[1], chosen]
+
+
+def _in_window(number: int) -> InWindow:
+    spooled = Spooled(envelope=signed(0, 9, number, 1), number=number)
+    waiting = waiting_of(spooled)
+    entry = Entry(number=number, precedence=waiting.precedence, size_bytes=len(waiting.wire), origin=waiting.origin)
+    return InWindow(waiting=waiting, entry=entry, flow=(waiting.origin, Precedence.FLASH))
