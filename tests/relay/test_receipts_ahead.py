@@ -35,6 +35,7 @@ from relay.station import Answer, AnswerLevel, Station
 from tests.relay.house import House, Kept, until
 from tests.relay.small_disk import fill, small_disk
 from tests.relay.spooling import CENTER
+from tests.relay.test_status_view import shown
 from tests.relay.write_stream import WriteStream, after_power_cut, recorded
 
 _HEADER = Header(
@@ -179,6 +180,7 @@ async def test_what_the_journal_refuses_is_kept_and_tried_again_and_nothing_goes
         await until(lambda: here.center.counters["refused_not_stored"] > 0, "the next one to wait for the journal", 30)
         assert later.envelope.header.sequence not in here.heard
         assert here.center.counters["receipted_ahead"] == 1
+        assert "not_journalled" in shown(await here.center.status(), width=120)
         here.inbox.fail_with = None
         await until(lambda: len(here.came()) == 3, "both to be journalled", 60)
         await until(lambda: later.envelope.header.sequence in here.heard, "the receipt", 60)
