@@ -15,7 +15,6 @@ machine-learning library, and none of these steps needs one.
 
 import hashlib
 import os
-import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Final, NewType
 
 from nacl.signing import SigningKey
 
-from models.checkpoint import FileKind, kind_of, refuse_legacy_checkpoint
+from models.checkpoint import NO_ZIP, FileKind, kind_of, refuse_legacy_checkpoint
 from models.errors import BundleMalformed, BundleUnsigned, ManifestInvalid, UnsignedWeights, WeightsChanged
 from models.manifest import (
     MANIFEST_TYPE,
@@ -50,15 +49,6 @@ END_RECORD_BYTES: Final = 22
 MAX_BUNDLE_BYTES: Final = MAX_WEIGHTS_BYTES + MAX_MANIFEST_BYTES + 4096
 BLOCK_BYTES: Final = 1024 * 1024
 WRITTEN_AT: Final = (1980, 1, 1, 0, 0, 0)  # the same manifest and weights make the same file
-# What `zipfile` raises on bytes that are no zip, besides its own error.
-UNREADABLE: Final = (
-    zipfile.BadZipFile,
-    EOFError,
-    NotImplementedError,  # a way to compress that `zipfile` does not know
-    RuntimeError,
-    ValueError,
-    struct.error,
-)
 WEIGHTS_BY_HAND: Final = frozenset({".pt", ".pth", ".onnx", ".engine", ".torchscript"})
 
 
@@ -235,7 +225,7 @@ def _opened(bundle_file: Path) -> zipfile.ZipFile:
         )
     try:
         return zipfile.ZipFile(bundle_file)
-    except UNREADABLE as error:
+    except NO_ZIP as error:
         raise BundleMalformed(f"the bundle's directory is damaged ({error}): {bundle_file}; get it again") from error
 
 
@@ -276,7 +266,7 @@ def _members(archive: zipfile.ZipFile, bundle_file: Path) -> tuple[zipfile.ZipIn
 def _small(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(member)
-    except UNREADABLE as error:
+    except NO_ZIP as error:
         raise BundleMalformed(f"{member.filename} is damaged in the bundle ({error}): get it again") from error
 
 
@@ -292,7 +282,7 @@ def _checked_weights(archive: zipfile.ZipFile, member: zipfile.ZipInfo, manifest
             with archive.open(member) as source:
                 while block := source.read(BLOCK_BYTES):
                     yield block
-        except UNREADABLE as error:
+        except NO_ZIP as error:
             raise WeightsChanged(f"the weights are damaged in the bundle ({error}): get it again") from error
 
     yield from matches_manifest(blocks(), manifest)

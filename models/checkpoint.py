@@ -18,17 +18,16 @@ from models.errors import BundleMalformed
 
 MAX_PICKLE_BYTES: Final = 64 * 1024 * 1024
 MAX_MEMBERS: Final = 20_000
-# What `zipfile` raises on bytes that are no zip; OSError for a seek to before the start.
-UNREADABLE: Final = (
-    OSError,
+# What `zipfile` raises on bytes that are no zip, besides its own error.
+NO_ZIP: Final = (
     zipfile.BadZipFile,
     EOFError,
     NotImplementedError,  # a way to compress that `zipfile` does not know
     RuntimeError,
     ValueError,
     struct.error,
-    zlib.error,
 )
+UNREADABLE: Final = (*NO_ZIP, zlib.error, OSError)  # OSError: a seek to before the start
 
 
 class FileKind(Enum):

@@ -135,11 +135,12 @@ class Database:
         """
         return await self.submit(work)
 
-    def submit(self, work: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
-        """``run`` for whoever does not wait: work is done in the order of submitting, whether anybody awaits the future or not."""
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, within_s: float = 0.0) -> "asyncio.Future[T]":
+        """``run``, or with ``within_s`` ``run_along``, whether anybody awaits the future or not; what is in a hurry in the order of submitting."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._submit(_Job(work=work, future=future, loop=loop))
+        due_s = time.monotonic() + within_s if within_s else 0.0
+        self._submit(_Job(work=work, future=future, loop=loop, due_s=due_s))
         return future
 
     async def run_along(self, work: Callable[[sqlite3.Connection], T], *, within_s: float) -> T:
@@ -150,10 +151,7 @@ class Database:
         Raises:
             SpoolFull: as ``run``.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._submit(_Job(work=work, future=future, loop=loop, due_s=time.monotonic() + within_s))
-        return await future
+        return await self.submit(work, within_s=within_s)
 
     def run_blocking(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """``run`` for callers without an event loop."""

@@ -299,6 +299,26 @@ async def test_an_idle_moment_moves_the_wal_to_its_place(tmp_path: Path) -> None
         assert database.checkpoints_postponed == 0
 
 
+async def test_between_two_commits_of_a_flow_the_wal_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.database._IDLE_S", 30.0)  # so that no pause of this machine is an idle moment
+    file = tmp_path / "numbers.sqlite"
+    with contextlib.closing(Database.open(file, parts=NUMBERS, log_pages=1_000)) as database:
+        for first in range(1, 1_001, 20):
+            await database.run(insert_twenty(first))
+            await asyncio.sleep(0.002)  # a moment without work
+        assert numbers_in_place(file) == set(), "nobody waits for it to be folded"
+
+
+def insert_twenty(first: int) -> Callable[[sqlite3.Connection], None]:
+    def work(connection: sqlite3.Connection) -> None:
+        for number in range(first, first + 20):
+            insert(number)(connection)
+
+    return work
+
+
 def numbers_in_place(file: Path) -> set[int]:
     """Read without the WAL."""
     connection = sqlite3.connect(f"file:{file}?immutable=1", uri=True)
