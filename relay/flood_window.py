@@ -77,6 +77,8 @@ class Speakers:
 class _Sent:
     token: int
     size_bytes: int
+    began_ms: int
+    """When the first alert that it stands for was sent."""
     sent_ms: int
     delivered_bytes: int
     delivered_ms: int
@@ -92,14 +94,16 @@ class FloodWindow:
         self._next_token = FIRST_TOKEN
         self._unasked_bytes = 0
         """Sent since the last ping."""
+        self._unasked_ms = 0
+        """And since when."""
         self._in_flight_bytes = 0
         self._delivered_bytes = 0
         self._delivered_ms = 0
         self._rates: deque[tuple[int, float]] = deque()
         """(ms, bytes/ms)."""
-        self._trips: deque[tuple[int, int]] = deque()
+        self._trips: deque[tuple[int, float]] = deque()
         """(ms, ms there and back), ascending from the least."""
-        self._lately: deque[tuple[int, int]] = deque()
+        self._lately: deque[tuple[int, float]] = deque()
         """(ms, ms there and back) of the last answers."""
         self._drain_ms = 0
         self._is_starting = True
@@ -109,6 +113,8 @@ class FloodWindow:
 
     def sent(self, size_bytes: int, now_ms: int) -> int | None:
         """So much was handed to the carrier. Returns the token of the ping that is to follow it, if one is."""
+        if not self._unasked_bytes:
+            self._unasked_ms = now_ms
         self._in_flight_bytes += size_bytes
         self._unasked_bytes += size_bytes
         if self._sent and (
@@ -121,7 +127,7 @@ class FloodWindow:
                 self._start_over(now_ms)
             self._delivered_ms = now_ms
         token, self._next_token = self._next_token, self._next_token + 1
-        self._sent.append(_Sent(token=token, size_bytes=self._unasked_bytes, sent_ms=now_ms,
+        self._sent.append(_Sent(token=token, size_bytes=self._unasked_bytes, began_ms=self._unasked_ms, sent_ms=now_ms,
                                 delivered_bytes=self._delivered_bytes, delivered_ms=self._delivered_ms))  # fmt: skip
         self._unasked_bytes = 0
         return token
@@ -135,7 +141,7 @@ class FloodWindow:
             self._in_flight_bytes -= last.size_bytes
             self._delivered_bytes += last.size_bytes
         self._delivered_ms = now_ms
-        self._note_trip(now_ms - last.sent_ms, now_ms)
+        self._note_trip(max(0.0, now_ms - last.sent_ms - self._own_ms(last)), now_ms)
         rate = (self._delivered_bytes - last.delivered_bytes) / max(1, now_ms - last.delivered_ms)
         least_ms = self._trips[0][1]
         if self._is_late(least_ms + 1.5 * self._queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms):
@@ -149,6 +155,10 @@ class FloodWindow:
             self._rates.popleft()
         self._end_start(least_ms + self._queue_ms(least_ms) + last.size_bytes / max(rate, 0.001), now_ms)
         return True
+
+    def measured(self, trip_ms: float, now_ms: int) -> None:
+        """A small question by itself took so long: the round trip without anything that went along with it."""
+        self._note_least(trip_ms, now_ms)
 
     def left_bytes(self, now_ms: int) -> float:
         """What more may be sent now; below zero if too much is on its way."""
@@ -178,8 +188,8 @@ class FloodWindow:
             self._is_starting = False
 
     @property
-    def _least_ms(self) -> int:
-        return self._trips[0][1] if self._trips else 0
+    def _least_ms(self) -> float:
+        return self._trips[0][1] if self._trips else 0.0
 
     def _window_bytes(self, now_ms: int) -> float:
         first_bytes = FIRST_BYTES if self.is_shared else FIRST_OWN_BYTES
@@ -199,13 +209,26 @@ class FloodWindow:
             self._lately.popleft()
         return len(self._lately) >= _LATELY_LEAST and min(trip_ms for _, trip_ms in self._lately) > bound_ms
 
-    def _note_trip(self, trip_ms: int, now_ms: int) -> None:
+    def _note_trip(self, trip_ms: float, now_ms: int) -> None:
         self._lately.append((now_ms, trip_ms))
+        self._note_least(trip_ms, now_ms)
+
+    def _note_least(self, trip_ms: float, now_ms: int) -> None:
         while self._trips and self._trips[-1][1] >= trip_ms:
             self._trips.pop()
         self._trips.append((now_ms, trip_ms))
         while now_ms - self._trips[0][0] > _RTT_MEMORY_MS:
             self._trips.popleft()
+
+    def _own_ms(self, last: _Sent) -> float:
+        """Of a trip, what the link needed for the alerts that went along with the ping, and not for what stood before them.
+
+        No more than half of the queue that is allowed: where the rate is thought too low the window grows all the same.
+        """
+        if self._is_starting or not self._rates:
+            return 0.0
+        own_ms = last.size_bytes / self._rates[0][1] - (last.sent_ms - last.began_ms)
+        return min(max(0.0, own_ms), self._queue_ms(self._least_ms) / 2)
 
     def _queue_ms(self, least_ms: float) -> float:
         if self.is_shared:

@@ -19,7 +19,8 @@ GROUP: Final = 500
 TURN: Final = 64
 """Of those, from one origin by one neighbor: a commit that a flood fills takes some 10 ms, and nobody waits for two."""
 FLOOD: Final = 2 * TURN
-"""Who has so many waiting floods, and is taken to do so for ``LATELY_MS``."""
+"""Who has so many waiting floods, or would have if it had been held to a flood's pace; and is taken to do so for ``LATELY_MS``. The latter, because
+who sends no faster than we store would else take all the processor there is from the others, and never have many waiting."""
 TURN_BESIDE_OTHERS: Final = 16
 """The same for a flood, where others were heard lately: what they say next waits for a quarter of that."""
 FLOOD_EVERY_MS: Final = 20
@@ -63,6 +64,8 @@ class Intake(Generic[T]):
         self._queues: OrderedDict[Hashable, deque[T]] = OrderedDict()
         self._floods: dict[Hashable, int | None] = {}
         """Who floods, and until when at least, ms; None: until its queue is empty."""
+        self._beyond: dict[Hashable, float] = {}
+        """How many more than a flood's pace allows each speaker has had taken."""
         self._count = 0
         self._last_group = 0
         self._last_ms = 0
@@ -127,6 +130,7 @@ class Intake(Generic[T]):
         is_beside_others = bool(self._floods) and has_others
         if paced_ms is not None:
             self._note_floods(paced_ms)
+            self._let_go(paced_ms)
             if is_beside_others:
                 self._others_ms = paced_ms
             is_beside_others = self.is_flooded(paced_ms)
@@ -143,7 +147,10 @@ class Intake(Generic[T]):
                 self._flood_ms = paced_ms
             queue = self._queues.pop(key)
             turn = TURN_BESIDE_OTHERS if is_flood and is_beside_others else TURN
-            group += [queue.popleft() for _ in range(min(turn, len(queue), most - len(group)))]
+            count = min(turn, len(queue), most - len(group))
+            group += [queue.popleft() for _ in range(count)]
+            if paced_ms is not None:
+                self._beyond[_speaker_of(key)] = self._beyond.get(_speaker_of(key), 0.0) + count
             if queue:
                 self._queues[key] = queue
             elif paced_ms is None:
@@ -156,7 +163,15 @@ class Intake(Generic[T]):
     def _has_others(self) -> bool:
         return any(_speaker_of(key) not in self._floods for key in self._queues)
 
+    def _let_go(self, now_ms: int) -> None:
+        """Of what was taken, what a flood's pace would have let go since the last group."""
+        allowed = (now_ms - self._last_ms) * TURN_BESIDE_OTHERS / FLOOD_EVERY_MS
+        self._beyond = {speaker: count - allowed for speaker, count in self._beyond.items() if count > allowed}
+
     def _note_floods(self, now_ms: int) -> None:
+        for speaker, count in self._beyond.items():
+            if count >= FLOOD:
+                self._floods[speaker] = None
         if not self._floods:
             return
         waiting: dict[Hashable, int] = {}

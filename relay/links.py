@@ -161,6 +161,7 @@ class Link:
         """The answer to a ping, or to what followed a piece of bulk; True if there may be room for more of that."""
         if token < FIRST_TOKEN:
             self.meter.answered(token, now_ms)
+            self.flood.measured(float(max(0, now_ms - token)), now_ms)
             return False
         if token >= flood_window.FIRST_TOKEN:
             return self.flood.answered(token, now_ms)

@@ -28,6 +28,7 @@ from relay.database import Database
 from relay.envelope import Envelope
 from relay.errors import DiskFull, Flooding, HeardError, OperatorError, SenderError, SpoolFull
 from relay.header import Kind
+from relay.held_pongs import HeldPongs
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.intake import GATHER_S, TURN_BESIDE_OTHERS, Intake, Turn
@@ -113,7 +114,7 @@ class Receiver:
                                         receipts=self._issuer, again=self._put_back, store=self._store, stored=self._after_commit)  # fmt: skip
         self._from: Counter[LinkId] = Counter()
         """Of what waits, by link."""
-        self._held_pongs: dict[LinkId, tuple[Link, int]] = {}
+        self._held_pongs = HeldPongs()
         self._wake = asyncio.Event()
 
     def take(self, link: Link, parcel: bytes) -> None:
@@ -197,18 +198,16 @@ class Receiver:
             self._clock.monotonic_ms()
         ):
             return False
-        self._held_pongs[link.id] = link, token  # what it answers is all up to it
+        self._held_pongs.hold(link, token, self._from[link.id] + behind - TURN_BESIDE_OTHERS)
         return True
 
     def _taken(self, group: list[tuple[Arrival, Link]]) -> None:
         for _, link in group:
             self._from[link.id] -= 1
-            if not self._from[link.id]:
+            left = self._from[link.id]
+            if not left:
                 del self._from[link.id]  # links come and go for years
-        for link_id, (link, token) in list(self._held_pongs.items()):
-            if self._from[link_id] <= TURN_BESIDE_OTHERS:
-                del self._held_pongs[link_id]
-                link.note(hop.Pong(token))
+            self._held_pongs.taken(link.id, is_little_left=left <= TURN_BESIDE_OTHERS)
 
     def _verified_receipt(self, parcel: bytes) -> receipt.Receipt:
         parsed = receipt.parse(parcel)

@@ -10,7 +10,7 @@ What a neighbor holds already is offered to it again only much later, in case it
 burned; what is unanswered is sent again after a few round trips, ever more slowly, and never given up.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Final
@@ -33,7 +33,10 @@ class Plan:
     """Links on which some node has more than a few alerts without an answer."""
     waits_for_room: bool
     """Something is not an alert, leads nowhere yet, or found no room. Else nothing changes by a receipt: until the next look nothing is to be
-    decided about what is left."""
+    decided about what is left, but for whom ``held_back`` names."""
+    held_back: Mapping[bytes, int]
+    """Nodes of which no further alert goes on any link: they flood, and are held to what travels (``flood_window``). What comes through makes
+    room for them; receipts do only where so many leave the node with a few."""
     parked: tuple[tuple[int, int], ...]
     """(number, until): enough neighbors hold it, so nothing is to be done before that time (ms)."""
 
@@ -49,17 +52,22 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
     next_look_ms = float(now_ms + IDLE_LOOK_MS)
     ordered = in_turn(entries)
     rooms = Rooms(ordered, now_ms, policy)
+    held_back: dict[bytes, int] = {}
     has_fresh_bulk = waits_for_room = False
     for entry in ordered:
         if (resting_until_ms := rooms.resting.get(entry.number)) is not None:
             next_look_ms = min(next_look_ms, resting_until_ms)
             continue
         if not entry.attempts and rooms.is_shut_to(entry):
-            waits_for_room = True
             continue  # thousands of a flood wait behind those that found no room
         chosen, again_at_ms = _choose(entry, rooms, now_ms, policy)
         sent = [link for link in chosen if rooms.take(entry, link)]
-        waits_for_room |= len(sent) < len(chosen) or not entry.links or not entry.precedence.is_alert
+        waits_for_room |= not entry.links or not entry.precedence.is_alert
+        if len(sent) < len(chosen):
+            if entry.attempts or sent or not rooms.is_shut_to(entry):
+                waits_for_room = True
+            else:
+                held_back[entry.origin] = rooms.beyond_few(entry)
         for link in sent:
             sends.append((entry.number, link.id))
             next_look_ms = min(next_look_ms, now_ms + retry_ms(link.rtt_ms, policy, entry.precedence))
@@ -77,7 +85,8 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
         sends=tuple(sends),
         next_look_ms=max(int(next_look_ms), now_ms + 1),
         flooded=rooms.flooded(),
-        waits_for_room=waits_for_room,
+        waits_for_room=waits_for_room or rooms.lacks_room,
+        held_back=held_back,
         parked=tuple(parked),
     )
 

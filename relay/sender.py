@@ -15,7 +15,8 @@ import structlog
 
 from relay import hop, spool_room
 from relay import waiting as waiting_rows
-from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, Way, lane_of
+from relay.aim import aim
+from relay.attempts import Attempt, Entry, LinkId, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
 from relay.database import Database
@@ -25,6 +26,7 @@ from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.links import Link, Links
 from relay.newest_first import NEWCOMERS_MOST, NewestFirst, stream_of
 from relay.precedence import Precedence
+from relay.room_wanted import RoomWanted
 from relay.scheduler import plan
 from relay.sent_round import Patience, SentRound
 from relay.spool import Spool, Spooled
@@ -88,7 +90,7 @@ class Sender:
         """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
         self._patience = Patience()
-        self._waits_for_room = True
+        self._room_wanted = RoomWanted()
         self._wake = asyncio.Event()
 
     # ------------------------------------------------------------------ what others tell it
@@ -97,6 +99,8 @@ class Sender:
         """Something was just committed to the spool: send it without reading it back."""
         for item in spooled:
             header = item.envelope.header
+            if self._room_wanted.is_met_by(header):
+                self._wake.set()
             is_full = len(self._window) >= (10 if header.precedence.is_alert else 1) * WINDOW or (
                 len(self._window) >= WINDOW and self._count_of[header.origin] >= SHARE
             )
@@ -109,7 +113,6 @@ class Sender:
             self._may_have_more = True
             self._cursors[header.precedence] = min(self._cursors[header.precedence], item.number - 1)
             self._let_in(waiting)
-        self._wake.set()
 
     def offer_carried(self, carried: Iterable[tuple[Spooled, NodeId]]) -> None:
         """The same for what neighbors handed over, each with its neighbor."""
@@ -123,9 +126,9 @@ class Sender:
         """Something changed: look again."""
         self._wake.set()
 
-    def room_made(self) -> None:
-        """Something came through: look again, if anything waits for that. In a flow each plan without need would cost what ten alerts do."""
-        if self._waits_for_room or self._may_have_more:
+    def came_through(self) -> None:
+        """A pong says that more may be sent: look again, if anything waits for that."""
+        if self._room_wanted.is_met_by_pong() or self._may_read_on:
             self._wake.set()
 
     def link_opened(self, peer: NodeId, path: str) -> None:
@@ -187,9 +190,12 @@ class Sender:
             if item is not None:
                 for session in known:
                     session.withdraw(item.waiting.wire)
+                if self._room_wanted.is_met_by_receipt(item.waiting.origin):
+                    self._wake.set()
             self._came_by.pop(number, None)
             self._parked.pop(number, None)
-        self.room_made()
+        if self._may_read_on:
+            self._wake.set()
 
     # ------------------------------------------------------------------ the loop
 
@@ -217,8 +223,8 @@ class Sender:
     def _send_what_is_due(self) -> tuple[float, float]:
         """Until the next look at the latest, and what planning took of the processor, s."""
         now_ms, began_s = self._clock.monotonic_ms(), time.thread_time()
-        at_hand = self._at_hand(now_ms)
-        by_id = self._aim(at_hand, now_ms)
+        at_hand, left_out = self._at_hand(now_ms)
+        by_id = aim(at_hand, self._links, self._came_by, now_ms, is_shared=self._speakers.are_several(now_ms))
         decided = plan([item.entry for item in at_hand], now_ms, self._policy)
         planning_s = time.thread_time() - began_s
         going = SentRound(self._links, decided.flooded, now_ms)
@@ -241,55 +247,31 @@ class Sender:
             link.note_sent(waiting.kind, now_ms, waiting.origin)
             going.sent(link, lane, item.entry.size_bytes)
         going.close(self._counters)
-        is_all = len(at_hand) == len(self._window)
-        self._waits_for_room = decided.waits_for_room or not is_all or going.found_some_full
+        self._room_wanted.decided(decided, left_out, found_some_full=going.found_some_full)
         for number, until_ms in decided.parked:
             attempts = self._window[number].entry.attempts
             self._drop(number)
             self._parked[number] = Parked(until_ms=until_ms, attempts=attempts)
             self._recheck_ms = min(self._recheck_ms, until_ms)
         delay_s = self._patience.after_s(going, max(1, decided.next_look_ms - now_ms) / 1000)
-        return (0.001 if going.count and not is_all else delay_s), planning_s
+        return (0.001 if going.count and self._room_wanted.has_rest else delay_s), planning_s
 
-    def _at_hand(self, now_ms: int) -> list[InWindow]:
-        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones, and the newest."""
+    def _at_hand(self, now_ms: int) -> tuple[list[InWindow], set[NodeId]]:
+        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones, and the newest.
+
+        And of whom some were left out.
+        """
         ahead = self._newest_first.choose(self._window, now_ms, self._behind)
         found = list(self._window.values())
         if len(found) <= AT_HAND:
-            return in_order(found) if self._behind else found
+            return (in_order(found) if self._behind else found), set()
         left_bytes = max(
             (link.flood.left_bytes(now_ms) if link.is_paced else math.inf for link in self._links.towards(AUTHORITY)),
             default=0.0,
         )
         most = min(AT_HAND, FEW + 1 + max(0.0, left_bytes) // LEAST_ALERT_BYTES)
-        found = first_of_each(found, most, ahead)
-        return in_order(found) if self._behind else found
-
-    def _aim(self, items: Iterable[InWindow], now_ms: int) -> dict[LinkId, tuple[Link, LinkView]]:
-        """Give each entry the links that lead to its destination now and take it. Returns them all, by id."""
-        every: dict[LinkId, tuple[Link, LinkView]] = {}
-        towards: dict[tuple[NodeId, NodeId, NodeId | None], list[tuple[Link, LinkView]]] = {}
-        views: dict[tuple[NodeId, NodeId, NodeId | None], list[LinkView]] = {}
-        """Of those that all take whatever there is."""
-        for item in items:
-            waiting = item.waiting
-            key = (waiting.destination, waiting.origin, self._came_by.get(waiting.number))
-            found = towards.get(key)
-            if found is None:
-                leading = self._links.towards(waiting.destination)
-                for link in leading:
-                    link.flood.is_shared = self._speakers.are_several(now_ms)
-                found = towards[key] = [
-                    (link, self._links.view(link, leading)) for link in leading
-                    if link.peer is not None and link.peer.node_id not in key[1:]  # never back to where it is from
-                ]  # fmt: skip
-                every.update({link.id: (link, view) for link, view in found})
-                if all(link.is_paced for link, _ in found):
-                    views[key] = [view for _, view in found]
-            item.entry.links = views[key] if key in views else [
-                view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms, waiting.origin)
-            ]  # fmt: skip
-        return every
+        found, left_out = first_of_each(found, most, ahead)
+        return (in_order(found) if self._behind else found), left_out
 
     def _forget_evicted(self) -> None:
         """Nothing is sent from memory: what gave way in the spool leaves the window. Where that was undone, it is read again."""
@@ -299,6 +281,11 @@ class Sender:
             self.freed([number])
             self._cursors[precedence] = min(self._cursors[precedence], number - 1)
             self._may_have_more = True
+
+    @property
+    def _may_read_on(self) -> bool:
+        """Whether the window has room enough for what may wait in the spool."""
+        return self._may_have_more and WINDOW - len(self._window) > WINDOW // 4
 
     async def _fill(self) -> None:
         """Bring the window up to size from the spool: parked ones whose time has come, then what was never read."""
@@ -314,7 +301,7 @@ class Sender:
             for number in due:
                 self._parked.pop(number, None)  # settled or expired meanwhile
             self._recheck_ms = min((parked.until_ms for parked in self._parked.values()), default=now_ms + _FAR_MS)
-        if self._may_have_more and room > WINDOW // 4:
+        if self._may_read_on:
             self._may_have_more = False
             wanted = [precedence for precedence in Precedence if self._takes_on(precedence)]
             fresh = await self._database.run(

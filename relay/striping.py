@@ -84,6 +84,8 @@ class Rooms:
         is to be decided about them. In a flow they are most of what a plan looks at."""
         self._shut: set[tuple[LinkId, bytes]] = set()
         """Links that took no further alert of an origin: within one plan they take none later."""
+        self.lacks_room = False
+        """Something found no room that a receipt may make: for a shut flood window it does not."""
         for entry in (
             entries
         ):  # each plan looks through what is in flight, hundreds in a flow: what is common is done in few steps
@@ -138,10 +140,11 @@ class Rooms:
         if entry.precedence.is_alert:
             return self._take_urgent(entry, room)
         if not room.is_open or (entry.precedence == Precedence.BULK and self._is_stopped(room)):
-            room.is_wanted = True
+            room.is_wanted = self.lacks_room = True
             return False
         if link.is_metered:
             if room.budget < entry.size_bytes + OVERHEAD_BYTES:
+                self.lacks_room = True
                 return False
             room.budget -= entry.size_bytes + OVERHEAD_BYTES
         room.takes_bulk(entry.size_bytes)
@@ -150,8 +153,12 @@ class Rooms:
 
     def _take_urgent(self, entry: Entry, room: _Room) -> bool:
         room.held_until_ms = max(room.held_until_ms, self._now_ms + int(room.link.p95_ms))
-        few = room.alerts_of.get(entry.origin, 0) <= FEW
-        if room.urgent <= (0 if few else self._policy.urgent_window // 4) or (room.flood_left <= 0 and not few):
+        beyond_few = room.alerts_of.get(entry.origin, 0) - FEW
+        if room.urgent <= (self._policy.urgent_window // 4 if beyond_few > 0 else 0):
+            self._shut.add((room.link.id, entry.origin))
+            self.lacks_room = True
+            return False
+        if beyond_few > 0 and room.flood_left <= 0:
             self._shut.add((room.link.id, entry.origin))
             return False
         room.urgent -= 1
@@ -166,6 +173,10 @@ class Rooms:
             if (link.id, entry.origin) not in self._shut:
                 return False
         return True
+
+    def beyond_few(self, entry: Entry) -> int:
+        """After how many receipts its node has no more than a few alerts without an answer, on some link."""
+        return min(self._rooms[link.id].alerts_of.get(entry.origin, 0) for link in entry.links) - FEW
 
     def flooded(self) -> frozenset[LinkId]:
         """Where some node has more than a few alerts without an answer: what goes there is to be counted (``flood_window``)."""

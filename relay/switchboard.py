@@ -134,7 +134,7 @@ class Switchboard:
                 link.note(hop.Pong(note.sent_ms) if link.peer or link.session.is_outgoing else hop.Who())
             case hop.Pong():
                 if link.pong(note.sent_ms, self._clock.monotonic_ms()):
-                    self._sender.room_made()
+                    self._sender.came_through()
             case hop.Who():
                 self._introducer.greet(link)
             case hop.Hello() | hop.Welcome() | hop.Proved():

@@ -26,8 +26,8 @@ _FLOWS_S: Final = 0.05
 """After so many at once the next few are more of them, and not alone."""
 MOST_UNCHECKED: Final = 8 * GROUP_CHECKED
 """Of unchecked envelopes: nobody can fill this machine's memory with what was never signed."""
-_AT_ONCE: Final = 64
-"""Checked here before the event loop does something else."""
+_AT_ONCE: Final = 16
+"""Checked here before the event loop does something else: little more than a millisecond."""
 
 OnRefused = Callable[[Link, SenderError], None]
 

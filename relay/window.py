@@ -70,21 +70,25 @@ class HeldBy:
         return held is not None and waiting.sequence in held
 
 
-def first_of_each(window: Iterable[InWindow], most: float, ahead: Iterable[InWindow]) -> list[InWindow]:
-    """All of a window, but of each flow's untried ones only the first, and those that go ahead of them."""
+def first_of_each(
+    window: Iterable[InWindow], most: float, ahead: Iterable[InWindow]
+) -> tuple[list[InWindow], set[NodeId]]:
+    """All of a window, but of each flow's untried ones only the first, and those that go ahead of them; and of whom some were left out."""
     found: list[InWindow] = []
+    short: set[NodeId] = set()
     untried: dict[Flow, int] = {}
     left_out = {id(item): item for item in ahead}
     for item in window:  # each plan looks through a thousand: nothing is called in here
         if (flow := item.flow) is not None and not item.entry.attempts:
             count = untried.get(flow, 0)
             if count >= most:
+                short.add(flow[0])
                 continue
             untried[flow] = count + 1
         found.append(item)
         if left_out:  # chosen a moment ago, it may be tried by now: it is planned with once all the same
             left_out.pop(id(item), None)
-    return [*found, *left_out.values()]
+    return [*found, *left_out.values()], short
 
 
 def in_order(items: Iterable[InWindow]) -> list[InWindow]:

@@ -2,7 +2,8 @@
 
 ``python -m tests.network.flood``. Two places where a flood can hurt: a thin uplink that both nodes' alerts share, where what is in flight
 stands before everything else, and a center that is sent more than it can verify and store. The other node is counted before the
-flood and in it, in the same run. Prints a table and fails naming each target that is missed. Needs root; about a minute.
+flood and in it, in the same run. The flooder's process has the processor only when nobody else wants it (``nice``): in the field
+it is another machine. Prints a table and fails naming each target that is missed. Needs root; about a minute.
 """
 
 import asyncio

@@ -138,6 +138,33 @@ def test_a_node_s_own_backlog_fills_its_link_though_its_machine_looks_only_now_a
     assert link.carried * ALERT_BYTES >= 0.9 * rate * 1.5
 
 
+@pytest.mark.parametrize("rate", [60_000, 125_000])
+def test_what_goes_along_with_a_ping_is_not_taken_for_the_way(rate: float) -> None:
+    """A group of alerts needs as long on a thin link as the queue that is allowed: counted as the way, it would be allowed twice."""
+    link = SharedLink(rate, 80, 7)
+    link.flood.measured(82, link.now_ms)
+    link.run(3_000, in_spool=150, alerts_every_ms=100)
+    link.took_ms.clear()
+    link.carried = 0
+    link.run(6_000, in_spool=150, alerts_every_ms=100)
+    own_ms = ALERT_BYTES / rate * 1_000
+    queued_ms = statistics.median(link.took_ms) - 80 - 1.5 - own_ms
+    assert queued_ms <= 82 / 8 + own_ms / 2
+    assert link.carried * ALERT_BYTES >= 0.85 * rate * 6
+
+
+def test_a_rate_that_is_thought_too_low_does_not_shrink_the_window_for_good() -> None:
+    """What a group needs by itself is reckoned with the rate, and a slow minute must not make the way look ever shorter."""
+    link = SharedLink(8_000, 80, 5)
+    link.run(10_000, in_spool=150, alerts_every_ms=100)
+    assert link.carried > 100, "it was slow, and full"
+    link.rate_bytes_s = 125_000
+    link.run(10_000, in_spool=150, alerts_every_ms=100)
+    link.carried = 0
+    link.run(4_000, in_spool=150, alerts_every_ms=100)
+    assert link.carried * ALERT_BYTES >= 0.85 * 125_000 * 4
+
+
 def test_whether_several_nodes_speak_is_remembered_for_ten_minutes() -> None:
     speakers = Speakers()
     assert not speakers.are_several(0)

@@ -67,7 +67,7 @@ class Station:
         """One plan, of which the link takes the first."""
         self._fill()
         ahead = self.newest_first.choose(self.window, now_ms, self.behind)
-        at_hand = in_order(first_of_each(self.window.values(), 17, ahead))
+        at_hand = in_order(first_of_each(self.window.values(), 17, ahead)[0])
         for item in at_hand:
             item.entry.links = [RADIO]
         for number, _ in plan([item.entry for item in at_hand], now_ms, POLICY).sends[:1]:

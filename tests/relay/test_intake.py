@@ -90,6 +90,35 @@ def test_who_floods_in_bursts_is_held_to_short_turns_between_them_and_is_forgive
     assert len(intake.take(paced_ms=now_ms)) == TURN + 1
 
 
+def test_who_sends_as_fast_as_all_of_it_is_stored_floods_too() -> None:
+    """Never more than a turn of it waits, and yet it would take the processor from the others."""
+    intake: Intake[str] = Intake()
+    now_ms, flood_groups = 0, list[int]()
+    while now_ms < 2_000:
+        for _ in range(TURN // 2):
+            intake.put("flood", "flood")
+        intake.put("gate", "gate")
+        group = intake.take(paced_ms=now_ms)
+        flood_groups.append(group.count("flood"))
+        assert "gate" in group
+        now_ms += FLOOD_EVERY_MS // 2
+        if len(intake) > TURN:
+            break
+    assert intake.is_flooded(now_ms), "3,200 a second are four times a flood's pace"
+    assert max(flood_groups[:3]) == TURN // 2, "at first it was a group like any other"
+    assert flood_groups[-1] <= TURN_BESIDE_OTHERS
+
+
+def test_who_keeps_below_a_flood_s_pace_never_floods() -> None:
+    intake: Intake[str] = Intake()
+    for now_ms in range(0, 4_000, FLOOD_EVERY_MS):
+        for _ in range(TURN_BESIDE_OTHERS - 1):
+            intake.put("busy", "busy")
+        intake.put("gate", "gate")
+        assert len(intake.take(paced_ms=now_ms)) == TURN_BESIDE_OTHERS, "with the others, at once"
+    assert not intake.is_flooded(4_000)
+
+
 def test_a_flood_that_goes_on_over_another_path_is_nobody_else_beside_itself() -> None:
     intake: Intake[int] = Intake()
     gate, yard = NodeId(b"gate0000"), NodeId(b"yard0000")
