@@ -6,7 +6,7 @@ A backup is a folder:
 manifest.json      what is in it, with sizes and SHA-256; the journal's size, root and, signed, its newest checkpoint
 center.sqlite      the database at one moment: SQLite's backup interface copies it in one read transaction, so whatever is
                    written meanwhile is in it whole or not at all
-intake.sqlite      alerts that were receipted just then and may not be in that database yet: a restored center takes them in at its start
+intake.log         alerts that were receipted just then and may not be in that database yet: a restored center takes them in at its start
 blobs/             every picture and clip that this database names
 files/             configuration, passport, certificates
 keys.sealed        only with a passphrase: the private keys, encrypted (Argon2id, XSalsa20-Poly1305)
@@ -96,8 +96,8 @@ def back_up(state: StateDir, to_dir: Path, clock: Clock, *, passphrase: str = ""
     try:
         shutil.rmtree(partial_dir, ignore_errors=True)
         partial_dir.mkdir(parents=True, mode=0o700)
-        if state.intake_log_file.exists():  # before the database, which gets what is deleted there
-            _copy_database(state.intake_log_file, partial_dir / state.intake_log_file.name)
+        if state.intake_log_file.exists():  # before the database, which gets what is written over there
+            _write(partial_dir / state.intake_log_file.name, state.intake_log_file.read_bytes())
         _copy_database(state.database_file, partial_dir / DATABASE_NAME)
         missing = _copy_blobs(state, partial_dir)
         _copy_files(state, partial_dir)

@@ -15,6 +15,7 @@ from command_center.facts import Remark
 from command_center.state_dir import StateDir
 from command_center.views import BodyOpener, Replay
 from relay import envelope as envelopes
+from relay import intake_log
 from relay.errors import SpoolDamaged
 from relay.identity import Identity
 
@@ -103,8 +104,7 @@ def rebuild(state: StateDir, at_ms: int) -> tuple[str, ...]:
 def _receipted_ahead(state: StateDir, connection: sqlite3.Connection) -> int:
     if not state.intake_log_file.exists():
         return 0
-    with contextlib.closing(_reader(state.intake_log_file)) as log:
-        logged = [envelopes.parse(row[0]) for row in log.execute("SELECT wire FROM arrived")]
+    logged = [envelopes.parse(record.wire) for record in intake_log.read(state.intake_log_file)]
     query = "SELECT 1 FROM inbound WHERE origin = ? AND series = ? AND sequence = ? AND id = ?"
     return sum(
         connection.execute(query, (item.header.origin, item.header.series, item.header.sequence, item.id)).fetchone()

@@ -142,7 +142,7 @@ def check_command(
         )
         if report.receipted_ahead:
             print(
-                f"{report.receipted_ahead} receipted alerts are in intake.sqlite: the center journals them when it starts next"
+                f"{report.receipted_ahead} receipted alerts are in intake.log: the center journals them when it starts next"
             )
     if report.problems:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ enrollment.msgpack        this center's passport, as every station has one
 center.toml               configuration
 plans.toml                response plans (run cards), where there are any
 center.sqlite             spool, ledger, journal, views, accounts, fleet: one file, so that one commit covers them
-intake.sqlite             alerts that were receipted and that center.sqlite gets in this very moment; empty but after a crash
+intake.log                alerts that were receipted and that center.sqlite gets in this very moment
 audit.sqlite              where each word is in the journal: may be deleted, is made anew, and is in no backup
 blobs/                    snapshots and clips, named by their SHA-256
 admin.sock                the running center's local door, mode 600

@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from relay.ballast import Ballast
 from relay.errors import DiskFull, OperatorError, SpoolBusy, SpoolDamaged
+from relay.schema_steps import statements_in
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class Database:
     """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
 
     def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int, ballast: Ballast,
-                 log_pages: int) -> None:  # fmt: skip
+                 log_pages: int, *, gives_way: bool) -> None:  # fmt: skip
         self.file = file
         self._ballast = ballast
         self._connection = connection
@@ -79,6 +80,7 @@ class Database:
         self._thread = threading.Thread(target=self._serve, name=f"database {file.name}", daemon=True)
         self._closed = False
         self._log_pages = log_pages
+        self._gives_way = gives_way
         self._checkpointed_at = 0
         self.checkpoints_postponed = 0
         self.commits = 0
@@ -86,13 +88,20 @@ class Database:
 
     @classmethod
     def open(
-        cls, file: Path, *, parts: Mapping[str, Sequence[str]], ballast_bytes: int = 0, log_pages: int = LOG_PAGES
+        cls,
+        file: Path,
+        *,
+        parts: Mapping[str, Sequence[str]],
+        ballast_bytes: int = 0,
+        log_pages: int = LOG_PAGES,
+        gives_way: bool = False,
     ) -> "Database":
         """Open or create the file, bring each part's schema up to date, and start the owning thread.
 
         ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1. ``ballast_bytes`` of the disk are
         kept for alerts (``ballast``). With ``log_pages`` in the write-ahead log a commit is held up to fold it into the file; an
-        idle moment is used for that from half of them on.
+        idle moment is used for that from half of them on. With ``gives_way`` the thread does not push another off its processor when there is
+        work for it: where receipts do not wait for it.
 
         Raises:
             SpoolBusy: another process has it open.
@@ -116,7 +125,7 @@ class Database:
         except BaseException:  # the same, and others get the lock
             os.close(lock_descriptor)
             raise
-        database = cls(file, connection, lock_descriptor, ballast, log_pages)
+        database = cls(file, connection, lock_descriptor, ballast, log_pages, gives_way=gives_way)
         # What a savepoint might put back stays in memory; past 64 KiB SQLite would write it to a file, a page for each that a group changes.
         connection.execute("PRAGMA temp_store = MEMORY").fetchall()
         connection.execute(f"PRAGMA wal_autocheckpoint = {log_pages:d}").fetchall()
@@ -227,6 +236,9 @@ class Database:
         return group, is_open
 
     def _serve(self) -> None:
+        if self._gives_way:
+            with contextlib.suppress(OSError):  # a sandbox that lets nobody choose
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         is_open = True
         patient: list[_Job[Any]] = []
         while is_open:
@@ -378,21 +390,7 @@ def prepare(connection: sqlite3.Connection, file: Path, parts: Mapping[str, Sequ
                 f"{file} has version {version} of its part {name!r}, this release knows {len(steps)}: install the newer release again"
             )
         for step in steps[version:]:
-            for statement in _statements(step):
+            for statement in statements_in(step):
                 connection.execute(statement)
         connection.execute("INSERT OR REPLACE INTO schema_part VALUES (?, ?)", (name, len(steps)))
     connection.execute("COMMIT")
-
-
-def _statements(script: str) -> list[str]:
-    """The single statements of a script: ``executescript`` would commit the surrounding transaction."""
-    statements: list[str] = []
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    if pending.strip():
-        raise ValueError(f"the schema step ends within a statement: {pending.strip()[:60]!r}")
-    return statements

@@ -109,15 +109,14 @@ class ReceiptsAhead(Generic[T]):
         """Have a group logged, receipted and journalled; False: nothing was done, it is for the journal's own commit."""
         if not self._is_for_the_log(group):
             return False
-        numbers, logged = self._intake.append([arrival for arrival, _ in group])
-        # While the disk is at work; not where others are on their way, for a receipt says what is durable, and those are not yet.
-        issued = {} if self._logging else {
-            stream: self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
-            for stream, settled in self._with(group).items()
-        }  # fmt: skip
+        numbers = self._intake.append(
+            [arrival for arrival, _ in group], lambda numbers, error: self._logged(group, numbers, error)
+        )
+        if numbers is None:
+            return False
         self._logging |= {number: arrival.envelope.header for (arrival, _), number in zip(group, numbers, strict=True)}
         self._is_logged.clear()
-        logged.add_done_callback(lambda done: self._logged(group, numbers, issued, done))
+        self._intake.wait()
         return True
 
     def _with(self, group: Group) -> dict[_Stream, RangeSet]:
@@ -130,16 +129,12 @@ class ReceiptsAhead(Generic[T]):
             settled[stream].add(arrival.envelope.header.sequence)
         return settled
 
-    def _logged(
-        self, group: Group, numbers: Sequence[int], issued: dict[_Stream, Receipt], done: "asyncio.Future[None]"
-    ) -> None:
+    def _logged(self, group: Group, numbers: Sequence[int], error: OSError | None) -> None:
         for number in numbers:
             del self._logging[number]
         if not self._logging:
             self._is_logged.set()
-        if done.cancelled():
-            return  # the station stops: no receipt, and the sender keeps its copy
-        if error := done.exception():
+        if error is not None:
             self._counters.refused("not_logged")
             _log.error("not in the intake log: receipts wait for the journal", error=str(error))
             self._shut_until_s = asyncio.get_running_loop().time() + _AGAIN_S
@@ -151,7 +146,7 @@ class ReceiptsAhead(Generic[T]):
             links = {
                 link.id for arrival, link in group if link is not None and _stream_of(arrival.envelope.header) == stream
             }
-            receipt = issued.get(stream) or self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
+            receipt = self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
             self._receipts.send(receipt, is_urgent=True, came_by=links)
         ahead = Ahead(wall_ms=wall_ms, monotonic_ms=monotonic_ms, to_receipt_ms=(time.perf_counter() - began_s) * 1000)
         self._counters.count("receipted_ahead", len(group))
@@ -197,7 +192,7 @@ class ReceiptsAhead(Generic[T]):
 
         ``passport_of`` gives a node's passport, withdrawn or not: it was receipted when it was good.
         """
-        left = await self._intake.left()
+        left = self._intake.left()
         await self.submitted()  # nothing is on its way to the log while what is known of series changes
         for row in left:
             try:

@@ -11,8 +11,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -26,8 +25,7 @@ from relay.conduct import Conduct
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
-from relay.errors import DiskFull, Flooding, HeardError, OperatorError, SenderError, SpoolFull
-from relay.header import Kind
+from relay.errors import Flooding, HeardError, OperatorError, SenderError, SpoolFull
 from relay.held_pongs import HeldPongs
 from relay.identity import Identity
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
@@ -39,6 +37,7 @@ from relay.passport import Role
 from relay.receipt_issuer import ReceiptIssuer
 from relay.receipts_ahead import Group, ReceiptsAhead
 from relay.spool import Carried, Spool, Spooled
+from relay.stored_group import News, Outcome, without_what_can_wait
 from relay.timeline import Timeline
 from relay.trust import TrustBook
 from relay.verification import Claim, OnRefused, Verification
@@ -46,6 +45,8 @@ from relay.verified_receipts import VerifiedReceipts
 from relay.verifiers import Verifiers
 
 _log = structlog.get_logger("relay.receiver")
+ALONE_AFTER_MS: Final = 5
+"""So long after the last envelope one comes alone, and not as the first of many: those are better stored together."""
 
 
 class Inbox(Protocol):
@@ -56,28 +57,6 @@ class Inbox(Protocol):
 
     def committed(self, arrivals: Sequence[Arrival]) -> None:
         """They are durable: on the event loop, before the receipts go out."""
-
-
-@dataclass(slots=True)
-class _News:
-    """What one transaction heard of one series."""
-
-    came_by: set[LinkId] = field(default_factory=set)
-    numbers: list[int] = field(default_factory=list)
-    is_urgent: bool = False
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What one transaction did, for the steps after it."""
-
-    arrivals: list[Arrival] = field(default_factory=list)
-    streams: list[tuple[StreamState, _News]] = field(default_factory=list)
-    held: list[tuple[Link, EnvelopeId]] = field(default_factory=list)
-    heard: list[tuple[Link, bytes]] = field(default_factory=list)
-    carried: list[tuple[Spooled, NodeId]] = field(default_factory=list)
-    forks: list[Envelope] = field(default_factory=list)
-    full: list[tuple[Link, Envelope, OperatorError]] = field(default_factory=list)
 
 
 class Receiver:
@@ -108,7 +87,7 @@ class Receiver:
         self._verification = Verification(verifiers, self._verified)
         self._receipts = VerifiedReceipts()
         self._issuer = ReceiptIssuer(identity=identity, links=links, clock=clock, counters=counters)
-        self._ahead: ReceiptsAhead[_Outcome] | None = None
+        self._ahead: ReceiptsAhead[Outcome] | None = None
         if intake_log is not None:
             self._ahead = ReceiptsAhead(log=intake_log, database=database, clock=clock, counters=counters,
                                         receipts=self._issuer, again=self._put_back, store=self._store, stored=self._after_commit)  # fmt: skip
@@ -116,6 +95,10 @@ class Receiver:
         """Of what waits, by link."""
         self._held_pongs = HeldPongs()
         self._wake = asyncio.Event()
+        self._came_ms = 0
+        """When the last envelope came."""
+        self._is_storing = False
+        """Some are with the journal: what it says of them is not known yet."""
 
     def take(self, link: Link, parcel: bytes) -> None:
         """Verify a receipt or an envelope from an introduced neighbor, now, and queue it.
@@ -129,14 +112,27 @@ class Receiver:
             self._verified(Claim(arrival=arrival, link=link, on_refused=_never))
 
     def offer(self, link: Link, parcel: bytes, on_refused: OnRefused) -> None:
-        """``take``, with the signature checked beside where there is a flow; if it does not hold, ``on_refused`` hears of it.
+        """``take``, with the signature checked beside where there is a flow: if it does not hold there, ``on_refused`` hears of it.
 
         Raises:
-            SenderError: refused for another reason.
+            SenderError: refused at once.
         """
         arrival = self._arrival(link, parcel)
-        if arrival is not None:
+        if arrival is None:
+            return
+        last_ms, self._came_ms = self._came_ms, arrival.received_monotonic_ms
+        if self._ahead is None or self._came_ms - last_ms < ALONE_AFTER_MS or not self._is_idle():
             self._verification.put(Claim(arrival=arrival, link=link, on_refused=on_refused))
+            return
+        envelopes.verify(
+            arrival.envelope, arrival.passport.signing_key
+        )  # nobody to take turns with: without a detour by the event loop
+        if self._is_welcome(arrival) and not self._ahead.take([(arrival, link)]):
+            self._put(arrival, link)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is on the longer way to the disk: what comes now overtakes nobody."""
+        return not (self._is_storing or self._waiting or len(self._verification)) and self._verification.is_idle
 
     def _arrival(self, link: Link, parcel: bytes) -> Arrival | None:
         """What an envelope will be if its signature holds; None for a receipt, which is dealt with."""
@@ -162,15 +158,19 @@ class Receiver:
         )  # fmt: skip
 
     def _verified(self, claim: Claim) -> None:
-        arrival = claim.arrival
+        if self._is_welcome(claim.arrival):
+            self._put(claim.arrival, claim.link)
+
+    def _is_welcome(self, arrival: Arrival) -> bool:
+        """Note the way to its origin; False for one of our own."""
         header = arrival.envelope.header
         if header.origin == self._identity.node_id:
             self._counters.count("own_came_back")
-            return
+            return False
         self._links.learn_route(header.origin, arrival.via)
         if not self.is_for_us(arrival.envelope):
             self._timeline.came(header, arrival.envelope.id, arrival.via, arrival.path)
-        self._put(arrival, claim.link)
+        return True
 
     def _put(self, arrival: Arrival, link: Link) -> None:
         turn = Turn(link.id, arrival.via, arrival.envelope.header.origin)
@@ -243,7 +243,9 @@ class Receiver:
                     self._wake.clear()
                 if group:
                     self._taken(group)
+                    self._is_storing = True
                     await self._store_group(group)
+                    self._is_storing = False
         finally:
             if self._ahead is not None:
                 self._ahead.flush()
@@ -281,9 +283,9 @@ class Receiver:
         _log.error("not stored", envelope=group[0][0].envelope.id.hex(), error=str(error),
                    exc_info=None if isinstance(error, HeardError) else error)  # fmt: skip
 
-    def _store(self, connection: sqlite3.Connection, group: Sequence[tuple[Arrival, Link | None]]) -> _Outcome:
-        outcome = _Outcome()
-        streams: dict[tuple[NodeId, int], _News] = {}
+    def _store(self, connection: sqlite3.Connection, group: Sequence[tuple[Arrival, Link | None]]) -> Outcome:
+        outcome = Outcome()
+        streams: dict[tuple[NodeId, int], News] = {}
         ours = [(arrival, link) for arrival, link in group if self.is_for_us(arrival.envelope)]
         if len(ours) < len(group):
             for arrival, link in group:
@@ -291,11 +293,11 @@ class Receiver:
                     assert link is not None
                     self._carry(connection, arrival.envelope, link, outcome)
         if self._database.is_short:
-            ours = _without_what_can_wait(ours, outcome)
+            ours = without_what_can_wait(ours, outcome)
         novelties = self._ledger.note_all(connection, [arrival.envelope for arrival, _ in ours])
         for (arrival, link), novelty in zip(ours, novelties, strict=True):
             envelope = arrival.envelope
-            news = streams.setdefault((envelope.header.origin, envelope.header.series), _News())
+            news = streams.setdefault((envelope.header.origin, envelope.header.series), News())
             news.came_by.update(() if link is None else (link.id,))
             news.numbers.append(envelope.header.sequence)
             news.is_urgent |= envelope.header.precedence.is_alert
@@ -316,7 +318,7 @@ class Receiver:
         ]  # fmt: skip
         return outcome
 
-    def _carry(self, connection: sqlite3.Connection, envelope: Envelope, link: Link, outcome: _Outcome) -> None:
+    def _carry(self, connection: sqlite3.Connection, envelope: Envelope, link: Link, outcome: Outcome) -> None:
         try:
             became, number, receipt_wire = self._spool.carry(connection, envelope)
         except OperatorError as error:
@@ -334,7 +336,7 @@ class Receiver:
             assert link.peer is not None
             outcome.carried.append((Spooled(envelope=envelope, number=number), link.peer.node_id))
 
-    def _after_commit(self, outcome: _Outcome) -> None:
+    def _after_commit(self, outcome: Outcome) -> None:
         self._counters.count("envelopes_stored", len(outcome.arrivals))
         self._counters.count("envelopes_carried", len(outcome.carried))
         if outcome.arrivals:
@@ -369,20 +371,6 @@ class Receiver:
         """Say on every link that leads back how much of a series is stored, which nobody has just added to."""
         issued = self._issuer.issue((state.origin, state.series), state.settled(), answers=())
         self._issuer.send(issued, is_urgent=False, came_by=())
-
-
-def _without_what_can_wait(
-    ours: list[tuple[Arrival, Link | None]], outcome: _Outcome
-) -> list[tuple[Arrival, Link | None]]:
-    """On a full disk what room is left is for alerts, and for the word on how nodes are; the rest stays with its sender."""
-    kept: list[tuple[Arrival, Link | None]] = []
-    for arrival, link in ours:
-        header = arrival.envelope.header
-        if link is None or header.precedence.is_alert or header.kind in {Kind.HEARTBEAT, Kind.PULSE}:
-            kept.append((arrival, link))
-        else:
-            outcome.full.append((link, arrival.envelope, DiskFull("the disk is full: it takes alerts only")))
-    return kept
 
 
 def _never(link: Link, error: SenderError) -> None:

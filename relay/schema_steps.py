@@ -5,6 +5,7 @@ killed in the middle finds the old schema whole.
 """
 
 import re
+import sqlite3
 from importlib.resources.abc import Traversable
 from typing import Final
 
@@ -24,3 +25,17 @@ def steps_in(folder: Traversable) -> tuple[str, ...]:
             f"expected files 0001-….sql, 0002-….sql and so on in {folder}, found {', '.join(names) or 'none'}"
         )
     return tuple((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def statements_in(script: str) -> list[str]:
+    """The single statements of a script: ``executescript`` would commit the surrounding transaction."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    if pending.strip():
+        raise ValueError(f"the schema step ends within a statement: {pending.strip()[:60]!r}")
+    return statements

@@ -28,7 +28,7 @@ from relay.header import Kind
 from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY, NodeId
 from relay.intake_log import FILE_NAME as INTAKE_LOG_NAME
-from relay.intake_log import IntakeLog
+from relay.intake_log import IntakeLog, open_if_room
 from relay.introduction import Introducer
 from relay.kinds.heartbeat import Room
 from relay.kinds.roster import Roster, RosterStatement
@@ -176,13 +176,17 @@ class Station:
             **(extra_parts or {}),
         }
         database = Database.open(
-            config.state_dir / database_name, parts=parts, ballast_bytes=config.spool.ballast_bytes, log_pages=log_pages
+            config.state_dir / database_name,
+            parts=parts,
+            ballast_bytes=config.spool.ballast_bytes,
+            log_pages=log_pages,
+            gives_way=has_intake_log,
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.closing(database))
-            intake_log = None
-            if has_intake_log:
-                intake_log = stack.enter_context(contextlib.closing(IntakeLog.open(config.state_dir / INTAKE_LOG_NAME)))
+            intake_log = open_if_room(config.state_dir / INTAKE_LOG_NAME) if has_intake_log else None
+            if intake_log is not None:
+                stack.enter_context(contextlib.closing(intake_log))
             async with crew() as members:
                 station = cls(config=config, identity=identity, enrollment=enrollment, database=database,
                               inbox=inbox or NoInbox(), clock=clock or SystemClock(), members=members,

@@ -58,6 +58,11 @@ class Verification:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is with the processes beside."""
+        return self._verifiers.is_idle
+
     def has_room(self, turn: Turn, *, beside: int) -> bool:
         """Whether one more of this origin by this neighbor is taken, ``beside`` so many that wait to be stored."""
         return self._waiting.has_room(turn, beside=beside)

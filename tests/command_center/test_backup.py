@@ -18,16 +18,31 @@ from command_center.demonstration.household import BIN_DIR, free_port
 from command_center.errors import AlreadyInitialized, BadRequest
 from command_center.state_dir import StateDir
 from relay import envelope as envelopes
+from relay import intake_log
+from relay.arrival import Arrival
 from relay.clock import SimulatedClock
+from relay.envelope import Envelope
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds.chunk import cut
 from tests.benchmarks.center import _nodes
 from tests.benchmarks.ingest_load import Load, LoadNode
-from tests.command_center.house import PICTURE, House, running_center
+from tests.command_center.house import PICTURE, House, Node, running_center
 from tests.command_center.test_ingest import exhibit, until
 
 PASSPHRASE = "kept in the safe of the station"
+
+
+async def log_as_a_crash_leaves_it(file: Path, node: Node, alerts: list[Envelope]) -> None:
+    done = asyncio.Event()
+    arrivals = [
+        Arrival(envelope=alert, passport=node.signed.passport, via=node.id, path="listen", received_wall_ms=1, received_monotonic_ms=1)
+        for alert in alerts
+    ]  # fmt: skip
+    with contextlib.closing(intake_log.IntakeLog.open(file)) as log:
+        log.append(arrivals, lambda _numbers, _error: done.set())
+        log.wait()
+        await done.wait()
 
 
 async def test_what_was_receipted_and_not_journalled_is_told_by_check_and_goes_into_a_backup(tmp_path: Path) -> None:
@@ -37,17 +52,13 @@ async def test_what_was_receipted_and_not_journalled_is_told_by_check_and_goes_i
         await house.center.station.admit(node.signed.wire)
         journalled, logged = node.alert(), node.alert()
         await house.deliver(node, journalled)
-    with contextlib.closing(sqlite3.connect(tmp_path / "center" / "intake.sqlite")) as log:
-        assert log.execute("SELECT COUNT(*) FROM arrived").fetchone() == (0,), (
-            "a center that stops leaves nothing there"
-        )
-        for number, alert in enumerate((journalled, logged), start=1):  # as a crash leaves it
-            log.execute("INSERT INTO arrived VALUES (?, ?, ?, 'listen', 1, 1)", (number, alert.wire, node.id))
-        log.commit()
+    state = StateDir(tmp_path / "center")
+    assert check.run(state).receipted_ahead == 0
+    await log_as_a_crash_leaves_it(state.intake_log_file, node, [journalled, logged])
     assert check.run(StateDir(tmp_path / "center")).receipted_ahead == 1
     said = tool("check", "--state", tmp_path / "center")
     assert "all as written" in said
-    assert "1 receipted alerts are in intake.sqlite" in said
+    assert "1 receipted alerts are in intake.log" in said
     assert json.loads(tool("check", "--json", "--state", tmp_path / "center"))["receipted_ahead"] == 1
     backup.back_up(StateDir(tmp_path / "center"), tmp_path / "copy", clock, passphrase=PASSPHRASE)
     restoring.restore(tmp_path / "copy", tmp_path / "again", clock, passphrase=PASSPHRASE)
@@ -227,12 +238,9 @@ async def test_a_backup_under_load_restores_after_a_kill_and_forgets_no_envelope
     shutil.rmtree(state_dir)
     said = tool("restore", tmp_path / "copy", "--state", state_dir, "--keys-from", tmp_path / "keys")
     assert "0 problems" in said
-    with (
-        contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection,
-        contextlib.closing(sqlite3.connect(state_dir / "intake.sqlite")) as log,
-    ):
+    with contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection:
         in_copy = {row[0] for row in connection.execute("SELECT id FROM alert")}
-        in_copy |= {envelopes.parse(row[0]).id for row in log.execute("SELECT wire FROM arrived")}
+    in_copy |= {envelopes.parse(record.wire).id for record in intake_log.read(state_dir / intake_log.FILE_NAME)}
     assert len(in_copy) >= sum(heard_before), "what was receipted before the backup began is in it"
     for node in nodes:  # everything once more, as nodes do that hear no receipt: what is known is not new
         node.sent_s, node.acked, node.took_ms = [], 0, []

@@ -14,6 +14,7 @@ import pytest
 
 from command_center.demonstration.household import BIN_DIR, free_port
 from relay import envelope as envelopes
+from relay import intake_log
 from relay.identity import Identity
 from tests.benchmarks.center import _nodes
 from tests.benchmarks.ingest_load import Load, LoadNode
@@ -80,11 +81,8 @@ async def write_notes(url: str, answered: list[str]) -> None:
 
 def promises(state_dir: Path, nodes: list[LoadNode], notes: list[str]) -> None:
     """Everything that was receipted or answered is in the database, or in the intake log, opened as the next start opens them."""
-    with (
-        contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection,
-        contextlib.closing(sqlite3.connect(state_dir / "intake.sqlite")) as log,
-    ):
-        logged = [envelopes.parse(wire).header for (wire,) in log.execute("SELECT wire FROM arrived")]
+    logged = [envelopes.parse(record.wire).header for record in intake_log.read(state_dir / intake_log.FILE_NAME)]
+    with contextlib.closing(sqlite3.connect(state_dir / "center.sqlite")) as connection:
         for node in nodes:
             ours = node.identity.node_id
             held = {row[0] for row in connection.execute("SELECT sequence FROM alert WHERE node = ?", (ours,))}

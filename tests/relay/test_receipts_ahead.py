@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from relay import envelope as envelopes
-from relay import ledger, receipt
+from relay import intake_log, ledger, receipt
 from relay.arrival import Arrival
 from relay.clock import ClockQuality, SimulatedClock
 from relay.config import SpoolConfig
@@ -36,7 +36,7 @@ from tests.relay.house import House, Kept, until
 from tests.relay.small_disk import fill, small_disk
 from tests.relay.spooling import CENTER
 from tests.relay.test_status_view import shown
-from tests.relay.write_stream import WriteStream, after_power_cut, recorded
+from tests.relay.write_stream import Did, WriteStream, after_power_cut, recorded
 
 _HEADER = Header(
     kind=Kind.ALERT, quality=ClockQuality.FREE_RUNNING, precedence=Precedence.FLASH, origin=NodeId(bytes(8)), destination=AUTHORITY,
@@ -223,16 +223,24 @@ async def test_a_row_that_can_not_be_read_any_more_stays_and_holds_nobody_up(tmp
     house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
     async with scene(tmp_path, house) as here:
         await here.raise_heard()
-    with contextlib.closing(sqlite3.connect(house.dir_of("center") / FILE_NAME)) as connection:
-        connection.execute("INSERT INTO arrived VALUES (7, x'c1', x'00', 'listen', 1, 1)")
-        connection.commit()
+    await log_unreadable(house.dir_of("center") / FILE_NAME)
     async with scene(tmp_path, house) as here:
         assert here.center.counters["refused_left_in_the_log"] == 1
         await here.raise_heard()
         await here.raise_heard()
         assert here.center.counters["receipted_ahead"] >= 1
-    with contextlib.closing(sqlite3.connect(house.dir_of("center") / FILE_NAME)) as connection:
-        assert connection.execute("SELECT number FROM arrived").fetchall() == [(7,)]
+    assert next(logged.wire for logged in intake_log.read(house.dir_of("center") / FILE_NAME)) == b"\xc1"
+
+
+async def log_unreadable(file: Path) -> None:
+    """A record that the log holds and nobody can read."""
+    done = asyncio.Event()
+    arrival = arrivals_of(House.of(file.with_name("elsewhere"), {"gate": Role.CAMERA}), 1)[0]
+    arrival = msgspec.structs.replace(arrival, envelope=msgspec.structs.replace(arrival.envelope, wire=b"\xc1"))
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        log.append([arrival], lambda _numbers, _error: done.set())
+        log.wait()
+        await done.wait()
 
 
 # ------------------------------------------------------------------ the power goes
@@ -245,6 +253,8 @@ class Intake:
         self._stream = stream
         self.database = Database.open(folder_dir / "center.sqlite", parts={"ledger": ledger.SCHEMA})
         self.log = IntakeLog.open(folder_dir / FILE_NAME)
+        if stream is not None:
+            stream.adopt(folder_dir / FILE_NAME)
         self.told: list[tuple[int, int]] = []
         """(place, the highest number that a receipt covered then)."""
         self.ahead: ReceiptsAhead[None] = ReceiptsAhead(
@@ -303,9 +313,8 @@ def arrivals_of(house: House, count: int) -> list[Arrival]:
 async def live(folder_dir: Path, stream: WriteStream, arrivals: Sequence[Arrival], chance: random.Random) -> Intake:
     """Alerts come alone and by twos and threes; now and then the journal is slow."""
     intake = Intake(folder_dir, stream)
-    for database in (intake.database, intake.log._database):  # checkpoints come often
-        pragma = f"PRAGMA wal_autocheckpoint = {chance.choice((4, 15, 60))}"
-        await database.run(lambda connection, pragma=pragma: connection.execute(pragma).close())  # type: ignore[misc]
+    pragma = f"PRAGMA wal_autocheckpoint = {chance.choice((4, 15, 60))}"  # checkpoints come often
+    await intake.database.run(lambda connection: connection.execute(pragma).close())
     first, rest = arrivals[0], list(arrivals[1:])
     header = first.envelope.header
     await intake.database.run(lambda connection: intake.store(connection, [(first, None)]))
@@ -321,13 +330,33 @@ async def live(folder_dir: Path, stream: WriteStream, arrivals: Sequence[Arrival
     return intake
 
 
+@contextlib.contextmanager
+def small_log(stream: WriteStream | None = None) -> Iterator[None]:
+    """A log that is written round and round within a life, and what is written to it noted in the stream."""
+    write_durably = intake_log._write_durably
+
+    def noted(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        assert stream is not None
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        for at_bytes, data in pieces:
+            stream.note(Did.WRITE, (stream.names[name], name), at_bytes, data)
+        write_durably(descriptor, pieces)
+        stream.note(Did.SYNC, (stream.names[name], name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake_log, "PAGES", 24)
+        if stream is not None:
+            patch.setattr(intake_log, "_write_durably", noted)
+        yield
+
+
 def cut_the_power(house: House, work_dir: Path, seed: int, cuts: int) -> tuple[int, int]:
     """One life, ``cuts`` ends of it. Returns how many of those tore something, and how many left something to the log."""
     chance, torn, left = random.Random(seed), 0, 0
     arrivals = arrivals_of(house, 60)
     live_dir = work_dir / f"live-{seed}"
     live_dir.mkdir(parents=True)
-    with recorded(live_dir) as stream:
+    with recorded(live_dir) as stream, small_log(stream):
         intake = asyncio.run(live(live_dir, stream, arrivals, chance))
         intake.close()
     for cut in range(cuts):
@@ -336,7 +365,8 @@ def cut_the_power(house: House, work_dir: Path, seed: int, cuts: int) -> tuple[i
         dead_dir.mkdir()
         torn += after_power_cut(stream, position, dead_dir, chance) > 0
         promised = max((upto for place, upto in intake.told if place <= position), default=0)
-        journalled, recovered = asyncio.run(recover(house, dead_dir))
+        with small_log():
+            journalled, recovered = asyncio.run(recover(house, dead_dir))
         assert set(range(1, promised + 1)) <= recovered, f"seed {seed}, cut after step {position} of {stream.position}"
         left += not set(range(1, promised + 1)) <= journalled
         shutil.rmtree(dead_dir)

@@ -73,6 +73,13 @@ class WriteStream:
             self.note(Did.CREATE, (self.made, name))
         self.opened[address] = (self.names[name], name)
 
+    def adopt(self, file: Path) -> None:
+        """A file that somebody else wrote, and that is on the disk as it is now."""
+        self.made += 1
+        self.names[str(file)] = self.made
+        for did, data in ((Did.CREATE, b""), (Did.WRITE, file.read_bytes()), (Did.SYNC, b"")):
+            self.note(did, (self.made, str(file)), 0, data)
+
     def deleting(self, name: str) -> None:
         """A file goes."""
         file = self.names.pop(name, None)

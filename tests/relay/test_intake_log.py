@@ -1,0 +1,176 @@
+"""The file in which a lone alert is durable first: round and round, whole or not at all, and on the event loop never for long."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relay import intake_log
+from relay.arrival import Arrival
+from relay.errors import SpoolDamaged
+from relay.intake_log import FILE_NAME, PAGE_BYTES, PAGES, IntakeLog
+from relay.passport import Role
+from tests.relay.house import House, until
+from tests.relay.small_disk import fill, small_disk
+from tests.relay.test_receipts_ahead import arrivals_of
+
+
+@pytest.fixture
+def arrivals(tmp_path: Path) -> list[Arrival]:
+    return arrivals_of(House.of(tmp_path / "house", {"gate": Role.CAMERA}), 3)
+
+
+def sized(arrival: Arrival, wire: bytes) -> Arrival:
+    return msgspec.structs.replace(arrival, envelope=msgspec.structs.replace(arrival.envelope, wire=wire))
+
+
+async def logged(log: IntakeLog, arrivals: Sequence[Arrival]) -> Sequence[int]:
+    """Append, and return when it is durable."""
+    told: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+    numbers = log.append(arrivals, lambda _, error: told.set_result(error))
+    assert numbers is not None, "there is room"
+    log.wait()
+    if error := await told:
+        raise error
+    return numbers
+
+
+def wires_in(file: Path) -> list[bytes]:
+    return [record.wire for record in intake_log.read(file)]
+
+
+async def test_what_is_logged_is_found_as_it_came_and_what_was_journalled_is_not(
+    tmp_path: Path, arrivals: list[Arrival]
+) -> None:
+    file = tmp_path / FILE_NAME
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        log.journalled(await logged(log, arrivals[:1]))
+        await logged(log, arrivals[1:])
+        assert len(log) == 2
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        left = log.left()
+        assert [record.wire for record in left] == [arrival.envelope.wire for arrival in arrivals[1:]]
+        assert (left[0].via, left[0].path, left[0].received_wall_ms) == (arrivals[1].via, "test", 1)
+        numbers = await logged(log, arrivals[:1])
+        assert numbers[0] > left[-1].number, "a number is never used twice"
+        log.journalled([record.number for record in left])
+        assert log.left() == []
+
+
+async def test_the_file_keeps_its_size_and_what_the_journal_lacks_is_never_written_over(
+    tmp_path: Path, arrivals: list[Arrival]
+) -> None:
+    file = tmp_path / FILE_NAME
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        kept = await logged(log, [sized(arrivals[0], b"kept" * 3000)])  # on several pages
+        for number in range(3 * PAGES):
+            log.journalled(await logged(log, [sized(arrivals[1], b"%d" % number * (1 + number % 4000))]))
+        assert file.stat().st_size == PAGES * PAGE_BYTES
+        assert wires_in(file)[0] == b"kept" * 3000
+        log.journalled(kept)
+        await logged(log, arrivals[2:])
+        assert wires_in(file) == [arrivals[2].envelope.wire], "all before it are journalled, it says"
+
+
+async def test_a_full_log_takes_no_more_until_the_journal_has_some(tmp_path: Path, arrivals: list[Arrival]) -> None:
+    big = sized(arrivals[0], bytes(20 * PAGE_BYTES))
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        first = await logged(log, [big])
+        while log.append([big], lambda _, error: None) is not None:
+            pass
+        assert len(log) == (PAGES - 1) // 21
+        log.journalled(first)
+        assert log.append([big], lambda _, error: None) is not None, "in the place of the first"
+
+
+async def test_a_torn_record_is_no_record_and_its_neighbors_are_whole(tmp_path: Path, arrivals: list[Arrival]) -> None:
+    file = tmp_path / FILE_NAME
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        await logged(log, arrivals)
+    for at_bytes in range(2 * PAGE_BYTES, 2 * PAGE_BYTES + 200, 7):  # in the second one
+        content = bytearray(file.read_bytes())
+        content[at_bytes] ^= 1
+        (tmp_path / "torn").write_bytes(content)
+        assert wires_in(tmp_path / "torn") == [arrivals[0].envelope.wire, arrivals[2].envelope.wire]
+
+
+async def test_bytes_of_a_sender_can_not_pass_for_a_record(tmp_path: Path, arrivals: list[Arrival]) -> None:
+    """He sends a page that is a record in another center's log, so that it begins a page of this one."""
+    his, ours = tmp_path / "his.log", tmp_path / FILE_NAME
+    with contextlib.closing(IntakeLog.open(his)) as log:
+        await logged(log, arrivals[:1])
+    his_page = his.read_bytes()[PAGE_BYTES : 2 * PAGE_BYTES]
+    before = PAGE_BYTES
+    with contextlib.closing(IntakeLog.open(ours)) as log:
+        for _ in range(2):  # to find out where it comes to stand, and to have it begin a page
+            await logged(log, [sized(arrivals[1], bytes(before) + his_page + bytes(PAGE_BYTES))])
+            at_bytes = ours.read_bytes().rindex(his_page)
+            before += -at_bytes % PAGE_BYTES
+    assert at_bytes % PAGE_BYTES == 0
+    assert arrivals[0].envelope.wire not in wires_in(ours)
+    assert len(wires_in(ours)) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"SQLite format 3\0" + bytes(8192), bytes(PAGES * PAGE_BYTES), b"x" * (PAGES * PAGE_BYTES + 1)]
+)
+def test_another_file_in_its_place_is_refused_and_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / FILE_NAME
+    file.write_bytes(content)
+    with pytest.raises(SpoolDamaged, match=r"intake\.log is not an intake log of this release"):
+        IntakeLog.open(file)
+    assert file.read_bytes() == content
+
+
+async def test_a_disk_that_stands_still_does_not_hold_the_event_loop(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, write_durably, writing = threading.Event(), intake_log._write_durably, threading.Event()
+
+    def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        writing.set()
+        assert goes_on.wait(60)
+        write_durably(descriptor, pieces)
+
+    monkeypatch.setattr(intake_log, "_write_durably", stand_still)
+    order: list[str] = []
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        for name, arrival in zip(("first", "second"), arrivals, strict=False):
+            log.append([arrival], lambda _, error, name=name: order.append(name))  # type: ignore[misc]
+            log.wait()
+            order.append(f"the loop after the {name}")
+        assert writing.wait(10)
+        await asyncio.sleep(0.05)
+        order.append("the disk")
+        goes_on.set()
+        await until(lambda: len(order) == 5, "the disk", 30)
+    assert order == ["the loop after the first", "the loop after the second", "the disk", "first", "second"]
+    assert wires_in(tmp_path / FILE_NAME) == [arrival.envelope.wire for arrival in arrivals[:2]]
+
+
+async def test_a_write_that_fails_is_told_and_leaves_its_room(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        raise OSError(5, "Input/output error")
+
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        with monkeypatch.context() as patch:
+            patch.setattr(intake_log, "_write_durably", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                await logged(log, arrivals[:1])
+            assert len(log) == 0
+        await logged(log, arrivals[1:2])
+    assert wires_in(tmp_path / FILE_NAME) == [arrivals[1].envelope.wire]
+
+
+def test_a_disk_without_room_for_the_file_leaves_nothing_and_receipts_wait_for_the_journal(tmp_path: Path) -> None:
+    disk_dir = tmp_path / "disk"
+    with small_disk(disk_dir, 4 << 20):
+        fill(disk_dir)
+        assert intake_log.open_if_room(disk_dir / FILE_NAME) is None
+        assert [file.name for file in disk_dir.iterdir() if "intake" in file.name] == []
