@@ -124,9 +124,8 @@ class Receiver:
         if self._ahead is None or self._came_ms - last_ms < ALONE_AFTER_MS or not self._is_idle():
             self._verification.put(Claim(arrival=arrival, link=link, on_refused=on_refused))
             return
-        envelopes.verify(
-            arrival.envelope, arrival.passport.signing_key
-        )  # nobody to take turns with: without a detour by the event loop
+        # Nobody to take turns with: without a detour by the event loop.
+        envelopes.verify(arrival.envelope, arrival.passport.signing_key)
         if self._is_welcome(arrival) and not self._ahead.take([(arrival, link)]):
             self._put(arrival, link)
 

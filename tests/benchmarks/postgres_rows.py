@@ -1,7 +1,9 @@
 """The peer for receipts at a steady rate: PostgreSQL, one row a transaction, durable (``synchronous_commit`` on, its default).
 
 A cluster of its own in a folder on the same disk, driven by PostgreSQL's own ``pgbench`` at the same rate with the same size of
-row. It verifies no signature, keeps no journal, makes no incidents. Absent where PostgreSQL is not installed.
+row, over as many connections as the center has nodes, each encrypted: TLS over TCP, as CURVE over TCP there. For the record also over its
+Unix socket, in the clear, with four connections. It verifies no signature, keeps no journal, makes no incidents. Absent where
+PostgreSQL is not installed.
 """
 
 import contextlib
@@ -10,9 +12,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from command_center.demonstration.household import free_port
 
 _SCRIPT: Final = "INSERT INTO alert (wire) VALUES (decode(repeat('ab', 400), 'hex'));\n"
 """400 bytes: an alert's envelope and what the center notes beside it."""
@@ -28,13 +32,42 @@ def binaries() -> Path | None:
     return None
 
 
-TookMs = Callable[[int, int], list[float]]
-"""Commits at so many a second, for so many seconds: milliseconds of each."""
+_CONNECTIONS_IN_THE_CLEAR: Final = 4
+
+
+class Cluster:
+    """It commits when it is asked."""
+
+    def __init__(self, bin_dir: Path, folder_dir: Path, port: int, connections: int) -> None:
+        self._bin_dir = bin_dir
+        self._folder_dir = folder_dir
+        self._port = port
+        self._connections = connections
+        (folder_dir / "insert.sql").write_text(_SCRIPT)
+
+    def took_ms(self, rate_per_s: int, seconds: int) -> list[float]:
+        """Commits over TLS at so many a second, for so many seconds: milliseconds of each."""
+        return self._took_ms(f"host=127.0.0.1 sslmode=require dbname={_USER}", self._connections, rate_per_s, seconds)
+
+    def took_in_the_clear_ms(self, rate_per_s: int, seconds: int) -> list[float]:
+        """The same over four connections of its Unix socket."""
+        return self._took_ms(f"host={self._folder_dir} dbname={_USER}", _CONNECTIONS_IN_THE_CLEAR, rate_per_s, seconds)
+
+    def _took_ms(self, database: str, connections: int, rate_per_s: int, seconds: int) -> list[float]:
+        folder_dir = self._folder_dir
+        _run([self._bin_dir / "pgbench", "-n", "-c", str(connections), "-j", "1", "-R", str(rate_per_s), "-T", str(seconds), "-l",
+              "--log-prefix", folder_dir / "took", "-f", folder_dir / "insert.sql", f"{database} port={self._port}"], folder_dir)  # fmt: skip
+        files = list(folder_dir.glob("took.*"))
+        lines = [line.split() for file in files for line in file.read_text().splitlines()]
+        for file in files:
+            file.unlink()
+        # client, transaction, µs, script, seconds, µs, schedule lag: the lag is pgbench's own, not the commit's
+        return [(int(line[2]) - int(line[6])) / 1000 for line in lines]
 
 
 @contextlib.contextmanager
-def cluster(connections: int = 4) -> Iterator[TookMs | None]:
-    """A cluster that commits when it is asked; None where PostgreSQL can't be run here."""
+def cluster(connections: int) -> Iterator[Cluster | None]:
+    """A cluster; None where PostgreSQL can't be run here."""
     bin_dir = binaries()
     if bin_dir is None:
         print(
@@ -42,30 +75,21 @@ def cluster(connections: int = 4) -> Iterator[TookMs | None]:
         )
         yield None
         return
-    with _cluster(bin_dir) as folder_dir:
-        (folder_dir / "insert.sql").write_text(_SCRIPT)
-
-        def took_ms(rate_per_s: int, seconds: int) -> list[float]:
-            _run([bin_dir / "pgbench", "-h", folder_dir, "-n", "-c", str(connections), "-j", "1", "-R", str(rate_per_s), "-T",
-                  str(seconds), "-l", "--log-prefix", folder_dir / "took", "-f", folder_dir / "insert.sql", "postgres"], folder_dir)  # fmt: skip
-            files = list(folder_dir.glob("took.*"))
-            lines = [line.split() for file in files for line in file.read_text().splitlines()]
-            for file in files:
-                file.unlink()
-            # client, transaction, µs, script, seconds, µs, schedule lag: the lag is pgbench's own, not the commit's
-            return [(int(line[2]) - int(line[6])) / 1000 for line in lines]
-
-        yield took_ms
+    port = free_port()
+    with _cluster(bin_dir, port) as folder_dir:
+        yield Cluster(bin_dir, folder_dir, port, connections)
 
 
 @contextlib.contextmanager
-def _cluster(bin_dir: Path) -> Iterator[Path]:
+def _cluster(bin_dir: Path, port: int) -> Iterator[Path]:
     owner = pwd.getpwnam(_USER)
     folder_dir = Path(tempfile.mkdtemp(prefix="pg-", dir=Path.cwd()))
     try:
         os.chown(folder_dir, owner.pw_uid, owner.pw_gid)
         data_dir = folder_dir / "data"
         _run([bin_dir / "initdb", "-D", data_dir, "-A", "trust", "--no-instructions"], folder_dir)
+        _run(["openssl", "req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost", "-keyout", data_dir / "server.key",
+              "-out", data_dir / "server.crt"], folder_dir)  # fmt: skip
         _run(
             [
                 bin_dir / "pg_ctl",
@@ -75,14 +99,14 @@ def _cluster(bin_dir: Path) -> Iterator[Path]:
                 "-l",
                 folder_dir / "log",
                 "-o",
-                f"-k {folder_dir} -h ''",
+                f"-k {folder_dir} -h 127.0.0.1 -p {port} -c ssl=on",
                 "start",
             ],
             folder_dir,
         )
         try:
             sql = "CREATE TABLE alert (id bigserial PRIMARY KEY, wire bytea NOT NULL)"
-            _run([bin_dir / "psql", "-h", folder_dir, "-q", "-c", sql, "postgres"], folder_dir)
+            _run([bin_dir / "psql", "-h", folder_dir, "-p", str(port), "-q", "-c", sql, "postgres"], folder_dir)
             yield folder_dir
         finally:
             _run([bin_dir / "pg_ctl", "-D", data_dir, "-m", "fast", "-w", "stop"], folder_dir)

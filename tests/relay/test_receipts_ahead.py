@@ -21,6 +21,7 @@ from relay.config import SpoolConfig
 from relay.counters import Counters
 from relay.database import Database
 from relay.envelope import Envelope
+from relay.errors import BadSignature
 from relay.header import Header, Kind
 from relay.ids import AUTHORITY, NodeId
 from relay.intake_log import FILE_NAME, IntakeLog
@@ -30,6 +31,7 @@ from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.receipt import Receipt
 from relay.receipts_ahead import MOST_AT_ONCE, MOST_BEHIND, Group, ReceiptsAhead
+from relay.receiver import ALONE_AFTER_MS
 from relay.spool import Spooled
 from relay.station import Answer, AnswerLevel, Station
 from tests.relay.house import House, Kept, until
@@ -77,9 +79,9 @@ class Scene:
             began.set()
             assert goes_on.wait(60)
 
-        commits = self.center.database.commits
         self.center.database.submit(stand_still)
         assert began.wait(10)
+        commits = self.center.database.commits
         try:
             yield
             assert self.center.database.commits == commits, "nothing was journalled meanwhile"
@@ -158,6 +160,46 @@ async def test_a_repeated_alert_and_a_fork_wait_for_the_ledger(tmp_path: Path) -
         assert here.center.counters["duplicates_arrived"] == 1
         assert [arrival.is_fork for arrival in here.inbox.arrivals] == [False, False, True]
         assert here.center.counters["chain_forks"] == 1
+
+
+async def test_what_comes_alone_waits_while_others_are_with_the_journal(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        first = await here.raise_heard()
+        with here.busy_journal():
+            await here.take(first.envelope)
+            await until(lambda: here.center.receiver._is_storing, "the repeated one to be with the journal", 30)
+            await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+            await here.raise_alert()
+            await until(lambda: here.center.receiver.waiting_count > 0, "the next one", 30)
+            assert here.center.counters["receipted_ahead"] == 0
+        await until(lambda: len(here.heard) == 2, "its receipt", 30)
+
+
+async def test_a_forged_alert_that_comes_alone_is_refused_and_never_logged(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        spooled = await here.raise_heard()
+        await here.raise_heard()
+        log_file, ahead = here.house.dir_of("center") / FILE_NAME, here.center.counters["receipted_ahead"]
+        before = log_file.read_bytes()
+        header = msgspec.structs.replace(spooled.envelope.header, sequence=99)
+        foreign = envelopes.seal(header, b"weapon", signing=CENTER.signing, shared_secret=bytes(32))
+        await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+        with pytest.raises(BadSignature):
+            here.center.receiver.offer(next(iter(here.center._links)), foreign.wire, lambda _, __: None)
+        assert here.center.counters["receipted_ahead"] == ahead
+        assert log_file.read_bytes() == before
+        assert here.center.receiver.waiting_count == 0
+
+
+async def test_where_the_log_has_no_room_the_receipt_waits_for_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_log, "PAGES", 1)  # the head alone
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        await here.raise_heard()
+        assert here.center.counters["receipted_ahead"] == 0
+        assert len(here.came()) == 2
 
 
 def forked(here: Scene, envelope: Envelope) -> Envelope:
