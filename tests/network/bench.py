@@ -32,6 +32,7 @@ READY_WITHIN_S_A_NODE = 0.3
 HELD_AT_MOST_S = 40.0
 """How long a mend waits for somebody to meet the fault that it ends."""
 FORGOTTEN_EVERY_S = 3.0
+_JOURNALLED_WITHIN_S = 30.0
 _YIELDING = ("nice", "-n", "19")
 """Who floods has a machine of its own in the field: here it must not take the processor from those that are measured beside it."""
 _told = msgspec.json.Decoder(station_process.Told)
@@ -326,8 +327,14 @@ class Bench:
                 await process.wait()
 
     async def read(self) -> None:
-        """What the center shows, and what the nodes still keep."""
-        self.journal.shown.update(await asyncio.to_thread(ids_in, self._house.dir_of("center"), "shown"))
+        """What the center shows, and what the nodes still keep. A receipt is a moment ahead of the journal, on a busy disk a second."""
+        ends_s = time.monotonic() + _JOURNALLED_WITHIN_S
+        while True:
+            shown = await asyncio.to_thread(ids_in, self._house.dir_of("center"), "shown")
+            if self.journal.raised.keys() <= set(shown) or time.monotonic() > ends_s:
+                break
+            await asyncio.sleep(0.2)
+        self.journal.shown.update(shown)
         for name in node_names(self.scenario):
             self.journal.spooled.update(await asyncio.to_thread(ids_in, self._house.dir_of(name), "envelope"))
 
