@@ -45,7 +45,7 @@ _DIGEST_BYTES: Final = 16
 MOST_WAIT_S: Final = 0.002
 """Flash needs a fifth of it."""
 SLOW_FOR_S: Final = 1.0
-
+"""So a disk that stands still holds the event loop for a five-hundredth of the time at most."""
 OnDurable = Callable[[Sequence[int], OSError | None], None]
 """Told the numbers, and what went wrong if something did."""
 

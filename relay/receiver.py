@@ -131,7 +131,7 @@ class Receiver:
 
     def _is_idle(self) -> bool:
         """Whether nothing is on the longer way to the disk: what comes now overtakes nobody."""
-        return not (self._is_storing or self._waiting or len(self._verification)) and self._verification.is_idle
+        return not (self._is_storing or self._waiting) and self._verification.is_idle
 
     def _arrival(self, link: Link, parcel: bytes) -> Arrival | None:
         """What an envelope will be if its signature holds; None for a receipt, which is dealt with."""

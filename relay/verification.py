@@ -60,8 +60,8 @@ class Verification:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is with the processes beside."""
-        return self._verifiers.is_idle
+        """Whether nothing waits to be checked, here or with the processes beside."""
+        return not self._waiting and self._verifiers.is_idle
 
     def has_room(self, turn: Turn, *, beside: int) -> bool:
         """Whether one more of this origin by this neighbor is taken, ``beside`` so many that wait to be stored."""

@@ -328,3 +328,9 @@ def numbers_in_place(file: Path) -> set[int]:
     ):  # the table itself is in the WAL
         return {row[0] for row in connection.execute("SELECT n FROM number")}
     return set()
+
+
+@pytest.mark.parametrize(("gives_way", "policy"), [(False, os.SCHED_OTHER), (True, os.SCHED_BATCH)])
+def test_a_thread_that_gives_way_pushes_nobody_off_a_processor(tmp_path: Path, gives_way: bool, policy: int) -> None:
+    with contextlib.closing(Database.open(tmp_path / "one.sqlite", parts={}, gives_way=gives_way)) as database:
+        assert database.run_blocking(lambda _: os.sched_getscheduler(0)) == policy

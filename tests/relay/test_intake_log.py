@@ -14,9 +14,9 @@ from relay.arrival import Arrival
 from relay.errors import SpoolDamaged
 from relay.intake_log import FILE_NAME, PAGE_BYTES, PAGES, IntakeLog
 from relay.passport import Role
+from tests.relay.arrivals import arrivals_of
 from tests.relay.house import House, until
 from tests.relay.small_disk import fill, small_disk
-from tests.relay.test_receipts_ahead import arrivals_of
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The write stream of a SQLite file, as the disk gets it, and what a disk may hold when the power goes in the middle of it.
 
+Another file can be in it: ``adopt`` takes it in, and whoever wraps its writer notes each write and fsync.
+
 ``recorded`` puts itself between SQLite and the disk, in this process: SQLite's own file layer does the work, and each write, truncation,
 fsync, creation and deletion under one folder is written down in order. It is the VFS seam of https://sqlite.org/vfs.html; the stations' code
 and Python's ``sqlite3`` don't know of it.
