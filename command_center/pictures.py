@@ -39,3 +39,15 @@ def small_jpeg(file: Path, most_px: int) -> bytes:
             Image.DecompressionBombWarning) as error:  # fmt: skip
         raise NotFound(f"this picture can't be shown: {type(error).__name__}") from error
     return target.getvalue()
+
+
+def size_px(file: Path) -> tuple[int, int] | None:
+    """Width and height as the picture itself says, without unpacking it; None where there is no picture. Blocking."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=_FORMATS) as image:
+                return image.width, image.height
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError,
+            Image.DecompressionBombWarning):  # fmt: skip
+        return None

@@ -151,6 +151,18 @@ class RedactionOrder(Shape):
     reason: str = Field(max_length=500)
 
 
+class RedactionSubject(Shape):
+    """A picture or a clip that is given away, or not."""
+
+    sha256: str
+    media_type: str
+    """``image/…`` can be masked; anything else can only be withheld."""
+    width_px: int
+    height_px: int
+    is_here: bool
+    """Whether it can be looked at: it has come, and has not been erased."""
+
+
 class RedactionRow(Shape):
     """How one picture is given away."""
 
@@ -161,6 +173,8 @@ class RedactionRow(Shape):
     reason: str
     at_ms: int
     entry: int
+    incidents: list[str]
+    """Numbers of those whose picture it is."""
 
 
 class Redactions(Shape):

@@ -122,9 +122,15 @@ async def test_a_supervisor_holds_an_incident_and_redacts_its_picture_and_an_aud
     await page.get_by_role("button", name="Redactions").click()
     redact = page.get_by_role("form", name="Redact a picture")
     await redact.get_by_label("Picture (SHA-256)").fill(sha256.hex())
-    await redact.get_by_label("Regions, pixels").fill("1,2,30,4; 5,5,6,6")
     await redact.get_by_label("Reason").fill("a bystander")
     await page.keyboard.press("Enter")
+    await expect(redact.get_by_role("alert")).to_contain_text("Draw at least one region first")
+    for at, numbers in enumerate(((1, 2, 30, 4), (5, 5, 6, 6))):
+        await redact.get_by_role("button", name="Add a region").click()
+        given = redact.get_by_role("group", name=f"Region {at + 1}", exact=True)
+        for edge, number in zip(("Width", "Height", "Left", "Top"), (*numbers[2:], *numbers[:2]), strict=True):
+            await given.get_by_label(edge).fill(str(number))
+    await redact.get_by_label("Reason").press("Enter")
     listed = page.get_by_role("region", name="Redactions")
     await expect(listed).to_contain_text("black, 2 regions: 1,2,30,4 5,5,6,6")
     await photograph(page, "redactions-dark")
@@ -139,6 +145,11 @@ async def test_a_supervisor_holds_an_incident_and_redacts_its_picture_and_an_aud
     await auditor.get_by_role("button", name="Redactions").click()
     await expect(auditor.get_by_role("region", name="Redactions")).to_contain_text("a bystander")
     await expect(auditor.get_by_role("button", name="Withdraw")).to_have_count(0)
+    await auditor.get_by_role("button", name=f"Show {sha256.hex()[:8]}").click()
+    given_away = auditor.get_by_role("img", name=re.compile("Region 1: left 1, top 2, 30 wide, 4 high"))
+    await expect(given_away).to_have_js_property("complete", value=True)
+    await photograph(auditor, "redaction-shown-light")
+    assert await violations(auditor) == []
     await page.get_by_role("button", name="Withdraw").click()
     assert await house.query("SELECT COUNT(*) FROM redaction WHERE mode = 'black'") == [(1,)], "no reason, nothing done"
     await listed.get_by_role("textbox").fill("the bystander agreed")

@@ -94,6 +94,7 @@ async def test_redactions_over_the_api_and_what_is_refused(house: House) -> None
         assert done.status_code == 200, done.text
         (shown,) = done.json()["redactions"]
         assert (shown["mode"], shown["by"], shown["regions_px"]) == ("black", "sam", [list(FACE)])
+        assert [number[-6:] for number in shown["incidents"]] == ["000001"]
         for changes, status, text in (({"regions_px": [[60, 0, 10, 10]]}, 422, "within 64 x 48"), ({"regions_px": []}, 422, "regions"),
                                       ({"reason": " "}, 422, "a reason"), ({"mode": "sepia"}, 422, "")):  # fmt: skip
             answer = await client.put(f"/api/v1/redactions/{sha256}", json=body | changes)
@@ -109,6 +110,27 @@ async def test_redactions_over_the_api_and_what_is_refused(house: House) -> None
         "SELECT COUNT(*) FROM entry WHERE kind = 'redaction-set' AND subject = ?", f"object:{sha256}"
     )
     assert kinds == [(2,)]
+
+
+async def test_regions_are_bounded_by_the_picture_and_not_by_what_its_node_says_of_it(house: House) -> None:
+    node = house.node("liar")
+    alert, large = node.alert(camera="cam2"), picture("large", size=(320, 240))
+    await house.deliver(node, alert)
+    sha256 = (await show(house, node, alert.id, large)).hex()  # its exhibit says 64 x 48
+    body = {"mode": "black", "regions_px": [[300, 200, 20, 40]], "reason": "a bystander"}
+    async with house.signed_in("sam", UserRole.SUPERVISOR) as client:
+        subject = (await client.get(f"/api/v1/redactions/{sha256}")).json()
+        assert (subject["width_px"], subject["height_px"]) == (320, 240)
+        assert (subject["media_type"], subject["is_here"]) == ("image/jpeg", True)
+        beyond = await client.put(f"/api/v1/redactions/{sha256}", json=body | {"regions_px": [[300, 200, 21, 40]]})
+        assert (beyond.status_code, "within 320 x 240" in beyond.text) == (422, True)
+        assert (await client.put(f"/api/v1/redactions/{sha256}", json=body)).status_code == 200
+        assert (await client.get("/api/v1/redactions/" + "0" * 64)).status_code == 404
+        not_here = hashlib.sha256(picture("second", size=(320, 240))).hexdigest()
+        waited_for = (await client.get(f"/api/v1/redactions/{not_here}")).json()
+        assert (waited_for["is_here"], waited_for["width_px"]) == (False, 64)
+    async with house.signed_in("dora", UserRole.DISPATCHER) as client:
+        assert (await client.get(f"/api/v1/redactions/{sha256}")).status_code == 403
 
 
 async def test_commands_say_what_is_wrong(house: House) -> None:

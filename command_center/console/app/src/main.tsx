@@ -6,6 +6,7 @@ import "./styles/detail.css";
 import "./styles/live.css";
 import "./styles/fleet.css";
 import "./styles/pages.css";
+import "./styles/regions.css";
 
 import { render } from "preact";
 

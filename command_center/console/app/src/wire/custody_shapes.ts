@@ -33,6 +33,17 @@ export interface Redaction {
   reason: string;
   at_ms: number;
   entry: number;
+  /** Numbers of those whose picture it is. */
+  incidents: string[];
+}
+
+/** What a redaction is about. */
+export interface RedactionSubject {
+  sha256: string;
+  media_type: string;
+  width_px: number;
+  height_px: number;
+  is_here: boolean;
 }
 
 export interface WitnessWord {
