@@ -21,7 +21,7 @@ from camera_node.config import NodeConfig, load
 from camera_node.live_window import lines as live_lines
 from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
-from relay import door, enrollment, log, open_files
+from relay import door, enrollment, garbage, log, open_files
 from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
 from relay.crew import crew
 from relay.database import explain
@@ -61,6 +61,7 @@ def run(
 
 async def _run(config: NodeConfig) -> None:
     async with open_node(config) as node, crew() as members:
+        garbage.spare_alerts_the_search()
         members.start(node.run(), "node")
         cameras = ", ".join(camera.name for camera in config.camera) or "none"
         print(f"{node.station.passport.name} watches with {node.weights.name}: {cameras}", flush=True)

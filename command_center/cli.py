@@ -1,7 +1,6 @@
 """``command-center``: the command line. The only place that prints and exits."""
 
 import asyncio
-import gc
 import importlib
 import json
 import signal
@@ -28,14 +27,12 @@ from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
 from command_center.witness import cli as witness_cli
-from relay import open_files
+from relay import garbage, open_files
 from relay.clock import SystemClock
 from relay.errors import HeardError
 from relay.service import is_well
 from relay.service_manager import ServiceManager
 
-_COLLECTED_AT: Final = 20_000
-"""Objects made and still there."""
 _SWITCH_S: Final = 0.0005
 """Between the thread that verifies and the one that commits: at Python's own 5 ms each waits for the other, and alerts for both."""
 
@@ -101,16 +98,9 @@ async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_center(state, http=http, listen=listen) as center:
-        _spare_the_collector()
+        garbage.spare_alerts_the_search()
         print(f"Console: {center.url}  Nodes: {', '.join(center.station.listening_on)}  (Ctrl-C stops)", flush=True)
         await ServiceManager().keep_told_until(stop, lambda: is_well(center.station))
-
-
-def _spare_the_collector() -> None:
-    """What is here now stays, and an alert leaves no cycles behind: looking for them at every 700 objects costs a flow 5 % of its time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECTED_AT, 20, 20)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from relay import courier, door, enrollment, log, metrics_server, open_files, pulses, status_view, tracing
+from relay import courier, door, enrollment, garbage, log, metrics_server, open_files, pulses, status_view, tracing
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
@@ -94,6 +94,7 @@ async def _run(config: RelayConfig) -> None:
         members.start(beat(station, interval_s=config.heartbeat_interval_s), "heartbeat")
         members.start(pulses.send_pulses(station), "pulses")
         members.start(tracing.tell(station), "traces")
+        garbage.spare_alerts_the_search()
         told = f"; metrics at {metrics_url}" if metrics_url else ""
         print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}{told}", flush=True)
         await until_told_to_stop(lambda: is_well(station))

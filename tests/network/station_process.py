@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from relay import budget, ledger, limits, log, open_files, spool, timeline, trust
+from relay import budget, garbage, ledger, limits, log, open_files, spool, timeline, trust
 from relay.arrival import Arrival
 from relay.config import ListenConfig, PathConfig, StationConfig
 from relay.crew import Crew, crew
@@ -351,6 +351,7 @@ async def main() -> None:
             station.on_answer(lambda answer, name=name: tell_heard(name, answer))  # type: ignore[misc]
             members.start(tell_ready(station), "ready")
             stations.append(station)
+        garbage.spare_alerts_the_search()  # as the programs do
         tell(Up(at_s=time.monotonic()))
         await obey(stations, members)
 
