@@ -8,9 +8,10 @@ from pydantic import Field
 
 from command_center.accounts import SignedIn
 from command_center.api.access import JournalReader, Parts
-from command_center.api.evidence_shapes import AuditEntries, AuditEntry, Look, Looks
+from command_center.api.evidence_shapes import AuditEntries, AuditEntry, IndexLag, Look, Looks
 from command_center.api.shapes import Problem, Shape
 from command_center.audit import pages
+from command_center.audit.index import Indexed, Lag, lag_of
 from command_center.audit.pages import Page, Search, Walk
 from command_center.services import Services
 
@@ -55,37 +56,42 @@ async def entries(person: JournalReader, parts: Parts, wanted: Annotated[Wanted,
 
     A page may hold nothing and yet have a next one: a search that takes long is answered in pieces.
     """
-    page = await _read(person, parts, wanted, (wanted.kind,) if wanted.kind else ())
+    page, lag = await _read(person, parts, wanted, (wanted.kind,) if wanted.kind else ())
     shown = [AuditEntry(id=entry.id, at_ms=entry.at_ms, kind=entry.kind, actor=entry.actor, subject=entry.subject,
                         detail=detail) for entry, detail in page.found]  # fmt: skip
-    return AuditEntries(entries=shown, next_before=page.next_before)
+    return AuditEntries(entries=shown, next_before=page.next_before, not_indexed=_shown(lag))
 
 
 @router.get("/looks")
 async def looks(person: JournalReader, parts: Parts, wanted: Annotated[Wanted, Query()]) -> Looks:
     """Who watched, viewed, exported and fetched what."""
-    page = await _read(person, parts, wanted, (wanted.kind,) if wanted.kind in LOOKS else LOOKS)
+    page, lag = await _read(person, parts, wanted, (wanted.kind,) if wanted.kind in LOOKS else LOOKS)
     shown = [Look(id=entry.id, at_ms=entry.at_ms, who=entry.actor, what=entry.kind, subject=entry.subject, detail=detail)
              for entry, detail in page.found]  # fmt: skip
-    return Looks(looks=shown, next_before=page.next_before)
+    return Looks(looks=shown, next_before=page.next_before, not_indexed=_shown(lag))
 
 
-async def _read(person: SignedIn, parts: Services, wanted: Wanted, kinds: tuple[str, ...]) -> Page:
+async def _read(person: SignedIn, parts: Services, wanted: Wanted, kinds: tuple[str, ...]) -> tuple[Page, Lag]:
     about = "journal" if wanted.incident is None else f"incident:{wanted.incident}"
     await parts.viewings.note(person, about, kind="journal-read")
 
-    def work(connection: sqlite3.Connection) -> Page:
+    def work(connection: sqlite3.Connection) -> tuple[Page, Lag]:
         search = Search(
             kinds=kinds, subjects=_subjects(connection, wanted.incident, wanted.subject), text=wanted.text, actor=wanted.actor,
             from_ms=wanted.from_ms, until_ms=wanted.until_ms,
         )  # fmt: skip
-        return parts.audit_index.search(
-            lambda indexed: Walk(connection, indexed, search, budget_s=pages.BUDGET_S).page(
-                before=wanted.before, limit=wanted.limit
-            )
-        )
+
+        def ask(indexed: Indexed | None) -> tuple[Page, Lag]:
+            walk = Walk(connection, indexed, search, budget_s=pages.BUDGET_S)
+            return walk.page(before=wanted.before, limit=wanted.limit), lag_of(connection, indexed)
+
+        return parts.audit_index.search(ask)
 
     return await parts.readers.run(work)
+
+
+def _shown(lag: Lag) -> IndexLag:
+    return IndexLag(entries=lag.entries, until_ms=lag.until_ms)
 
 
 def _subjects(connection: sqlite3.Connection, incident: int | None, subject: str) -> tuple[str, ...]:

@@ -86,12 +86,21 @@ class AuditEntry(Shape):
     detail: str
 
 
+class IndexLag(Shape):
+    """How far the searches' index is behind. Nothing is left out for it: newer entries are looked through one by one."""
+
+    entries: int
+    until_ms: int | None
+    """When the newest entry was written that is in the index; null: none is."""
+
+
 class AuditEntries(Shape):
     """A page, the newest first."""
 
     entries: list[AuditEntry]
     next_before: int | None
     """Ask again with ``before=`` this for older ones; null at the journal's beginning."""
+    not_indexed: IndexLag
 
 
 class Look(Shape):
@@ -111,6 +120,7 @@ class Looks(Shape):
 
     looks: list[Look]
     next_before: int | None
+    not_indexed: IndexLag
 
 
 class HoldOrder(Shape):

@@ -1,9 +1,8 @@
 """The audit's index: which entries can hold a text, and which a time. A file of its own, filled behind the journal.
 
 It owns ``audit.sqlite`` and the schema part "audit". Nothing of it is in the way of an alert: the journal's transaction knows nothing of
-it, another thread reads what was committed and writes another file, a slice at a time, and rests after each in proportion to what the
-slice took: as long again where little arrives; where much does, slices of half a millisecond with 299 times as long between them, so that one
-alert in three hundred meets one. That is some 150 entries a second; what is over is made up for when less arrives.
+it, another thread reads what was committed and writes another file, a slice at a time, and rests after each as ``pace`` says. Slices are
+committed together: alone, each would cost as much again as what is in it. What has not been come to is scanned, and ``Lag`` says how much it is.
 
 Guarantees:
 
@@ -17,12 +16,14 @@ It need not be durable (``synchronous=NORMAL``: whole after a power cut, perhaps
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, TypeVar
@@ -31,6 +32,7 @@ import structlog
 
 from command_center import journal
 from command_center.audit import terms
+from command_center.audit.pace import Pace
 from command_center.evidence.tables import moment
 from command_center.metrics import Metrics
 from relay.database import Database, prepare
@@ -43,16 +45,23 @@ _log = structlog.get_logger("command_center.audit")
 PARTS: Final = {"audit": steps_in(files("command_center").joinpath("schema", "audit"))}
 STRETCH_BITS: Final = 12
 _SLICE: Final = 500
-_SLICE_QUIET: Final = 100
-_SLICE_BUSY: Final = 25
-"""Entries: 25 µs each, 15 µs in the longest slice, which is for when nothing else is to do."""
 _SLICE_S: Final = 0.05
-_RESTS_QUIET: Final = 1.0
-_RESTS_BUSY: Final = 299.0
-_BUSY_A_SECOND: Final = 20.0
+"""The longest slice: for when nothing else is to do."""
+_TOGETHER: Final = 2000
+_TOGETHER_S: Final = 3.0
+"""Slices are committed when they have this many entries, or are this old, or nothing more is there."""
 _LOOKS_EVERY_S: Final = 1.0
 _WRITERS: Final = ("tables.py", "deeds.py")
 """Of ``command_center.evidence``: they put entries into words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How far the index is behind the journal: what a search has to look through one by one."""
+
+    entries: int
+    until_ms: int | None
+    """When the newest entry was written that is in the index; None: none is."""
 
 
 class Indexed:
@@ -83,6 +92,37 @@ class Indexed:
         return max(1, row[0] << STRETCH_BITS), min(self.through, (row[1] + 1 << STRETCH_BITS) - 1)
 
 
+class _Batch:
+    """What one transaction of the index's file puts in, slice by slice; others see none of it before ``settle``."""
+
+    def __init__(self, last: int) -> None:
+        """``last``: the entry that the index ends at."""
+        self.last = last
+        self._first, self._leaf = last + 1, b""
+        self._begun_s = time.monotonic()
+        self._times: dict[int, tuple[int, int]] = {}
+
+    def note(self, entry: int, at_ms: int, leaf: bytes) -> None:
+        least, most = self._times.get(entry >> STRETCH_BITS, (at_ms, at_ms))
+        self._times[entry >> STRETCH_BITS] = min(least, at_ms), max(most, at_ms)
+        self.last, self._leaf = entry, leaf
+
+    @property
+    def is_due(self) -> bool:
+        return self.last - self._first + 1 >= _TOGETHER or time.monotonic() - self._begun_s > _TOGETHER_S
+
+    def settle(self, own: sqlite3.Connection) -> None:
+        """Words, times and progress at once."""
+        if self.last >= self._first:
+            own.executemany(
+                "INSERT INTO stretch VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
+                "least_at_ms = MIN(least_at_ms, excluded.least_at_ms), most_at_ms = MAX(most_at_ms, excluded.most_at_ms)",
+                [(number, *bounds) for number, bounds in self._times.items()],
+            )
+            own.execute("UPDATE progress SET entry = ?, leaf = ?", (self.last, self._leaf))
+        own.execute("COMMIT")
+
+
 class AuditIndex:
     """Fills the index and answers from it."""
 
@@ -97,6 +137,7 @@ class AuditIndex:
         self._journal: sqlite3.Connection | None = None
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._batch: _Batch | None = None
         self._generation = 0
         """Counts the files: whoever reads an older one opens the new one."""
         self.through = 0
@@ -105,16 +146,15 @@ class AuditIndex:
     async def run(self) -> None:
         """Follow the journal, for ever; where this SQLite has no such index, say so once and leave searches to scan."""
         loop = asyncio.get_running_loop()
-        size_before, looked_s, is_busy = 0, loop.time(), True
+        pace = Pace()
         while True:
             started_s = loop.time()
             if self._database.is_short:  # what room is left is for alerts
                 await asyncio.sleep(_LOOKS_EVERY_S)
                 continue
             try:
-                taken, size = await loop.run_in_executor(
-                    self._executor, self._fill, _SLICE_BUSY if is_busy else _SLICE_QUIET
-                )
+                slice_of = functools.partial(self._fill, pace.at_most, is_last=not pace.is_busy)
+                taken, size, took_s = await loop.run_in_executor(self._executor, slice_of)
             except (sqlite3.Error, OperatorError) as error:
                 self._metrics.count("audit_index_failures")
                 if "no such" in str(error):
@@ -123,12 +163,8 @@ class AuditIndex:
                 _log.error("not indexed, will try again", error=str(error))
                 await asyncio.sleep(_LOOKS_EVERY_S * 10)
                 continue
-            took_s = loop.time() - started_s
-            arrived_a_second = (size - size_before) / max(started_s - looked_s, 0.001)
-            is_busy = size_before > 0 and arrived_a_second > _BUSY_A_SECOND
-            rests = _RESTS_BUSY if is_busy else _RESTS_QUIET
-            size_before, looked_s = size, started_s
-            await asyncio.sleep(took_s * rests if taken and self.through < size else _LOOKS_EVERY_S)
+            pace.note(size=size, taken=taken, took_s=took_s, now_s=started_s)
+            await asyncio.sleep(took_s * pace.rests if taken and self.through < size else _LOOKS_EVERY_S)
 
     def catch_up(self) -> int:
         """Take everything that is in the journal now, without a rest; blocking. Returns how many entries were new."""
@@ -170,34 +206,48 @@ class AuditIndex:
 
     # ------------------------------------------------------------------ on the index's own thread
 
-    def _fill(self, at_most: int) -> tuple[int, int]:
-        """Take one slice; returns how many entries, and how many the journal has."""
+    def _fill(self, at_most: int, *, is_last: bool = True) -> tuple[int, int, float]:
+        """Take one slice; returns how many entries, how many the journal has, and the seconds of processor time that it took.
+
+        ``is_last``: and commit it now.
+        """
+        started_s = time.thread_time()
+        taken, size = self._try_slice(at_most, is_last=is_last)
+        return taken, size, time.thread_time() - started_s
+
+    def _try_slice(self, at_most: int, *, is_last: bool) -> tuple[int, int]:
         try:
-            return self._take_slice(at_most)
+            return self._take_slice(at_most, is_last=is_last)
         except (sqlite3.DatabaseError, SpoolDamaged) as error:
             if isinstance(error, sqlite3.OperationalError):  # locked, full, no such module: not the file's fault
                 raise
             self._start_anew(str(error))
-            return self._take_slice(at_most)
+            return self._take_slice(at_most, is_last=is_last)
 
-    def _take_slice(self, at_most: int) -> tuple[int, int]:
+    def _take_slice(self, at_most: int, *, is_last: bool) -> tuple[int, int]:
         own, read = self._opened()
         read.execute("BEGIN")
         try:
             size = journal.size(read)
-            own.execute("BEGIN IMMEDIATE")
             try:
-                before = self._where_it_ends(own, read)
-                last = self._write(own, read, before, at_most)
-                own.execute("COMMIT")
-            except BaseException:  # interrupted as well: no half slice stays open
+                batch = self._batch = self._batch or self._begun(own, read)
+                before = batch.last
+                self._write(own, read, batch, at_most)
+                if is_last or batch.is_due or batch.last == size:
+                    batch.settle(own)
+                    self._batch, self.through = None, batch.last
+            except BaseException:  # interrupted as well: no half batch stays open
+                self._batch = None
                 if own.in_transaction:  # SQLite ends it by itself where the disk is full
                     own.execute("ROLLBACK")
                 raise
         finally:
             read.execute("ROLLBACK")
-        self.through = last
-        return last - before, size
+        return batch.last - before, size
+
+    def _begun(self, own: sqlite3.Connection, read: sqlite3.Connection) -> "_Batch":
+        own.execute("BEGIN IMMEDIATE")
+        return _Batch(self._where_it_ends(own, read))
 
     def _where_it_ends(self, own: sqlite3.Connection, read: sqlite3.Connection) -> int:
         entry, leaf, writing = own.execute("SELECT entry, leaf, writing FROM progress").fetchone()
@@ -211,27 +261,15 @@ class AuditIndex:
             self._metrics.count("audit_index_made_anew")
         return 0
 
-    def _write(self, own: sqlite3.Connection, read: sqlite3.Connection, before: int, at_most: int) -> int:
-        """Put what follows ``before`` in; returns the last entry that is in then."""
-        last, leaf, until_s = before, b"", time.monotonic() + _SLICE_S
-        times: dict[int, tuple[int, int]] = {}
-        for entry in journal.entries(read, first=before + 1, at_most=at_most):
-            text = terms.said(entry.kind, entry.actor, entry.subject, moment(entry).detail)
-            own.execute("INSERT INTO word (rowid, said) VALUES (?, ?)", (entry.id, text))
-            least, most = times.get(entry.id >> STRETCH_BITS, (entry.at_ms, entry.at_ms))
-            times[entry.id >> STRETCH_BITS] = min(least, entry.at_ms), max(most, entry.at_ms)
-            last, leaf = entry.id, entry.leaf
+    def _write(self, own: sqlite3.Connection, read: sqlite3.Connection, batch: "_Batch", at_most: int) -> None:
+        """Put what follows in."""
+        until_s, said = time.monotonic() + _SLICE_S, list[tuple[int, str]]()
+        for entry in journal.entries(read, first=batch.last + 1, at_most=at_most):
+            said.append((entry.id, terms.said(entry.kind, entry.actor, entry.subject, moment(entry).detail)))
+            batch.note(entry.id, entry.at_ms, entry.leaf)
             if time.monotonic() > until_s:
                 break
-        if last == before:
-            return last
-        own.executemany(
-            "INSERT INTO stretch VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET "
-            "least_at_ms = MIN(least_at_ms, excluded.least_at_ms), most_at_ms = MAX(most_at_ms, excluded.most_at_ms)",
-            [(number, *bounds) for number, bounds in times.items()],
-        )
-        own.execute("UPDATE progress SET entry = ?, leaf = ?", (last, leaf))
-        return last
+        own.executemany("INSERT INTO word (rowid, said) VALUES (?, ?)", said)
 
     def _opened(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         if self._journal is None:
@@ -255,7 +293,7 @@ class AuditIndex:
             self._own.close()
             self._own = None
         remove(self._file)
-        self.through = 0
+        self._batch, self.through = None, 0
         self._generation += 1
 
     # ------------------------------------------------------------------ on whichever thread searches
@@ -273,6 +311,13 @@ class AuditIndex:
         self._readers.append(connection)
         self._local.held = (generation, connection)
         return connection
+
+
+def lag_of(connection: sqlite3.Connection, indexed: Indexed | None) -> Lag:
+    """Of the index as one search sees it; ``connection``: the journal's."""
+    through = 0 if indexed is None else indexed.through
+    row = connection.execute("SELECT at_ms FROM entry WHERE id = ?", (through,)).fetchone()
+    return Lag(entries=max(0, journal.size(connection) - through), until_ms=None if row is None else row[0])
 
 
 def remove(file: Path) -> None:

@@ -27,7 +27,7 @@ from command_center.facts import (
 )
 from command_center.journal import Entry
 from command_center.live.facts import LiveEnded, LiveOpened
-from relay import envelope as envelopes
+from relay import header as headers
 from relay.clock import ClockQuality
 from relay.ids import node_id_of
 
@@ -65,6 +65,8 @@ _REMARKS: Final = frozenset(
         "callback-dead",
     }
 )
+_ARRIVALS: Final = frozenset({"alert", "exhibit", "retraction", "heartbeat", "pulse", "unreadable", "answer"})
+_WIRE: Final = msgspec.msgpack.Decoder(tuple[int, bytes, bytes, bytes])
 _QUALITY: Final = {
     ClockQuality.UNSET: "the node's clock was not set: its times are no times of day",
     ClockQuality.FREE_RUNNING: "plausible, but nothing disciplined the node's clock: its error is not bounded",
@@ -94,6 +96,8 @@ def moment(entry: Entry) -> Moment:
 
 def _detail(entry: Entry) -> str:
     try:
+        if entry.kind in _ARRIVALS:
+            return _arrival(facts.decode(entry.payload, EnvelopeStored))
         if entry.kind in _REMARKS and entry.payload:
             return _remark(entry.kind, facts.decode(entry.payload, Remark))
         if entry.kind in {"object-stored", "object-refused"}:
@@ -105,13 +109,15 @@ def _detail(entry: Entry) -> str:
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()
-        if entry.kind in {"alert", "exhibit", "retraction", "heartbeat", "pulse", "unreadable", "answer"}:
-            arrived = facts.decode(entry.payload, EnvelopeStored)
-            header = envelopes.parse(arrived.wire).header
-            return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"
         return _later_detail(entry)
     except (JournalDamaged, msgspec.DecodeError):
         return "its payload can't be shown; the journal's slice has it as it is"
+
+
+def _arrival(arrived: EnvelopeStored) -> str:
+    """Of its header alone: it was taken apart and checked when it came, and these are most of what a journal holds."""
+    header = headers.decode(_WIRE.decode(arrived.wire)[1])
+    return f"number {header.sequence} of series {header.series}, by {arrived.path or 'a path without a name'}"
 
 
 def _remark(kind: str, remark: Remark) -> str:

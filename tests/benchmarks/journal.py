@@ -31,6 +31,10 @@ ASKED: Final = 40
 MOST_MS: Final = 50.0
 MOST_GROWTH: Final = 1.25
 MOST_INDEX_SHARE: Final = 0.25
+FOLLOWED: Final = 500
+FOLLOWED_S: Final = 30.0
+LEAST_FOLLOWED: Final = 0.85
+"""Up to three seconds' worth is in a batch that is not committed yet."""
 
 
 def measure() -> list[Figure]:
@@ -44,6 +48,7 @@ async def _measure(folder: Path) -> list[Figure]:
         early_mb, late_mb = await _fill(house)
         figures = [
             *await _indexed(house),
+            await _followed(house),
             Figure(name=f"resident memory at {ENTRIES:,} entries", value=late_mb, unit="MB", peer=f"at {ENTRIES // 10:,}",
                    peer_value=early_mb, target_ratio=MOST_GROWTH, is_more_better=False)
         ]  # fmt: skip
@@ -87,6 +92,19 @@ async def _indexed(house: House) -> list[Figure]:
     ]  # fmt: skip
 
 
+async def _followed(house: House) -> Figure:
+    """Whether the index follows ``FOLLOWED`` entries a second while they come, in the share of the time that it may take."""
+    node, index = house.node("follow"), house.services.audit_index
+    already, started, done = index.through, time.perf_counter(), 0
+    while (passed_s := time.perf_counter() - started) < FOLLOWED_S:
+        if done < passed_s * FOLLOWED:
+            await _take(house, node, ENTRIES + done, FOLLOWED // 20)
+            done += FOLLOWED // 20
+        await asyncio.sleep(0.005)
+    return Figure(name=f"entries indexed while {FOLLOWED} a second arrive", value=(index.through - already) / FOLLOWED_S, unit="/s",
+                  peer="arrived", peer_value=done / FOLLOWED_S, target_ratio=LEAST_FOLLOWED)  # fmt: skip
+
+
 def _questions() -> dict[str, str]:
     return {
         "a page of the queue": "/api/v1/incidents?limit=50", "one incident": "/api/v1/incidents/{n}", "the fleet": "/api/v1/nodes",
@@ -123,9 +141,9 @@ async def _fill(house: House) -> tuple[float, float]:
     return early_mb, _resident_mb()
 
 
-async def _take(house: House, node: Node, done: int) -> None:
+async def _take(house: House, node: Node, done: int, count: int = GROUP) -> None:
     arrivals: list[Arrival] = []
-    for number in range(done, done + GROUP):
+    for number in range(done, done + count):
         camera = f"c{number // IN_ONE_INCIDENT % 1_000_000}"
         arrived = node.alert(camera=camera, precedence=Precedence.FLASH)
         arrivals.append(Arrival(envelope=arrived, passport=node.signed.passport, via=node.id, path="bench",

@@ -245,6 +245,35 @@ def test_a_center_that_is_killed_while_it_fills_the_index_has_each_entry_in_it_o
         again.close()
 
 
+def test_slices_that_are_not_committed_yet_are_scanned_and_are_taken_again_after_a_stop(database: Database) -> None:
+    expected = [pages(database, None, search) for search in SEARCHES]
+    with index_of(database) as index:
+        assert index.catch_up() == ENTRIES
+        write(database, 400, seed=5)
+        whole = [pages(database, None, search) for search in SEARCHES]
+        for _ in range(3):
+            assert index._fill(100, is_last=False)[0] == 100
+        assert index.through == ENTRIES, "nobody is told of what a stop would take away"
+        assert [pages(database, index, search) for search in SEARCHES] == whole
+    assert whole != expected
+    with index_of(database) as index:
+        assert index.catch_up() == 400, "the batch went with the process, whole"
+        assert [pages(database, index, search) for search in SEARCHES] == whole
+
+
+def test_slices_are_committed_together_when_enough_are_there_or_nothing_more_is(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("command_center.audit.index._TOGETHER_S", ENDLESS_S)
+    monkeypatch.setattr("command_center.audit.index._TOGETHER", 600)
+    with index_of(database) as index:
+        seen = []
+        for _ in range(8):
+            index._fill(200, is_last=False)
+            seen.append(index.through)
+        assert seen == [0, 0, 600, 600, 600, 1200, 1200, ENTRIES]
+
+
 @pytest.mark.parametrize("statement", [5, 7, 9])
 def test_an_index_whose_making_is_killed_is_made_at_the_next_start(database: Database, statement: int) -> None:
     file = database.file.with_name("audit.sqlite")
@@ -280,4 +309,5 @@ async def test_a_center_indexes_a_journal_that_an_older_release_left_and_searche
         answer = (await browser.get("/api/v1/audit/entries", params={"text": "INITIALIZED"})).json()
         assert [entry["kind"] for entry in answer["entries"]] == ["initialized"]
         assert answer["next_before"] is None
+        assert answer["not_indexed"]["entries"] <= 2, "signing in and this search"
         assert "audit_entries_not_indexed" in (await browser.get("/metrics")).text

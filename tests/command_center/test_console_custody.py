@@ -1,14 +1,20 @@
 """At the console: who comes into the fleet and who is kept out, what is on hold, what is redacted, who witnesses. In real Chromium."""
 
+import asyncio
 import re
+import sqlite3
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
+from command_center import facts, journal
 from command_center.accounts import UserRole
+from command_center.audit.index import AuditIndex
 from command_center.config import CenterConfig, WitnessConfig
+from command_center.facts import Remark
 from relay.enrollment import EnrollmentCode, build_request, parse_code
 from relay.identity import Identity
 from relay.precedence import Precedence
@@ -199,6 +205,42 @@ async def test_a_search_that_takes_several_pages_goes_on_by_itself_until_somethi
     await expect(page.get_by_role("region", name="Entries")).to_contain_text("initialized")
     assert len(asked) >= 1
     assert await violations(page) == []
+
+
+async def test_an_auditor_is_told_how_far_the_index_is_behind_and_finds_the_newest_all_the_same(
+    desk_room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = desk_room.house
+    page = await desk_room.at_work("vera", UserRole.AUDITOR)
+    monkeypatch.setattr(AuditIndex, "_try_slice", lambda *_, **__: (0, 0))  # a flood: it does not come to it
+    until_ms = int(
+        str((await house.query("SELECT at_ms FROM entry WHERE id = ?", house.services.audit_index.through))[0][0])
+    )
+    house.clock.advance(7_000)
+
+    def flood(connection: sqlite3.Connection) -> None:
+        for number in range(700):
+            said = facts.encode(Remark(what="said", detail=f"straggler {number}"))
+            journal.append(connection, at_ms=house.clock.wall_ms(), kind="note", actor="center", subject="flood", payload=said)  # fmt: skip
+
+    await house.database.run(flood)
+    await page.keyboard.press("7")
+    await page.get_by_label("Text").fill("vera")
+    await page.keyboard.press("Enter")
+    said = page.get_by_text(re.compile(r"The search index is 7\d\d entries behind"))
+    moment = datetime.fromtimestamp(until_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    await expect(said).to_contain_text(f"it goes until {moment}")
+    await expect(said).to_contain_text("leaves nothing out")
+    entries = page.get_by_role("region", name="Entries").get_by_role("row")
+    await expect(entries.nth(1)).to_contain_text("journal-read")
+    await expect(entries.nth(1)).to_contain_text("vera")
+    await photograph(page, "audit-behind-dark")
+    assert await violations(page) == []
+    monkeypatch.undo()
+    await asyncio.to_thread(house.services.audit_index.catch_up)
+    await page.get_by_role("button", name="Search").last.click()
+    await expect(said).to_have_count(0)
+    await expect(entries.nth(1)).to_contain_text("journal-read")
 
 
 SQUEEZED = """[...document.querySelectorAll(".table-scroll")].filter((one) => one.scrollHeight > one.clientHeight + 1).length"""

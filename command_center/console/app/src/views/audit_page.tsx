@@ -3,9 +3,9 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { utcTime } from "../model/format";
+import { plural, utcTime } from "../model/format";
 import { wordsOf } from "../wire/center";
-import type { AuditEntry, Look } from "../wire/audit_shapes";
+import type { AuditEntry, IndexLag, Look } from "../wire/audit_shapes";
 import { useDesk } from "./desk_context";
 import { Exports } from "./exports";
 import { HoldsPane } from "./holds";
@@ -48,6 +48,15 @@ interface Row {
   detail: string;
 }
 
+/** Less is looked through before anybody notices. */
+const LAG_SAID = 500;
+
+function lagWords(lag: IndexLag | null): string {
+  if (!lag || lag.entries < LAG_SAID) return "";
+  const behind = lag.until_ms === null ? "The search index holds nothing yet" : `The search index is ${plural(lag.entries, "entry", "entries")} behind: it goes until ${utcTime(lag.until_ms)}`;
+  return `${behind}. What is newer is looked through entry by entry: a search takes longer, and leaves nothing out.`;
+}
+
 /** A search through the journal, newest first, page by page. */
 function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Element {
   const desk = useDesk();
@@ -57,6 +66,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
   const [backTo, setBackTo] = useState<number | null>(null);
   const latest = useRef(0);
   const [problem, setProblem] = useState("");
+  const [lag, setLag] = useState<IndexLag | null>(null);
   const ask = async (query: string, from: number | null) => {
     const number = (latest.current += 1);
     setProblem("");
@@ -65,10 +75,11 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
     try {
       // A search that takes long is answered in pieces: it goes on by itself until something is found.
       for (let next = from; ;) {
-        const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null }>(`${path}?limit=100${query}${next === null ? "" : `&before=${next}`}`);
+        const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null; not_indexed: IndexLag }>(`${path}?limit=100${query}${next === null ? "" : `&before=${next}`}`);
         if (number !== latest.current) return; // another search, or none, since
         const found = (answer.entries ?? []).map((entry) => ({ ...entry, who: entry.actor, what: entry.kind })).concat((answer.looks ?? []).map((look) => ({ ...look, actor: look.who, kind: look.what })));
         next = answer.next_before;
+        setLag(answer.not_indexed);
         setBackTo(found.length === 0 ? next : null);
         if (found.length === 0 && next !== null) continue;
         setRows((held) => [...(held ?? []), ...found]);
@@ -114,6 +125,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
         setRows((held) => held ?? []);
         setBackTo(null);
       }}>Stop</button></>}</p>
+      <p class="hint" role="status">{lagWords(lag)}</p>
       {!rows && !problem && backTo === null && <p class="hint">The journal, the newest entries first. A search without words shows all of it.</p>}
       {problem && <p class="notice problem" role="alert">{problem}</p>}
       {rows && (

@@ -9,6 +9,13 @@ export interface AuditEntry {
   detail: string;
 }
 
+/** How far the searches' index is behind: so many entries are looked through one by one. */
+export interface IndexLag {
+  entries: number;
+  /** When the newest entry was written that is in the index; null: none is. */
+  until_ms: number | null;
+}
+
 export interface Look {
   id: number;
   at_ms: number;
