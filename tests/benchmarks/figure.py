@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -31,6 +31,14 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         if self.target_ratio is None or self.ratio is None:
             return None
         return self.ratio >= self.target_ratio if self.is_more_better else self.ratio <= self.target_ratio
+
+
+class NoFigure(Exception):
+    """A benchmark can't say what it was asked for: why, and what it found all the same. It proves nothing about the code, and fails."""
+
+    def __init__(self, why: str, figures: Sequence[Figure] = ()) -> None:
+        super().__init__(why)
+        self.figures = list(figures)
 
 
 def rate(work: Callable[[], object], *, at_least_s: float = 0.6, rounds: int = 3) -> float:
