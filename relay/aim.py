@@ -34,7 +34,7 @@ def aim(
                 if link.peer is not None and link.peer.node_id not in key[1:]
             ]  # fmt: skip
             every.update({link.id: (link, view) for link, view in found})
-            if all(link.is_paced for link, _ in found):
+            if all(link.is_paced and not link.is_presumed for link, _ in found):
                 views[key] = [view for _, view in found]
         item.entry.links = views[key] if key in views else [
             view for link, view in found if link.takes(waiting.kind, item.entry.size_bytes, now_ms, waiting.origin)

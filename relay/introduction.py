@@ -6,6 +6,11 @@ recorded proof nor one made for somebody else is worth anything.
 
 Not promised: that nobody sits on the wire between the two. Who does can drop parcels and invent hop notes, as a broken
 wire can; envelopes and receipts carry their own signatures, and no note ever frees a copy.
+
+Where CURVE has proved the key in a passport that the caller holds already, the answerer's welcome tells it nothing new, and over a satellite
+it takes 600 ms to come. There the caller *presumes* it: alerts follow the hello at once, on the same ordered connection, so that the
+answerer knows who speaks when it reads them. If it does not take the hello it asks ``Who``: then, and on a path whose last presumed
+welcome never came, nothing goes before the welcome, so a neighbor that refuses us costs the alerts of one round trip and no more.
 """
 
 import secrets
@@ -30,18 +35,31 @@ class Introducer:
         self._own_passport = own_passport
         self._trust = trust
         self._links = links
+        self._disappointing: set[str] = set()
+        """Paths on which a welcome was presumed, and has not come yet."""
 
     def begin(self, link: Link) -> bool:
-        """A session is open: say hello where we called; True where none is needed, and the other end is a neighbor at once.
+        """A session is open: say hello where we called; True where the other end is a neighbor at once, without one or before its welcome.
 
         Raises:
             UnknownSender, Revoked: the neighbor that the carrier names may not be spoken to.
         """
         if link.known is not None:
             self._links.introduce(link, self._trust.passport_of(link.known.peer_id))
-        elif link.session.is_outgoing:
+            return True
+        if link.session.is_outgoing:
             self.greet(link)
-        return link.known is not None
+            return self._presume(link)
+        return False
+
+    def _presume(self, link: Link) -> bool:
+        key, path = link.session.transport_key, link.session.facts.name
+        passport = self._trust.speaking_by(key) if key else None
+        if passport is None or path in self._disappointing:
+            return False
+        self._disappointing.add(path)
+        self._links.introduce(link, passport, is_presumed=True)
+        return True
 
     def greet(self, link: Link) -> None:
         """Say hello on a session that we made."""
@@ -72,6 +90,7 @@ class Introducer:
         if not link.session.transport_key:
             self._check(link, note.proof, signed.passport)
         self._links.introduce(link, signed.passport)
+        self._disappointing.discard(link.session.facts.name)
         if not link.session.transport_key:
             link.note(hop.Proved(self._prove(note.challenge, signed.passport)))
         return signed

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relay import flood_window, hop, limits
+from relay.acquaintance import Acquaintance
 from relay.attempts import LinkId, LinkView
-from relay.budget import Purse, share_left
+from relay.budget import Purse
 from relay.bulk_pace import FIRST_TOKEN, BulkPace, BulkRoom
 from relay.clock import Clock
 from relay.counters import Counters
@@ -21,13 +22,12 @@ from relay.flood_window import FloodWindow
 from relay.header import Kind
 from relay.ids import AUTHORITY, EnvelopeId, NodeId
 from relay.passport import Passport, Role, SignedPassport
-from relay.path import KnownSession, Lane, PacedSession, PathFacts, Session
-from relay.path_health import PathMeter, PathReport
+from relay.path import KnownSession, Lane, PacedSession, Session
+from relay.path_health import PathMeter
 from relay.receipt import Receipt
 from relay.rides import Rides
 from relay.routes import Routes
 from relay.silence import Silence
-from relay.status import LinkReport
 
 UNKNOWN_RTT_MS: Final = 200.0
 IDLE_DEADLINE_MS: Final = 12_000
@@ -35,7 +35,7 @@ IDLE_DEADLINE_MS: Final = 12_000
 HOLDS_AWAITED_MS: Final = 2_000
 PING_EVERY_MS: Final = 2_000
 TINY_KINDS: Final = frozenset({Kind.ALERT, Kind.RETRACTION, Kind.ACKNOWLEDGEMENT})
-"""What a tiny path carries beside receipts, small notes and a rare pulse."""
+"""What a tiny path carries beside receipts, small notes and a rare pulse; and any path before its other end has answered our hello."""
 _STORED_BYTES: Final = 34
 """One id in a note."""
 
@@ -52,7 +52,8 @@ class Link:
     session: Session
     counters: Counters = field(default_factory=Counters)
     peer: Passport | None = None
-    """None until its hello or welcome was accepted."""
+    """None until its hello or welcome was accepted, or its welcome is presumed."""
+    acquaintance: Acquaintance = Acquaintance.NONE
     meter: PathMeter = field(default_factory=PathMeter)
     """Of the path, where we dialed it; of the one connection, where the neighbor did."""
     spend: Callable[[int], None] = _costs_nothing
@@ -89,7 +90,7 @@ class Link:
     def takes(self, kind: int, size_bytes: int, now_ms: int, origin: NodeId) -> bool:
         """Whether an envelope may go on it: small enough, and on a tiny path only what is worth it."""
         facts = self.session.facts
-        if size_bytes > facts.mtu_bytes:
+        if size_bytes > facts.mtu_bytes or (self.is_presumed and kind not in TINY_KINDS):
             return False
         if facts.is_tiny and kind == Kind.PULSE:
             last_ms = self.pulses.get((facts.name, origin))
@@ -100,6 +101,21 @@ class Link:
         """Remember when a node's last pulse went."""
         if kind == Kind.PULSE and self.session.facts.is_tiny:
             self.pulses[self.session.facts.name, origin] = now_ms
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its other end has said who it is."""
+        return self.acquaintance is Acquaintance.KNOWN
+
+    @property
+    def is_presumed(self) -> bool:
+        """Whether its welcome has not come yet, and is not waited for."""
+        return self.acquaintance is Acquaintance.PRESUMED
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether envelopes may go on it."""
+        return self.peer is not None and self.acquaintance is not Acquaintance.NONE
 
     @property
     def path(self) -> str:
@@ -227,14 +243,15 @@ class Links:
         )  # fmt: skip
         self._next_id += 1
         if session.is_outgoing:
-            link.meter = self._meter_of(session.facts.name)
+            link.meter = self.meter_of(session.facts.name)
             link.meter.session_lost()
             link.pace = BulkPace(rate_bytes_s=link.meter.goodput_up_bytes_s / 2, now_ms=now_ms)
             if self._purse.counts(session.facts.name):
                 link.spend = functools.partial(self._spend, session.facts.name)
         return link
 
-    def _meter_of(self, path: str) -> PathMeter:
+    def meter_of(self, path: str) -> PathMeter:
+        """What was measured on a dialed path, in this session and earlier ones."""
         return self._meters.setdefault(path, PathMeter())
 
     def _spend(self, path: str, size_bytes: int) -> None:
@@ -255,8 +272,8 @@ class Links:
         """The link with this id, if it still stands."""
         return next((link for link in self._links.values() if link.id == link_id), None)
 
-    def introduce(self, link: Link, passport: Passport) -> None:
-        """Accept the other end's passport.
+    def introduce(self, link: Link, passport: Passport, *, is_presumed: bool = False) -> None:
+        """Accept the other end's passport; ``is_presumed``: before it has shown it in this session.
 
         Raises:
             NotForUs: the transport proved another key than the passport's.
@@ -265,12 +282,19 @@ class Links:
         if proved and proved != passport.transport_key:
             raise NotForUs(f"{passport.name} showed its passport over a connection that another key made: refused")
         self._set_peer(link, passport)
+        link.acquaintance = Acquaintance.PRESUMED if is_presumed else Acquaintance.KNOWN
         if not link.session.facts.is_tiny:
             link.introduced_ms = self._clock.monotonic_ms()
 
     def trust_local(self, link: Link, passport: Passport) -> None:
         """A link to something on this machine: it speaks in our own name."""
         self._set_peer(link, passport)
+        link.acquaintance = Acquaintance.KNOWN
+
+    def doubt(self, link: Link) -> None:
+        """Its welcome was presumed, and it asks who we are: nothing more goes there before it has come."""
+        if link.is_presumed:
+            link.acquaintance = Acquaintance.NONE
 
     def _set_peer(self, link: Link, passport: Passport | None) -> None:
         if link.peer is not None:
@@ -298,12 +322,11 @@ class Links:
 
     def is_cut_off(self) -> bool:
         """Whether none of our own paths leads anywhere now, as far as we can tell."""
-        return not any(link.session.is_outgoing and link.peer is not None and not link.silence.is_suspect
-                       for link in self._links.values())  # fmt: skip
+        return not any(link.session.is_outgoing and link.is_known and not link.silence.is_suspect for link in self._links.values())  # fmt: skip
 
     def is_narrow(self) -> bool:
         """Whether our own paths lead somewhere, and only by tiny ones."""
-        up = [link.session.facts for link in self._links.values() if link.session.is_outgoing and link.peer is not None]
+        up = [link.session.facts for link in self._links.values() if link.session.is_outgoing and link.is_known]
         return bool(up) and all(facts.is_tiny for facts in up)
 
     def origins_by(self, neighbor: NodeId) -> list[NodeId]:
@@ -317,18 +340,18 @@ class Links:
                 and other.session.transport_key == link.session.transport_key]  # fmt: skip
 
     def towards(self, destination: NodeId) -> list[Link]:
-        """The introduced links that lead there.
+        """The links that lead there and whose other end is known, or presumed.
 
         Up to the authority: every session that we dialed, and any command center that dialed us. Down to a node: its own
         session, and every neighbor's that brought its envelopes lately; and where none is known, up, for somebody there may know.
         """
         if destination != AUTHORITY:
             near = dict.fromkeys((destination, *self.routes_to(destination)))
-            direct = [link for peer in near for link in self._of_peer.get(peer, {}).values()]
+            direct = [link for peer in near for link in self._of_peer.get(peer, {}).values() if link.is_usable]
             if direct:
                 return direct
         return [link for link in self._links.values()
-                if link.peer is not None and (link.session.is_outgoing or link.peer.role == Role.CENTER)]  # fmt: skip
+                if link.peer is not None and link.is_usable and (link.session.is_outgoing or link.peer.role == Role.CENTER)]  # fmt: skip
 
     def back_to(self, origin: NodeId, *, is_urgent: bool, came_by: Collection[LinkId] = ()) -> list[Link]:
         """The links on which an origin is told that its envelopes are stored: every one that leads there.
@@ -345,7 +368,7 @@ class Links:
 
     def detours(self) -> list[Link]:
         """The introduced links to stations that carry for us only because they are near."""
-        return [link for link in self._links.values() if link.peer is not None and link.session.facts.is_detour]
+        return [link for link in self._links.values() if link.is_known and link.session.facts.is_detour]
 
     def view(self, link: Link, beside: Sequence[Link] = ()) -> LinkView:
         """What the scheduler needs to know of an introduced link; ``beside`` are all that lead to the same place.
@@ -366,31 +389,6 @@ class Links:
             is_suspect=link.silence.is_suspect,
             flood_left_bytes=link.flood.left_bytes(now_ms) if link.is_paced else float("inf"),
             budget_left_bytes=budget_left, bulk=link.bulk_room(now_ms),
-        )  # fmt: skip
-
-    def health_of(self, paths: Sequence[PathFacts], now_ms: int) -> tuple[PathReport, ...]:
-        """Each of these dialed paths, up or down."""
-        up = {link.session.facts.name: link for link in self if link.peer is not None and link.session.is_outgoing}
-        return tuple(self._report(facts, up.get(facts.name), now_ms) for facts in paths)
-
-    def _report(self, facts: PathFacts, link: Link | None, now_ms: int) -> PathReport:
-        meter, uses = self._meter_of(facts.name), self._purse.uses(facts.name, now_ms)
-        return PathReport(
-            path=facts.name, carrier=facts.kind, provider=facts.provider, interface=facts.interface,
-            is_up=link is not None, is_metered=facts.is_metered, rtt_ms=meter.rtt_ms,
-            rtt_variation_ms=meter.rtt_variation_ms, loss=meter.loss, goodput_up_bytes_s=meter.goodput_up_bytes_s,
-            goodput_down_bytes_s=meter.goodput_down_bytes_s(now_ms), bytes_up=meter.bytes_up,
-            bytes_down=meter.bytes_down, spent=self._purse.spent(facts.name, now_ms), budget_left=share_left(uses),
-            budgets=uses, last_word_age_ms=max(0, now_ms - link.last_heard_ms) if link is not None else 0,
-        )  # fmt: skip
-
-    def report(self, now_ms: int) -> tuple[LinkReport, ...]:
-        """Every session whose other end is known."""
-        return tuple(
-            LinkReport(peer=link.peer.name, role=link.peer.role.name.lower(), path=link.path,
-                       is_outgoing=link.session.is_outgoing, rtt_ms=link.meter.rtt_ms,
-                       last_word_age_ms=max(0, now_ms - link.last_heard_ms))
-            for link in self if link.peer is not None
         )  # fmt: skip
 
     def silent(self, now_ms: int) -> list[Link]:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import structlog
 
-from relay import budget, hop, ledger, spool, timeline, trust, upkeep
+from relay import budget, hop, ledger, link_reports, spool, timeline, trust, upkeep
 from relay.arrival import Arrival
 from relay.budget import Purse, Tariff
 from relay.clock import Clock, SystemClock
@@ -292,10 +292,10 @@ class Station:
             name=self.passport.name, role=self.passport.role.name.lower(), site=self.passport.site,
             node_id=self.identity.node_id.hex(), backlog=backlog, oldest_waiting_s=oldest_s, spool_bytes=size_bytes,
             forgone=tuple(forgone), paths=self.path_health(),
-            neighbors=tuple(sorted({link.peer.name for link in self._links if link.peer})),
+            neighbors=tuple(sorted({link.peer.name for link in self._links if link.peer and link.is_known})),
             counters=dict(self.counters.snapshot()), left_without_receipt=tallies, listening_on=self.listening_on,
             conduct=dict(self.conduct.told(self.trust.name_of)),
-            links=self._links.report(self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
+            links=link_reports.report(self._links, self.clock.monotonic_ms()), spool_capacity_bytes=self._capacity_bytes,
             uptime_s=max(0, self.clock.monotonic_ms() - self._started_ms) // 1000, release=self._release, room=room.name.lower(),
         )  # fmt: skip
 
@@ -319,7 +319,7 @@ class Station:
 
     def path_health(self) -> tuple[PathReport, ...]:
         """Each dialed path, up or down."""
-        return self._links.health_of(self.path_facts, self.clock.monotonic_ms())
+        return link_reports.health_of(self._links, self._purse, self.path_facts, self.clock.monotonic_ms())
 
     # ------------------------------------------------------------------ trust
 

@@ -145,7 +145,7 @@ class Surveyor:
     def _link_of(self, path: str) -> Link | None:
         return next(
             (link for link in self._links
-             if link.session.is_outgoing and link.peer is not None and link.session.facts.name == path),
+             if link.session.is_outgoing and link.is_known and link.session.facts.name == path),
             None,
         )  # fmt: skip
 
@@ -271,7 +271,7 @@ class Surveyor:
         ended_s = _now_s()
         link.session.drop("a survey measures how long its end is felt")
         other = next((known for known in self._links
-                      if known.session.is_outgoing and known.peer is not None and known.session.facts.name != facts.name
+                      if known.session.is_outgoing and known.is_known and known.session.facts.name != facts.name
                       and not known.session.facts.is_tiny), None)  # fmt: skip
         failover_ms = await self._answered_after(lambda: other, ended_s) if other is not None else None
 

@@ -71,6 +71,8 @@ class Switchboard:
             link.known.on_room = self._sender.wake
         try:
             if self._introducer.begin(link) and link.peer is not None:
+                if link.known is None:
+                    self._say_over(link)
                 self._opened(link, link.peer)
         except SenderError as error:
             self._counters.refused(error.reason)
@@ -136,6 +138,7 @@ class Switchboard:
                 if link.pong(note.sent_ms, self._clock.monotonic_ms()):
                     self._sender.came_through()
             case hop.Who():
+                self._links.doubt(link)
                 self._introducer.greet(link)
             case hop.Hello() | hop.Welcome() | hop.Proved():
                 self._introduction_arrived(link, note)
@@ -157,7 +160,9 @@ class Switchboard:
             case hop.Hello():
                 self._introduced(link, self._introducer.hello_arrived(link, note), note.roster_number)
             case hop.Welcome():
-                self._introduced(link, self._introducer.welcome_arrived(link, note), note.roster_number)
+                was_presumed = link.is_presumed
+                signed = self._introducer.welcome_arrived(link, note)
+                self._introduced(link, signed, note.roster_number, was_presumed=was_presumed)
             case hop.Proved():
                 self._introduced(link, self._introducer.proved_arrived(link, note), self._trust.roster_number)
 
@@ -186,19 +191,28 @@ class Switchboard:
             case _:
                 self._counters.refused("unexpected_note")
 
-    def _introduced(self, link: Link, signed: SignedPassport | None, roster_number: int) -> None:
-        """Start working with a neighbor; None: it has not proved itself yet."""
+    def _introduced(
+        self, link: Link, signed: SignedPassport | None, roster_number: int, *, was_presumed: bool = False
+    ) -> None:
+        """Start working with a neighbor, or go on where that was begun; None: it has not proved itself yet."""
         if self._trust.roster is not None and roster_number < self._trust.roster_number:
             link.note(hop.RosterNote(self._trust.roster.statement, self._trust.roster.signature))
         if signed is None:
             return
         self._learn(signed)
         link.ping(self._clock.monotonic_ms())
+        if was_presumed:
+            self._sender.wake()  # what is no alert may go, too
+        else:
+            self._say_over(link)
+            self._opened(link, signed.passport)
+        self._attend(lambda: self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
+
+    @staticmethod
+    def _say_over(link: Link) -> None:
         if link.session.is_outgoing:
             facts = link.session.facts
             link.note(hop.Over(facts.name, facts.kind, facts.provider[:48]))
-        self._opened(link, signed.passport)
-        self._attend(lambda: self._send_known_receipts(link, signed.passport.node_id), "known_receipts_not_read")
 
     def _opened(self, link: Link, peer: Passport) -> None:
         older = self._links.older_of(link)

@@ -118,6 +118,16 @@ class TrustBook:
         """The passport with this name."""
         return next((s.passport for s in self._passports.values() if s.passport.name == name), None)
 
+    def speaking_by(self, transport_key: bytes) -> Passport | None:
+        """The passport that names this transport key, if its owner may speak now."""
+        found = next((s.passport for s in self._passports.values() if s.passport.transport_key == transport_key), None)
+        if found is None:
+            return None
+        try:
+            return self.passport_of(found.node_id)
+        except Revoked:
+            return None
+
     def passport_of(self, node_id: NodeId) -> Passport:
         """The passport under which this node may speak now.
 

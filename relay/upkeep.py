@@ -36,8 +36,9 @@ async def watch_links(links: Links, introducer: Introducer, clock: Clock) -> Non
         for link in links:
             if link.session.facts.is_tiny:
                 continue
-            if link.session.is_outgoing and link.peer is None:
-                introducer.greet(link)
+            if link.session.is_outgoing and not link.is_known:
+                if now_ms - link.last_heard_ms >= PING_EVERY_MS:  # else its welcome may be on its way still
+                    introducer.greet(link)
             elif link.peer is not None:
                 link.ping(now_ms)
                 links.asked.set()
@@ -62,7 +63,7 @@ async def mind_silence(
             on_cut_off(name)
 
     def look(now_ms: int) -> float:
-        owing = [link for link in links if link.session.is_outgoing and link.peer is not None]
+        owing = [link for link in links if link.session.is_outgoing and link.is_usable]
         for link in owing:
             if link.silence.wants_probe(link.p95_ms, now_ms):
                 link.ping(now_ms)

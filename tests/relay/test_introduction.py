@@ -43,10 +43,9 @@ class Side:
         self.links = Links(purse=Purse({}), clock=SimulatedClock())
         self.wire = Wire(is_outgoing)
         self.link: Link = self.links.opened(self.wire, 0)
-        self.speaks = Introducer(
-            identity=identity or house.identities[name], own_passport=house.passports[name].wire,
-            trust=TrustBook(authority=authority, clock=SimulatedClock()), links=self.links,
-        )  # fmt: skip
+        self.trust = TrustBook(authority=authority, clock=SimulatedClock())
+        self.speaks = Introducer(identity=identity or house.identities[name], own_passport=house.passports[name].wire,
+                                 trust=self.trust, links=self.links)  # fmt: skip
 
     def last(self, kind: type[hop.Note]) -> hop.Note:
         return next(note for note in reversed(self.wire.said) if isinstance(note, kind))
