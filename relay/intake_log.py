@@ -44,6 +44,8 @@ _RECORD: Final = struct.Struct("<16sQQI")
 _DIGEST_BYTES: Final = 16
 MOST_WAIT_S: Final = 0.002
 """Flash needs a fifth of it."""
+MOST_BEGIN_S: Final = 0.0005
+"""So long ``append`` waits for its write to be handed to the disk: a thread is woken in a tenth of it."""
 SLOW_FOR_S: Final = 1.0
 """So a disk that stands still holds the event loop for a five-hundredth of the time at most."""
 OnDurable = Callable[[Sequence[int], OSError | None], None]
@@ -68,6 +70,8 @@ class _Write(msgspec.Struct, kw_only=True, gc=False):
     data: bytes
     numbers: range
     on_durable: OnDurable
+    is_first: bool
+    """Nothing is before it: it begins at once."""
     error: OSError | None = None
 
 
@@ -90,6 +94,8 @@ class IntakeLog:
         self._slow_until_s = 0.0
         self._is_awaited = False
         """The event loop stands still for the write that is under way: it need not be called."""
+        self._begun: queue.SimpleQueue[_Write] = queue.SimpleQueue()
+        """First ones that the thread is about to write, or has written since."""
         self._asked: queue.SimpleQueue[tuple[_Write, asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
         self._written: queue.SimpleQueue[list[_Write]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="intake log", daemon=True)
@@ -127,7 +133,8 @@ class IntakeLog:
     def append(self, arrivals: Sequence[Arrival], on_durable: OnDurable) -> range | None:
         """Have arrivals made durable; their numbers here, or None where the file has no room for them.
 
-        ``on_durable`` is called on the event loop, within ``wait`` or later; with an error nothing of this is stored.
+        ``on_durable`` is called on the event loop, within ``wait`` or later; with an error nothing of this is stored. Where no other write
+        is under way this one has begun when it returns, so what its caller does before ``wait`` is done beside it.
         """
         numbers = range(self._next, self._next + len(arrivals))
         payloads = [
@@ -149,8 +156,13 @@ class IntakeLog:
             page += _pages_of(payload)
         self._cursor = page
         self._under_way += 1
-        write = _Write(at_bytes=first * PAGE_BYTES, data=bytes(data), numbers=numbers, on_durable=on_durable)
+        write = _Write(at_bytes=first * PAGE_BYTES, data=bytes(data), numbers=numbers, on_durable=on_durable,
+                       is_first=self._under_way == 1)  # fmt: skip
         self._asked.put((write, asyncio.get_running_loop()))
+        if write.is_first:
+            with contextlib.suppress(queue.Empty):
+                while self._begun.get(timeout=MOST_BEGIN_S) is not write:
+                    pass
         return numbers
 
     def wait(self) -> None:
@@ -203,6 +215,8 @@ class IntakeLog:
             with contextlib.suppress(queue.Empty):
                 while (asked := self._asked.get_nowait()) is not None:
                     writes.append(asked[0])
+            if write.is_first:
+                self._begun.put(write)
             try:
                 _write_durably(self._descriptor, [(one.at_bytes, one.data) for one in writes])
             except OSError as error:

@@ -57,6 +57,17 @@ class Receipts(Protocol):
         """``came_by``: the links that brought some of it."""
 
 
+class _Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt that waits for the disk."""
+
+    stream: _Stream
+    before: RangeSet | None
+    """What was settled when it was made: if more was since, it says too little."""
+    settled: RangeSet
+    receipt: Receipt
+    came_by: set[LinkId]
+
+
 class ReceiptsAhead(Generic[T]):
     """Used on the event loop only. ``T``: what one transaction of the journal did."""
 
@@ -109,27 +120,33 @@ class ReceiptsAhead(Generic[T]):
         """Have a group logged, receipted and journalled; False: nothing was done, it is for the journal's own commit."""
         if not self._is_for_the_log(group):
             return False
+        signed: list[_Signed] = []
         numbers = self._intake.append(
-            [arrival for arrival, _ in group], lambda numbers, error: self._logged(group, numbers, error)
+            [arrival for arrival, _ in group], lambda numbers, error: self._logged(group, numbers, signed, error)
         )
         if numbers is None:
             return False
         self._logging |= {number: arrival.envelope.header for (arrival, _), number in zip(group, numbers, strict=True)}
         self._is_logged.clear()
+        signed += self._sign(group)  # while the disk is at work
         self._intake.wait()
         return True
 
-    def _with(self, group: Group) -> dict[_Stream, RangeSet]:
-        """What is known of the group's series, and the group."""
+    def _sign(self, group: Group) -> list[_Signed]:
+        """A receipt for each of the group's series: what is known of it, and the group."""
         settled: dict[_Stream, RangeSet] = {}
         for arrival, _ in group:
             stream = _stream_of(arrival.envelope.header)
             if stream not in settled:
                 settled[stream] = RangeSet(self._settled.get(stream, ()))
             settled[stream].add(arrival.envelope.header.sequence)
-        return settled
+        return [
+            _Signed(stream=stream, before=self._settled.get(stream), settled=ranges, came_by=_links_of(group, stream),
+                    receipt=self._receipts.issue(stream, ranges, answers=_numbers_in(group, stream)))
+            for stream, ranges in settled.items()
+        ]  # fmt: skip
 
-    def _logged(self, group: Group, numbers: Sequence[int], error: OSError | None) -> None:
+    def _logged(self, group: Group, numbers: Sequence[int], signed: list[_Signed], error: OSError | None) -> None:
         for number in numbers:
             del self._logging[number]
         if not self._logging:
@@ -141,13 +158,11 @@ class ReceiptsAhead(Generic[T]):
             self._again(group)
             return
         wall_ms, monotonic_ms, began_s = self._clock.wall_ms(), self._clock.monotonic_ms(), time.perf_counter()
-        for stream, settled in self._with(group).items():
-            self._settled[stream] = settled
-            links = {
-                link.id for arrival, link in group if link is not None and _stream_of(arrival.envelope.header) == stream
-            }
-            receipt = self._receipts.issue(stream, settled, answers=_numbers_in(group, stream))
-            self._receipts.send(receipt, is_urgent=True, came_by=links)
+        if any(self._settled.get(one.stream) is not one.before for one in signed):
+            signed = self._sign(group)
+        for one in signed:
+            self._settled[one.stream] = one.settled
+            self._receipts.send(one.receipt, is_urgent=True, came_by=one.came_by)
         ahead = Ahead(wall_ms=wall_ms, monotonic_ms=monotonic_ms, to_receipt_ms=(time.perf_counter() - began_s) * 1000)
         self._counters.count("receipted_ahead", len(group))
         if not self._ready:
@@ -242,6 +257,10 @@ class ReceiptsAhead(Generic[T]):
 
 def _stream_of(header: Header) -> _Stream:
     return header.origin, header.series
+
+
+def _links_of(group: Group, stream: _Stream) -> set[LinkId]:
+    return {link.id for arrival, link in group if link is not None and _stream_of(arrival.envelope.header) == stream}
 
 
 def _numbers_in(group: Group, stream: _Stream) -> list[int]:

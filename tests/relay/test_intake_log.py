@@ -152,6 +152,27 @@ async def test_a_disk_that_stands_still_does_not_hold_the_event_loop(
     assert wires_in(tmp_path / FILE_NAME) == [arrival.envelope.wire for arrival in arrivals[:2]]
 
 
+async def test_a_write_with_none_before_it_has_begun_when_append_returns(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_log, "MOST_BEGIN_S", 30)
+    goes_on, write_durably, begun = threading.Event(), intake_log._write_durably, list[int]()
+
+    def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        begun.append(len(pieces))
+        assert goes_on.wait(60)
+        write_durably(descriptor, pieces)
+
+    monkeypatch.setattr(intake_log, "_write_durably", stand_still)
+    told: list[int] = []
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        log.append(arrivals[:1], lambda numbers, _: told.extend(numbers))
+        assert begun == [1]
+        log.append(arrivals[1:2], lambda numbers, _: told.extend(numbers))  # is not waited for: it can't begin
+        goes_on.set()
+        await until(lambda: told == [1, 2], "the disk", 30)
+
+
 async def test_a_write_that_fails_is_told_and_leaves_its_room(
     tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import pytest
 
 from relay import envelope as envelopes
 from relay import intake_log
+from relay.attempts import LinkId
 from relay.config import SpoolConfig
 from relay.envelope import Envelope
 from relay.errors import BadSignature
@@ -21,6 +22,7 @@ from relay.header import Kind
 from relay.intake_log import FILE_NAME, IntakeLog
 from relay.passport import Role
 from relay.precedence import Precedence
+from relay.receipt import Receipt
 from relay.receipts_ahead import MOST_AT_ONCE, MOST_BEHIND
 from relay.receiver import ALONE_AFTER_MS
 from relay.spool import Spooled
@@ -105,6 +107,37 @@ async def test_an_alert_is_receipted_while_the_journal_is_busy_and_journalled_af
         assert here.inbox.arrivals[1].ahead is not None
         assert here.center.counters["receipted_ahead"] == 1
         assert here.center.receiver.waiting_count == 0
+
+
+async def test_a_receipt_that_another_overtook_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, write_durably = threading.Event(), intake_log._write_durably
+
+    def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        assert goes_on.wait(60)
+        write_durably(descriptor, pieces)
+
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        issuer, issued = here.center.receiver._issuer, list[Receipt]()
+        send = issuer.send
+
+        def sent(receipt: Receipt, *, is_urgent: bool, came_by: Collection[LinkId]) -> None:
+            issued.append(receipt)
+            send(receipt, is_urgent=is_urgent, came_by=came_by)
+
+        monkeypatch.setattr(issuer, "send", sent)
+        ahead = here.center.receiver._ahead
+        assert ahead is not None
+        with here.busy_journal(), monkeypatch.context() as patch:
+            patch.setattr(intake_log, "_write_durably", stand_still)
+            for count in (1, 2):
+                await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+                await here.raise_alert()
+                await until(lambda count=count: len(ahead._logging) == count, "it to be with the log", 30)  # type: ignore[misc]
+            assert not issued, "the disk stands still"
+            goes_on.set()
+            await until(lambda: len(here.heard) == 3, "both receipts", 30)
+        assert [list(receipt.ranges()) for receipt in issued[:2]] == [[(1, 2)], [(1, 3)]]
 
 
 async def test_what_was_receipted_before_a_power_cut_is_journalled_at_the_next_start_once(tmp_path: Path) -> None:
