@@ -195,7 +195,7 @@ async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_
     await expect(everybody.get_by_role("status")).to_contain_text("bob's password, shown this once")
     await expect(everybody.get_by_role("row", name="bob")).to_contain_text("must change the password")
     await photograph(ada, "accounts-dark")
-    await everybody.get_by_role("button", name="end alice").click()
+    await everybody.get_by_role("button", name="end account alice").click()
     await expect(everybody.get_by_role("row", name="alice")).to_contain_text("ended")
     await expect(alice.get_by_role("alert")).to_contain_text("Your session has ended", timeout=30_000)
     dispatcher = await desk_room.at_work("carol")

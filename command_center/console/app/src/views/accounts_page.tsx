@@ -87,10 +87,10 @@ function Row({ row, act, shown }: { row: AccountRow; act: Act; shown: (name: str
       <td>{row.has_second_factor ? "✓ set up" : row.needs_second_factor ? "at the next sign-in" : "none"}</td>
       <td>{plural(row.session_count, "place")}</td>
       {may(desk, "accounts.manage") && <td><span class="unit-steps">{!isMe && <>
-        <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`))}>{row.is_disabled ? "Let in again" : "End"}<span class="visually-hidden"> {row.name}</span></button>
+        <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`))}>{row.is_disabled ? "Let in again" : "End account"}<span class="visually-hidden"> {row.name}</span></button>
         {!row.is_external && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("POST", `${path}/password`, {}, (made) => shown(row.name, made)))}>New password<span class="visually-hidden"> for {row.name}</span></button>}
         {row.has_second_factor && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`))}>Reset second factor<span class="visually-hidden"> of {row.name}</span></button>}
-        {row.session_count > 0 && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/sessions`, undefined, () => `${row.name} is signed out everywhere.`))}>Sign out<span class="visually-hidden"> {row.name}</span></button>}
+        {row.session_count > 0 && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/sessions`, undefined, () => `${row.name} is signed out everywhere.`))}>Sign out everywhere<span class="visually-hidden"> {row.name}</span></button>}
       </>}</span></td>}
     </tr>
   );

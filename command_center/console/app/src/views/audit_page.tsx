@@ -57,6 +57,11 @@ function lagWords(lag: IndexLag | null): string {
   return `${behind}. What is newer is looked through entry by entry: a search takes longer, and leaves nothing out.`;
 }
 
+/** Who is meant: somebody's name alone is a person's. */
+function actorOf(typed: string): string {
+  return typed.includes(":") || typed === "center" ? typed : `user:${typed}`;
+}
+
 /** A search through the journal, newest first, page by page. */
 function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Element {
   const desk = useDesk();
@@ -98,7 +103,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
     const query = new URLSearchParams();
     for (const name of ["text", "actor", "incident"]) {
       const value = String(given.get(name) ?? "").trim();
-      if (value) query.set(name, name === "actor" && !value.includes(":") && value !== "center" ? `user:${value}` : value);
+      if (value) query.set(name, name === "actor" ? actorOf(value) : name === "incident" ? String(Number(/\d+$/.exec(value)?.[0])) : value);
     }
     for (const [name, asks] of [["from", "from_ms"], ["until", "until_ms"]] as const) {
       const at = Date.parse(String(given.get(name) ?? ""));
@@ -114,9 +119,9 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
       }}>
         <label>Text <input name="text" type="search" maxLength={200} /></label>
         <label>Who <input name="actor" maxLength={80} placeholder="okafor" autocomplete="off" /></label>
-        <label>Incident <input name="incident" inputMode="numeric" pattern="[0-9]*" maxLength={12} autocomplete="off" /></label>
-        <label>From <input name="from" type="datetime-local" /></label>
-        <label>Until <input name="until" type="datetime-local" /></label>
+        <label>Incident <input name="incident" pattern="(INC-\d{4}-)?\d+" title="Its number: 12, or INC-2026-000012" placeholder="INC-2026-000012" maxLength={20} autocomplete="off" /></label>
+        <label>From (local time) <input name="from" type="datetime-local" /></label>
+        <label>Until (local time) <input name="until" type="datetime-local" /></label>
         <button type="submit" class="button primary">Search</button>
       </form>
       <p class="notice" role="status">{backTo === null ? "" : <>Searching: back to entry {backTo}. <button type="button" class="button quiet" onClick={() => {

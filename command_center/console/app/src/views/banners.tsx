@@ -4,6 +4,8 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { duration, localTime, plural } from "../model/format";
+import type { Desk } from "../desk";
+import { page } from "../page";
 import type { Tone } from "../sound/alarm_sound";
 import { useDesk } from "./desk_context";
 
@@ -94,12 +96,22 @@ export function AlarmIndicator(): JSX.Element {
   );
 }
 
+/** Where a person goes on after the sound check: the selected incident, or the page. */
+function focusWork(desk: Desk): void {
+  if (page.value === "incidents" && desk.queue.selectedId !== null) desk.focusAsked.value += 1;
+  else document.getElementById(page.value === "incidents" ? "queue" : "page")?.focus();
+}
+
 /** The sound check: until somebody says that the tone was heard, nobody knows that alarms are heard here. */
 export function SoundBanner(): JSX.Element {
   const desk = useDesk();
   const state = desk.alarm.value;
   const [hasPlayed, setPlayed] = useState(false);
   const isHidden = state === "armed" || state === "muted";
+  useEffect(() => {
+    // Nothing else has the focus after a sign-in, and this comes first.
+    if (!isHidden && document.activeElement === document.body) document.getElementById("sound-play")?.focus();
+  }, []);
   const play = (level: Tone) => {
     setPlayed(true);
     void desk.sound.test(level);
@@ -118,6 +130,7 @@ export function SoundBanner(): JSX.Element {
         <button type="button" id="sound-heard" class="button primary" onClick={() => {
           setPlayed(false);
           desk.sound.confirmHeard();
+          focusWork(desk);
         }}>I heard it</button>
       )}
     </div>

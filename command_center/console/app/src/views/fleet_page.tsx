@@ -24,7 +24,7 @@ export function FleetPage(): JSX.Element {
       <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
       <Waiting />
       {nodes.length === 0 ? <p class="empty">No node is enrolled yet.</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
-        <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model</th><th>Owner</th></tr></thead>
+        <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model, software</th><th>Owner</th></tr></thead>
         <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
       </table></div>}
       <Suppressions />
@@ -54,7 +54,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
         {waiting > 0 && <li>{waiting} waiting, oldest {duration(node.oldest_waiting_s * 1000)}</li>}
         {node.forgone > 0 && <li>{node.forgone} given up</li>}
       </ul>}</td>
-      <td>{node.model || "–"}<br /><span class="hint">{node.release}</span></td>
+      <td>{node.model || "–"}<br /><span class="hint">{node.release && `Heard ${node.release}`}</span></td>
       <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
     </tr>
   );

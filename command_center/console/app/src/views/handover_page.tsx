@@ -79,10 +79,14 @@ function Summary({ title, summary }: { title: string; summary: HandoverSummary }
     desk.select(id);
     goTo("incidents");
   };
-  const waiting = summary.incidents.filter((incident) => incident.state === "unacknowledged").length;
+  // Counted as in the bar above: what people keep silent waits for nobody, and is said apart.
+  const unacknowledged = summary.incidents.filter((incident) => incident.state === "unacknowledged");
+  const waiting = unacknowledged.filter((incident) => !incident.quiet).length;
+  const silent = unacknowledged.length - waiting;
   return (
     <section class="card" aria-label={title}>
-      <h3>{title}: {plural(summary.incidents.length, "incident")}, {waiting} unacknowledged</h3>
+      <h3>{title}: {plural(summary.incidents.length, "incident")}, {waiting} unacknowledged{silent > 0 && `, ${silent} kept silent`}</h3>
+      {summary.incidents.length === 0 && <p class="hint">Nothing is open.</p>}
       <ul class="lines open-incidents">
         {summary.incidents.map((incident) => (
           <li key={incident.id}>
@@ -91,9 +95,9 @@ function Summary({ title, summary }: { title: string; summary: HandoverSummary }
           </li>
         ))}
       </ul>
-      <Lines title="Units out" rows={summary.units.map((unit) => <>{unit.name}: {words(unit.status)} for <Age at={unit.status_at_ms} />{unit.incident ? ` at incident ${unit.incident}` : ""}{unit.welfare_level > 0 && <strong>, not heard, reminder {unit.welfare_level}</strong>}</>)} />
+      <Lines title="Units not free" rows={summary.units.map((unit) => <>{unit.name}: {words(unit.status)} for <Age at={unit.status_at_ms} />{unit.incident ? ` at incident ${unit.incident}` : ""}{unit.welfare_level > 0 && <strong>, not heard, reminder {unit.welfare_level}</strong>}</>)} />
       <Lines title="Shelved sources" rows={summary.shelves.map((shelf) => <>{shelf.label ? words(shelf.label) : "everything"} at {shelf.node}, {shelf.camera}: {shelf.reason} ({shelf.by}), until <Time at={shelf.until_ms} /></>)} />
-      <Lines title="Not delivered" rows={summary.dead_callbacks.map((dead) => <>{dead.event} of incident {dead.incident} to {dead.receiver}: {dead.last_answer}</>)} />
+      <Lines title="Not delivered" rows={summary.dead_callbacks.map((dead) => <>{words(dead.event.replace(".", " "))} of incident {dead.incident} to {dead.receiver}: {dead.last_answer}</>)} />
       <Lines title="Plan steps that nobody has settled" rows={summary.plan_steps.map((step) => <>Incident {step.incident}: {words(step.kind)} {step.target}</>)} />
       <Lines title="Shown to other agencies" rows={summary.shares.map((share) => <>Incident {share.incident} to {share.agency} until <Time at={share.until_ms} /></>)} />
       <Lines title="Notes of this shift" rows={summary.notes.map((note) => <><Time at={note.at_ms} /> {note.by.replace(/^user:/, "")}, incident {note.incident}: {note.text}</>)} />

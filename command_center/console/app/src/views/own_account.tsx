@@ -57,7 +57,7 @@ export function OwnAccount(): JSX.Element | null {
       }}>
         <label>Present password <input name="current" type="password" autocomplete="current-password" required /></label>
         <label>New password <input name="new" type="password" autocomplete="new-password" required /></label>
-        <label>again <input name="again" type="password" autocomplete="new-password" required /></label>
+        <label>New password, again <input name="again" type="password" autocomplete="new-password" required /></label>
         <button type="submit" class="button">Change</button>
       </form>}
     </section>

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
 import { localTime, sentence, words } from "../model/format";
+import { goTo } from "../page";
 import { announce } from "../sound/announcer";
 import type { IncidentResponse, Recommendation, Unit } from "../wire/dispatch_shapes";
 import type { Incident } from "../wire/shapes";
@@ -117,6 +118,7 @@ export function AssignForm({ incident }: { incident: Incident }): JSX.Element {
       <div class="choices">
         {shown.map((row, at) => <Choice key={row.unit} at={at} name={`${row.unit}: ${words(row.status)}`} meaning={meaning(row)} onChoose={() => choose(at)} />)}
       </div>
+      {value !== null && shown.length === 0 && <p class="hint">Units come onto it on the page of units. <button type="button" class="button" onClick={() => goTo("units")}>Go to the units</button></p>}
       {value !== null && value.scene === null && <p class="hint">Nobody has said where this camera stands: distances are not known.</p>}
     </Form>
   );

@@ -37,7 +37,7 @@ export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAck
         <button type="button" class="row-open" tabIndex={isSelected ? 0 : -1} aria-current={isSelected ? "true" : undefined} onClick={onOpen}>
           <span class="visually-hidden">{incident.precedence}: </span>
           <span class="row-label">{words(incident.label)}</span>
-          <span class="row-place"><span class="visually-hidden">, </span>{place(incident)}<span class="visually-hidden">, {state}</span></span>
+          <span class="row-place" title={place(incident)}><span class="visually-hidden">, </span>{place(incident)}<span class="visually-hidden">, {state}</span></span>
         </button>
         <span class="row-line">
           <span class="row-tags">{tags.map(([tag, meaning]) => <span key={tag} class="tag" title={meaning}>{tag}</span>)}</span>
@@ -60,10 +60,12 @@ export function Row({ incident, at, of, topPx, isSelected, notice, onOpen, onAck
   );
 }
 
+/** Its number first: in a narrow queue the end is cut off, and the number is what people say to each other. */
 function Facts({ incident }: { incident: Incident }): JSX.Element {
+  const [, year = "", number = incident.number] = /^(.*-)(\d+)$/.exec(incident.number) ?? [];
   return (
     <>
-      {percent(incident.confidence)}{incident.alert_count > 1 && <> · {plural(incident.alert_count, "alert")}, last <Age at={incident.last_alert_at_ms} /> ago</>} · {incident.number}
+      <span class="row-year">{year}</span>{number}<span class="row-more"> · {percent(incident.confidence)}{incident.alert_count > 1 && <> · {plural(incident.alert_count, "alert")}, last <Age at={incident.last_alert_at_ms} /> ago</>}</span>
     </>
   );
 }
