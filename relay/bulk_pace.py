@@ -7,15 +7,24 @@ fill whatever buffer the modem has: seconds.
 
 The rate is measured as BBR does (Cardwell et al., draft-cardwell-iccrg-bbr-congestion-control, section 4.1.1): bytes delivered
 between two answers, over the time in which they were sent or answered, whichever is longer; the best of the last rounds
-counts. The answer is a pong to a ping that follows the parcels on their own lane, so it tells when the last byte has come
-through, and no disk's commit is in it. A round at 1.25 times the pace finds out whether there is more; one at 0.75 lets drain
-what that piled up. Where the answers come 100 ms later than they need, the newest rate is believed and not the best.
+counts, and what came while less was sent than might have been, an alert was under way or the clip was at its end, counts only
+where it is more. The answer is a pong to a ping that follows the parcels on their own lane, so it tells when the last byte has
+come through, and no disk's commit is in it.
+
+At the start the rate doubles with each round. On a satellite a round is long, and what doubles once too often stands in the queue for most
+of a second; so beyond what a lone parcel's answer, later than a ping's by the time that it took to send, says that the link carries, it
+grows by quarters. Then a round at 1.25 times the pace finds out now and again whether there is more, and one at 0.75 lets drain what that
+piled up; where there was more, the rate doubles again, and where a parcel came sooner than it could at that rate: a busy machine makes answers
+late, never early, so what a moment of it has broken off is taken up again. Where the answers come 100 ms later than they need, the newest rate is believed
+and not the best: the link has become slower, or its carrier stood still for a moment (a TCP that repeats, or probes for its round
+trip), which looks the same. So, when answers are in time again, what it carried before is sought once more.
 
 A ``BulkPace`` lives as long as a session; ``links`` owns it, ``striping`` reads its ``BulkRoom``.
 """
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 QUEUE_MS: Final = 100.0
@@ -24,17 +33,34 @@ FIRST_TOKEN: Final = 1 << 60
 """Pings of bulk carry tokens from here on; no clock shows such a time."""
 PARCEL_BYTES: Final = 4_400
 """A chunk's envelope; until something larger was sent, the most that is let go at once."""
-_START_GAIN: Final = 2.0
-_CYCLE: Final = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+_START_GAIN: Final = 2.89
+"""2 / ln 2: doubles the rate with each round, though the pace follows what was answered and not what was sent."""
+_PROBE_GAIN: Final = 1.25
+_PROBE_PAID: Final = 1.08
+"""A probe that found so much more, and no queue: the link has room. Less is what two measurements of a full one differ by."""
+_AFTER_PROBE_GAIN: Final = 0.75
+_DRAIN_GAIN: Final = 0.85
 _SPREAD: Final = 1.15
 """What encryption adds to a parcel, and slack: the carrier must not become what is measured."""
-_DRAIN_GAIN: Final = 0.85
+_SPREAD_SEEKING: Final = 2.0
+"""The same, where a parcel that comes early is to say how much more there is."""
+_ROUNDS_A_CYCLE: Final = 8
+_TURNS_AFTER_START: Final = 6
+"""Of these; then comes the first probe."""
+_TURNS_THAT_TELL: Final = frozenset({1, 2})
+"""What was sent in the probe, turn 0, is answered in these."""
 _STANDING_MS: Final = 15.0
 """A queue that never got shorter than this in a whole round is let run dry; less can't be told from a busy machine."""
+_EARLY_MS: Final = 8.0
+"""A parcel that came sooner by this than it could at the rate shows that the rate is too low."""
+_FULL_MS: Final = 30.0
+"""While more than the rate is sought, a queue of this says that the link is full."""
 _LEAST_MEMORY_MS: Final = 3_000
 _ROUNDS_REMEMBERED: Final = 10
+_GROWTH: Final = 1.25
 _STARTED_AFTER: Final = 3
-"""Rounds without a quarter's growth: the link is full."""
+"""Rounds without such growth: the link is full."""
+_RETURNED: Final = 0.9
 _LATE_CREDIT_MS: Final = 20
 _LEAST_CREDIT_BYTES: Final = 2_048
 _LOST_AFTER_MS: Final = 10_000
@@ -75,7 +101,19 @@ class _Sent:
     delivered_ms: int
     first_sent_ms: int
     was_idle: bool
-    """Nothing else was in flight: the link was not full, and what it showed is less than it can."""
+    """Nothing else was in flight."""
+    is_short: bool
+    """More could have been sent before it and was not, an alert was under way or nothing waited: the link was not full, and what it
+    showed is less than it can."""
+
+
+class _Phase(Enum):
+    STARTING = auto()
+    """How much it carries is to be found out."""
+    CYCLING = auto()
+    """It is known; by turns it is looked whether there is more."""
+    RETURNING = auto()
+    """What it carried before it fell behind is sought."""
 
 
 class BulkPace:
@@ -90,15 +128,30 @@ class BulkPace:
         self._delivered_ms = now_ms
         self._first_sent_ms = now_ms
         self._rates: deque[tuple[int, float]] = deque([(now_ms, rate_bytes_s)] if rate_bytes_s > 0 else [])
-        self._is_starting = True
+        self._short_until_bytes = -1
+        """What is sent before more than this is delivered is short."""
+        self._phase = _Phase.STARTING
+        self._has_started = False
+        """Its rate has been found once."""
         self._full_rate = 0.0
         self._rounds_without_growth = 0
-        self._round = 0
+        self._turn = 0
+        """The round's place in the cycle. The first finds out whether there is more, the second lets drain what that piled up, if it did."""
+        self._probed_from = 0.0
+        """The rate at which the last probe began."""
         self._round_ends_at = 0
         """Delivered bytes at which what was sent in this round has come through."""
         self._standing_ms = 0.0
         self._least_queue_ms = float("inf")
         """The shortest queue that was seen in this round; the last round's is ``_standing_ms``."""
+        self._queue_ms = 0.0
+        """As the last answer found it."""
+        self._is_behind = False
+        """Something was late, and nothing has been in time since."""
+        self._lone_rate = 0.0
+        """What the link carries if nothing but a parcel itself made its answer later than a ping's: the most that one has shown."""
+        self._lost_rate = 0.0
+        """What the link carried before it fell behind: sought again, once, when something is in time."""
         self._allowance_bytes = 1.0
         self._allowance_ms = now_ms
         self._last_sent_ms = now_ms - (1 << 40)
@@ -108,15 +161,16 @@ class BulkPace:
         """The best of the last rounds; 0 until something was answered."""
         return max((rate for _, rate in self._rates), default=0.0)
 
-    def sent(self, size_bytes: int, largest_bytes: int, now_ms: int) -> int:
+    def sent(self, size_bytes: int, largest_bytes: int, least_rtt_ms: float, now_ms: int) -> int:
         """So much was handed to the carrier. Returns the token of the ping that is to follow it."""
-        self._grow(now_ms)
+        self._grow(least_rtt_ms, now_ms)
         was_idle = not self._sent
         if was_idle:
             self._delivered_ms = self._first_sent_ms = now_ms
         token, self._next_token = self._next_token, self._next_token + 1
         self._sent.append(_Sent(token=token, size_bytes=size_bytes, sent_ms=now_ms, delivered_bytes=self._delivered_bytes,
-                                delivered_ms=self._delivered_ms, first_sent_ms=self._first_sent_ms, was_idle=was_idle))  # fmt: skip
+                                delivered_ms=self._delivered_ms, first_sent_ms=self._first_sent_ms, was_idle=was_idle,
+                                is_short=was_idle or self._delivered_bytes <= self._short_until_bytes))  # fmt: skip
         self._in_flight_bytes += size_bytes
         self._largest_bytes = max(self._largest_bytes, largest_bytes)
         self._allowance_bytes -= size_bytes
@@ -127,78 +181,150 @@ class BulkPace:
         """A pong came: all up to it has come through. False if nobody waits for it."""
         if not self._sent or not self._sent[0].token <= token <= self._sent[-1].token:
             return False
+        self._grow(least_rtt_ms, now_ms)
         while self._sent and self._sent[0].token <= token:
             last = self._sent.popleft()
             self._in_flight_bytes -= last.size_bytes
             self._delivered_bytes += last.size_bytes
         self._delivered_ms, self._first_sent_ms = now_ms, last.sent_ms
-        took_ms = max(1, last.sent_ms - last.first_sent_ms, now_ms - last.delivered_ms)
-        rate = (self._delivered_bytes - last.delivered_bytes) / took_ms * 1000
-        before = self.rate_bytes_s
-        self._grow(now_ms)
-        queue_ms = now_ms - last.sent_ms - least_rtt_ms - last.size_bytes / max(rate, before, 1.0) * 1000
-        self._least_queue_ms = min(self._least_queue_ms, queue_ms)
-        self._believe(rate, last, queue_ms, least_rtt_ms, now_ms)
+        self._note_queue(last, least_rtt_ms, now_ms)
+        self._believe(last, least_rtt_ms, now_ms)
         if last.delivered_bytes >= self._round_ends_at:
-            self._end_round()
+            self._end_round(is_short=last.is_short)
         return True
 
     def room(self, least_rtt_ms: float, now_ms: int) -> BulkRoom:
         """What may be sent now."""
         self._give_up_the_lost(least_rtt_ms, now_ms)
-        self._grow(now_ms)
+        self._grow(least_rtt_ms, now_ms)
         rate = self.rate_bytes_s
-        window_bytes = rate * (least_rtt_ms + QUEUE_MS) / 1000 * (_START_GAIN if self._is_starting else 1.0)
-        if rate > 0:
-            window_bytes = max(window_bytes, float(self._largest_bytes))
         allowance_bytes = self._allowance_bytes if rate > 0 else float(not self._sent)
-        return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=window_bytes, allowance_bytes=allowance_bytes,
+        return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=self._window_bytes(least_rtt_ms), allowance_bytes=allowance_bytes,
                         rate_bytes_s=rate, idle_ms=now_ms - self._last_sent_ms)  # fmt: skip
 
     def spread_bytes_s(self) -> int:
-        """At what rate a carrier that can should let a parcel's packets go: a little above the pace; 0 while that is sought."""
-        return 0 if self._is_starting else int(self.rate_bytes_s * self._gain() * _SPREAD)
+        """At what rate a carrier that can should let a parcel's packets go: a little above the pace; 0 while nothing is known of the link."""
+        match self._phase:
+            case _Phase.CYCLING:
+                return int(self._pace_bytes_s() * _SPREAD)
+            case _Phase.RETURNING:
+                return int(self._lost_rate * _SPREAD)
+            case _Phase.STARTING:
+                return int(self._sought_bytes_s() * _SPREAD_SEEKING) if self._has_started else 0
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ how fast, and how much
 
-    def _gain(self) -> float:
-        if self._is_starting:
-            return _START_GAIN
-        gain = _CYCLE[self._round % len(_CYCLE)]
-        if self._standing_ms > _STANDING_MS and gain <= 1.0:
-            return _DRAIN_GAIN
-        return gain
+    def _sought_bytes_s(self) -> float:
+        """What the link may carry: what it was seen to deliver, and more where that is still to be found out."""
+        rate = self.rate_bytes_s
+        if self._phase is _Phase.CYCLING:
+            return rate
+        more = min(rate * _START_GAIN, max(self._lone_rate, rate * _PROBE_GAIN))
+        return more if self._phase is _Phase.STARTING else min(more, self._lost_rate)
 
-    def _grow(self, now_ms: int) -> None:
+    def _pace_bytes_s(self) -> float:
+        sought = self._sought_bytes_s()
+        if self._phase is not _Phase.CYCLING:
+            return sought
+        if self._turn == 0:
+            return sought * _PROBE_GAIN
+        if self._turn == 1 and self._queue_ms > _STANDING_MS:
+            return sought * _AFTER_PROBE_GAIN
+        return sought * (_DRAIN_GAIN if self._standing_ms > _STANDING_MS else 1.0)
+
+    def _window_bytes(self, least_rtt_ms: float) -> float:
+        """Half a parcel more than the rule says: in whole ones, a link on which two travel would never be seen to carry three."""
+        sought = self._sought_bytes_s()
+        if sought == 0:
+            return 0.0
+        return max(sought * (least_rtt_ms + QUEUE_MS) / 1000 + self._largest_bytes / 2, float(self._largest_bytes))
+
+    def _grow(self, least_rtt_ms: float, now_ms: int) -> None:
         """Let the allowance grow at the pace; what was not used while there was nothing to send is not saved up."""
-        pace = self.rate_bytes_s * self._gain()
+        pace = self._pace_bytes_s()
         most = max(_LEAST_CREDIT_BYTES, pace * _LATE_CREDIT_MS / 1000)
-        self._allowance_bytes = min(most, self._allowance_bytes + pace * max(0, now_ms - self._allowance_ms) / 1000)
+        grown = self._allowance_bytes + pace * max(0, now_ms - self._allowance_ms) / 1000
+        if grown > most and self._in_flight_bytes <= self._window_bytes(least_rtt_ms):
+            self._short_until_bytes = self._delivered_bytes + self._in_flight_bytes
+        self._allowance_bytes = min(most, grown)
         self._allowance_ms = now_ms
 
-    def _believe(self, rate: float, last: _Sent, queue_ms: float, least_rtt_ms: float, now_ms: int) -> None:
-        is_late = queue_ms > QUEUE_MS + self._largest_bytes / max(self.rate_bytes_s, 1.0) * 1000
-        if is_late and not last.was_idle:
-            self._rates.clear()  # the link is full: what it delivers now is what it can
-            self._is_starting = False
-        elif last.was_idle and rate < self.rate_bytes_s:
-            return
-        memory_ms = max(_LEAST_MEMORY_MS, _ROUNDS_REMEMBERED * least_rtt_ms)
-        self._rates.append((now_ms, rate))
-        while now_ms - self._rates[0][0] > memory_ms:
-            self._rates.popleft()
+    # ------------------------------------------------------------------ what an answer says
 
-    def _end_round(self) -> None:
-        self._round += 1
+    def _note_queue(self, last: _Sent, least_rtt_ms: float, now_ms: int) -> None:
+        beyond_ms = now_ms - last.sent_ms - least_rtt_ms
+        came_bytes_s = self._rate_of(last, now_ms, is_late=False)
+        self._queue_ms = beyond_ms - last.size_bytes / max(came_bytes_s, self.rate_bytes_s, 1.0) * 1000
+        self._least_queue_ms = min(self._least_queue_ms, self._queue_ms)
+        self._lone_rate = max(self._lone_rate, last.size_bytes / max(1.0, beyond_ms) * 1000)
+
+    def _rate_of(self, last: _Sent, now_ms: int, *, is_late: bool) -> float:
+        """While something is late the link is busy, however long it took to send."""
+        took_ms = max(1, now_ms - last.delivered_ms, 0 if is_late else last.sent_ms - last.first_sent_ms)
+        return (self._delivered_bytes - last.delivered_bytes) / took_ms * 1000
+
+    def _believe(self, last: _Sent, least_rtt_ms: float, now_ms: int) -> None:
+        before = self.rate_bytes_s
+        is_late = self._queue_ms > QUEUE_MS + self._largest_bytes / max(before, 1.0) * 1000 and not last.was_idle
+        rate = self._rate_of(last, now_ms, is_late=is_late)
+        if is_late:
+            self._fall_behind(before)
+        if is_late or not last.is_short or rate >= before:
+            memory_ms = max(_LEAST_MEMORY_MS, _ROUNDS_REMEMBERED * least_rtt_ms)
+            self._rates.append((now_ms, rate))
+            while now_ms - self._rates[0][0] > memory_ms:
+                self._rates.popleft()
+        if self._queue_ms > _FULL_MS and not last.was_idle:
+            self._stop_seeking()
+        elif self._is_behind and self._queue_ms <= _STANDING_MS:
+            self._is_behind = False
+            if self.rate_bytes_s < _RETURNED * self._lost_rate:
+                self._phase = _Phase.RETURNING
+
+    def _fall_behind(self, rate_before: float) -> None:
+        """The link is full, or its carrier has stood still: what it delivers now is what it can, until it shows otherwise."""
+        if not self._is_behind:
+            self._lost_rate = 0.0 if self._phase is _Phase.RETURNING else rate_before
+        self._is_behind = True
+        self._lone_rate = 0.0
+        self._rates.clear()
+
+    def _stop_seeking(self) -> None:
+        if self._phase is _Phase.STARTING:
+            self._turn, self._has_started = _TURNS_AFTER_START, True
+        self._phase = _Phase.CYCLING
+
+    # ------------------------------------------------------------------ rounds
+
+    def _end_round(self, *, is_short: bool) -> None:
         self._standing_ms, self._least_queue_ms = self._least_queue_ms, float("inf")
         self._round_ends_at = self._delivered_bytes
-        if not self._is_starting:
-            return
-        if self.rate_bytes_s >= self._full_rate * 1.25:
-            self._full_rate, self._rounds_without_growth = self.rate_bytes_s, 0
-        else:
+        rate = self.rate_bytes_s
+        match self._phase:
+            case _Phase.RETURNING:
+                if rate >= _RETURNED * self._lost_rate:
+                    self._stop_seeking()
+            case _Phase.STARTING:
+                self._end_starting_round(rate, is_short=is_short)
+            case _Phase.CYCLING:
+                self._next_turn(rate, is_short=is_short)
+
+    def _end_starting_round(self, rate: float, *, is_short: bool) -> None:
+        if rate >= self._full_rate * _GROWTH:
+            self._full_rate, self._rounds_without_growth = rate, 0
+        elif not is_short:
             self._rounds_without_growth += 1
-        self._is_starting = self._rounds_without_growth < _STARTED_AFTER
+            if self._rounds_without_growth == _STARTED_AFTER:
+                self._stop_seeking()
+
+    def _next_turn(self, rate: float, *, is_short: bool) -> None:
+        has_paid = self._queue_ms <= _STANDING_MS and rate >= _PROBE_PAID * self._probed_from and not is_short
+        if (self._turn in _TURNS_THAT_TELL and has_paid) or self._standing_ms < -_EARLY_MS:
+            self._phase, self._full_rate, self._rounds_without_growth = _Phase.STARTING, rate, 0
+            return
+        self._turn = (self._turn + 1) % _ROUNDS_A_CYCLE
+        if self._turn == 0:
+            self._probed_from = rate
 
     def _give_up_the_lost(self, least_rtt_ms: float, now_ms: int) -> None:
         """A carrier that lost the ping or its answer must not keep the window shut for ever."""

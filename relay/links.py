@@ -194,7 +194,10 @@ class Link:
         """Bulk was handed to the carrier: ask when it has come through, on its own lane."""
         if self.is_paced:
             self._spread()
-            self.send(hop.encode(hop.Ping(self.pace.sent(size_bytes, largest_bytes, now_ms))), Lane.BULK)
+            self.send(
+                hop.encode(hop.Ping(self.pace.sent(size_bytes, largest_bytes, self.meter.least_rtt_ms, now_ms))),
+                Lane.BULK,
+            )
 
     def flood_sent(self, size_bytes: int, now_ms: int) -> None:
         """Alerts were handed to the carrier while a node has more than a few: ask when they have come through."""

@@ -22,11 +22,12 @@ from zmq.utils import z85
 
 from relay import limits, open_files
 from relay.backoff import Backoff
+from relay.congestion import Congestion
 from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, hurry, mark, slow_down
+from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, hurry, mark, slow_down, steer
 from relay.paths.zeromq_dialed import DialedSession, watch
 from relay.paths.zeromq_sockets import (
     HANDSHAKE_S,
@@ -144,6 +145,7 @@ class AcceptedSession:
         self.lanes: set[Lane] = set()
         self.connections: dict[Lane, tuple[int, object]] = {}
         """The descriptor and far address of each lane's TCP connection, to cut it when its key is banned."""
+        self._congestion = Congestion()
 
     @property
     def facts(self) -> PathFacts:
@@ -152,7 +154,10 @@ class AcceptedSession:
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
         """Queue for the carrier; False if the lane is full or the neighbor is gone."""
-        return self._listener.send(self, parcel, lane if lane in self.lanes else Lane.URGENT)
+        is_taken = self._listener.send(self, parcel, lane if lane in self.lanes else Lane.URGENT)
+        if is_taken and lane == Lane.BULK and lane in self.connections and self._congestion.is_due():
+            steer(*self.connections[lane], self._congestion)
+        return is_taken
 
     def pace(self, bytes_s: int) -> None:
         """Spread what goes on the bulk lane evenly over time."""

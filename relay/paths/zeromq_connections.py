@@ -1,6 +1,7 @@
-"""The TCP connections under a ZeroMQ socket: libzmq hides them, and four things need them.
+"""The TCP connections under a ZeroMQ socket: libzmq hides them, and five things need them.
 
-A connection whose key is withdrawn must be cut, each lane's packets carry that lane's marking, what is urgent is sent again soon, and bulk leaves evenly spread. A
+A connection whose key is withdrawn must be cut, each lane's packets carry that lane's marking, what is urgent is sent again soon, bulk leaves evenly spread, and under a congestion
+control that leaves its pace alone. A
 frame tells the descriptor it was read from, a socket's monitor the one it connected with; that may have been given to somebody else meanwhile, so nothing is done unless the address at its other end is
 still the one that was seen. Private to ``relay/paths/zeromq.py``.
 """
@@ -13,9 +14,10 @@ from typing import Final
 
 import zmq
 
+from relay.congestion import Congestion
 from relay.marking import Marking
 from relay.path import Lane
-from relay.retransmission import hasten
+from relay.retransmission import CONGESTION, hasten
 from relay.tcp_info import TcpInfo, tcp_info_of
 
 _SO_MAX_PACING_RATE: Final = 47
@@ -76,6 +78,18 @@ def slow_down(descriptor: int, address: object, bytes_s: int) -> None:
         connection.setsockopt(
             socket_module.SOL_SOCKET, _SO_MAX_PACING_RATE, min(bytes_s, UNLIMITED).to_bytes(4, sys.byteorder)
         )
+
+
+def steer(descriptor: int, address: object, congestion: Congestion) -> None:
+    """Let a bulk connection run under what is chosen for it; a kernel that has or allows none of that leaves it as it is."""
+    if address is None or peer_of(descriptor) != address:
+        congestion.look_again()
+        return
+    with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
+        for name in congestion.choice(tcp_info_of(connection)):
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket_module.IPPROTO_TCP, CONGESTION, name)
+                return
 
 
 def read_tcp_info(descriptor: int, address: object) -> TcpInfo | None:

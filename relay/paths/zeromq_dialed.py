@@ -14,8 +14,9 @@ from typing import Final
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from relay.congestion import Congestion
 from relay.path import Lane, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, hurry, peer_of, read_tcp_info, slow_down
+from relay.paths.zeromq_connections import UNLIMITED, hurry, peer_of, read_tcp_info, slow_down, steer
 from relay.paths.zeromq_sockets import Pump
 from relay.tcp_info import TcpInfo
 
@@ -37,6 +38,7 @@ class DialedSession:
         self.is_outgoing = True
         self.bulk_connection: tuple[int, object] = (-1, None)
         """The descriptor and far address of the bulk lane's TCP connection."""
+        self._congestion = Congestion()
 
     def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: Pump) -> None:
         """Start using a socket."""
@@ -71,6 +73,8 @@ class DialedSession:
         except zmq.Again:
             return False
         pump.nudge()
+        if lane == Lane.BULK and self._congestion.is_due():
+            steer(*self.bulk_connection, self._congestion)
         return True
 
     def pace(self, bytes_s: int) -> None:

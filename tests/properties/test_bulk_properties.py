@@ -38,7 +38,7 @@ class Pipe:
     def send(self, number: int, size_bytes: int, now_ms: int, *, is_bulk: bool = True) -> float:
         self.most_queued_ms = max(self.most_queued_ms, self.free_ms - now_ms)
         self.free_ms = max(self.free_ms, now_ms) + size_bytes / self.rate_bytes_s * 1000
-        token = self.pace.sent(size_bytes, size_bytes, now_ms) if is_bulk else -1
+        token = self.pace.sent(size_bytes, size_bytes, self.rtt_ms, now_ms) if is_bulk else -1
         heapq.heappush(self.answers, (self.free_ms + self.rtt_ms + self._random.uniform(0, 3), token, number))
         return self.free_ms
 

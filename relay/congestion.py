@@ -1,0 +1,59 @@
+"""Which congestion control a bulk connection runs under: TCP's, where nothing is lost; BBR, where packets are lost for other reasons than a full queue.
+
+How fast bulk goes is ``bulk_pace``'s to say, from what the link delivers and how long that takes; the kernel's own idea of it is a second
+opinion that may only be in the way. CUBIC (RFC 9438) keeps out of it while nothing is lost. BBR does not: every ten seconds it lets no more
+than four packets travel for 0.2 s and a round trip, to see the shortest one (draft-cardwell-iccrg-bbr-congestion-control, ProbeRTT), and
+what drains and fills again around that is a seventh of a satellite's time: 0.82 of 2 Mbit/s at 600 ms, where CUBIC has 0.97. Yet where
+one packet in a hundred is lost, CUBIC takes each for a full queue: 0.51 of 4 Mbit/s at 50 ms, where BBR has 0.94 (``tests/network/bulk.py`` on such links).
+
+So a connection begins with CUBIC, and changes when it was seen to lose, if the kernel has BBR and lets us. Pure; the carriers in
+``relay/paths`` read what the kernel counts and set what this says. The urgent lane's is ``retransmission``'s part.
+"""
+
+from typing import Final
+
+from relay.retransmission import PACES
+from relay.tcp_info import TcpInfo
+
+LOSSLESS: Final = PACES
+"""In this order; the second is allowed everywhere."""
+LOSSY: Final = (b"bbr",)
+LOOK_AFTER_SEGMENTS: Final = 500
+"""Some 700 kB: fewer can't tell a loss of one in five hundred."""
+_LOSSY_FROM: Final = 0.003
+"""Share of the segments that were sent again. At this CUBIC has 80 packets on their way (RFC 9438, section 5.1), a link of some Mbit/s more."""
+_LOSSLESS_UNTIL: Final = 0.0005
+_LOOK_EVERY_PARCELS: Final = 128
+
+
+class Congestion:
+    """Of one bulk connection."""
+
+    def __init__(self) -> None:
+        self._is_lossy = False
+        self._parcels = 0
+        self._sent_segments = 0
+        self._resent_segments = 0
+
+    def is_due(self) -> bool:
+        """Another parcel goes: whether to look, with the first one and now and again."""
+        self._parcels += 1
+        return self._parcels % _LOOK_EVERY_PARCELS == 1
+
+    def look_again(self) -> None:
+        """There was no connection to look at yet: with the next parcel."""
+        self._parcels = 0
+
+    def choice(self, info: TcpInfo | None) -> tuple[bytes, ...]:
+        """What to run under from now on, the first that the kernel has and allows; ``info`` is None where it does not count."""
+        if info is not None:
+            self._weigh(info)
+        return LOSSY if self._is_lossy else LOSSLESS
+
+    def _weigh(self, info: TcpInfo) -> None:
+        sent = info.sent_segments - self._sent_segments
+        if sent < LOOK_AFTER_SEGMENTS:
+            return
+        share = (info.resent_segments - self._resent_segments) / sent
+        self._is_lossy = share > (_LOSSLESS_UNTIL if self._is_lossy else _LOSSY_FROM)
+        self._sent_segments, self._resent_segments = info.sent_segments, info.resent_segments

@@ -1,0 +1,152 @@
+"""The pace of bulk on a long way: soon at what the link carries, little in its queue meanwhile, back at once after a pause."""
+
+import heapq
+import random
+from collections.abc import Callable
+
+import pytest
+
+from relay.bulk_pace import QUEUE_MS, BulkPace
+
+CHUNK = 5_334
+SATELLITE = (235_000.0, 601.0)
+"""2 Mbit/s as parcels see it, bytes/s, and its least round trip, ms."""
+LTE = (470_000.0, 51.0)
+THIN_SATELLITE = (15_000.0, 601.0)
+"""A chunk is a third of a second there."""
+
+
+class Line:
+    """A link that never loses; ``carrier`` is let stand still, as a TCP that repeats or measures does; one millisecond after the other."""
+
+    def __init__(self, link: tuple[float, float], hiccups: random.Random | None = None) -> None:
+        self.rate_bytes_s, self.least_rtt_ms = link
+        self.pace = BulkPace()
+        self.now_ms = 0
+        self._free_ms = 0.0
+        self._answers: list[tuple[float, int]] = []
+        self._handed_over: list[int] = []
+        self._carried: list[tuple[float, int]] = []
+        self.most_queued_ms = 0.0
+        self._hiccups = hiccups
+        self._busy_until_ms = 0
+
+    def run(
+        self, seconds: float, *, has_bulk: Callable[[int], bool] = lambda _: True, stands_still: bool = False
+    ) -> None:
+        for _ in range(int(seconds * 1000)):
+            self.now_ms += 1
+            if self._hiccups is not None and self._hiccups.random() < 1 / 200:
+                self._busy_until_ms = self.now_ms + self._hiccups.randint(20, 120)
+            if self.now_ms < self._busy_until_ms:
+                continue
+            while self._answers and self._answers[0][0] <= self.now_ms:
+                self.pace.answered(heapq.heappop(self._answers)[1], self.least_rtt_ms, self.now_ms)
+            while has_bulk(self.now_ms) and self.pace.room(self.least_rtt_ms, self.now_ms).is_open:
+                self._handed_over.append(self.pace.sent(CHUNK, CHUNK, self.least_rtt_ms, self.now_ms))
+            if not stands_still:
+                self._carry()
+            self.most_queued_ms = max(self.most_queued_ms, self._free_ms - self.now_ms)
+
+    def _carry(self) -> None:
+        for token in self._handed_over:
+            self._free_ms = max(self._free_ms, self.now_ms) + CHUNK / self.rate_bytes_s * 1000
+            self._carried.append((self._free_ms, CHUNK))
+            heapq.heappush(self._answers, (self._free_ms + self.least_rtt_ms + self.now_ms % 3, token))
+        self._handed_over.clear()
+
+    def share(self, last_s: float) -> float:
+        """Of what the link could carry lately, how much it did."""
+        since_ms = self.now_ms - last_s * 1000
+        return sum(size for at_ms, size in self._carried if since_ms <= at_ms < self.now_ms) / (
+            last_s * self.rate_bytes_s
+        )
+
+
+@pytest.mark.parametrize(("link", "within_s"), [(SATELLITE, 5.0), (LTE, 1.0)])
+def test_a_link_is_full_soon_after_a_clip_begins(link: tuple[float, float], within_s: float) -> None:
+    line = Line(link)
+    line.run(within_s)
+    line.run(1)
+    assert line.share(1) > 0.95
+    line.run(15)
+    assert line.share(15) > 0.95
+
+
+def test_what_doubles_once_too_often_on_a_satellite_holds_an_alert_up_by_no_more_than_a_third_of_a_second() -> None:
+    """Two thirds without what a lone parcel's answer says: a round trip is six tenths, and tells what was sent one ago."""
+    line = Line(SATELLITE)
+    line.run(10)
+    assert line.most_queued_ms < 300
+    line.most_queued_ms = 0.0
+    line.run(30)
+    assert line.most_queued_ms < QUEUE_MS + 2 * CHUNK / line.rate_bytes_s * 1000
+
+
+def test_a_carrier_that_stood_still_does_not_leave_the_satellite_half_empty() -> None:
+    line = Line(SATELLITE)
+    line.run(12)
+    line.run(1.2, stands_still=True)
+    line.run(4)
+    line.run(6)
+    assert line.share(6) > 0.9
+
+
+def test_a_satellite_that_has_become_slower_is_not_overrun_again_and_again() -> None:
+    line = Line(SATELLITE)
+    line.run(12)
+    line.rate_bytes_s /= 4
+    line.run(4)
+    line.most_queued_ms = 0.0
+    line.run(20)
+    assert line.most_queued_ms < 400, (
+        "what it carried before is sought once more, as far as lone parcels say that it might"
+    )
+    line.most_queued_ms = 0.0
+    line.run(20)
+    assert line.most_queued_ms < QUEUE_MS + 2 * CHUNK / line.rate_bytes_s * 1000
+    assert line.share(20) > 0.9
+
+
+def test_a_satellite_that_carries_four_times_as_much_is_filled_within_ten_seconds() -> None:
+    line = Line(SATELLITE)
+    line.run(12)
+    line.rate_bytes_s *= 4
+    line.run(10)
+    line.run(5)
+    assert line.share(5) > 0.9
+
+
+@pytest.mark.parametrize("link", [SATELLITE, LTE])
+def test_a_machine_that_stumbles_five_times_a_second_fills_its_link_all_the_same(link: tuple[float, float]) -> None:
+    """For 20 to 120 ms each time: frames are searched on the same processor."""
+    line = Line(link, random.Random(1))
+    line.run(10)
+    line.run(30)
+    assert line.share(30) > 0.6
+
+
+def test_after_alerts_the_clip_is_back_at_its_pace_at_once() -> None:
+    """Each stops it for a round trip, as every alert does, for half a minute."""
+    line = Line(SATELLITE)
+    line.run(10)
+    line.run(30, has_bulk=lambda now_ms: now_ms % 2_000 > 660 or now_ms % 1_000 == 0)
+    line.run(0.7)
+    line.run(2)
+    assert line.share(2) > 0.95
+
+
+def test_a_clip_that_ends_and_the_next_one_find_the_same_pace() -> None:
+    line = Line(SATELLITE)
+    line.run(8)
+    line.run(20, has_bulk=lambda now_ms: now_ms % 5_000 < 1)
+    line.run(0.7)
+    line.run(2)
+    assert line.share(2) > 0.9
+
+
+def test_a_link_on_which_less_than_two_parcels_travel_is_filled_too() -> None:
+    line = Line(THIN_SATELLITE)
+    line.run(30)
+    assert line.share(20) > 0.9
+    assert line.most_queued_ms < QUEUE_MS + 1.5 * CHUNK / line.rate_bytes_s * 1000

@@ -1,0 +1,106 @@
+"""A bulk connection's congestion control: none that stands still to measure where nothing is lost, one that bears losses where they are."""
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from relay.congestion import LOOK_AFTER_SEGMENTS, LOSSLESS, LOSSY, Congestion
+from relay.header import Kind
+from relay.passport import Role
+from relay.paths.zeromq_connections import steer
+from relay.precedence import Precedence
+from relay.tcp_info import TcpInfo
+from tests.relay.house import House, Kept, until
+
+
+def counted(sent: int, resent: int) -> TcpInfo:
+    return TcpInfo(path_mtu_bytes=1500, sent_segments=sent, resent_segments=resent)
+
+
+def needs(*names: str) -> None:
+    known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+    if not set(names) <= set(known):
+        pytest.skip(f"needs {' and '.join(names)}, this kernel has {', '.join(known)}")
+
+
+def name_of(connection: socket.socket) -> str:
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+
+
+def test_a_connection_begins_with_one_that_never_stands_still_to_measure() -> None:
+    assert Congestion().choice(None) == LOSSLESS
+    assert Congestion().choice(counted(10, 0)) == LOSSLESS
+
+
+def test_one_that_loses_gets_the_one_that_bears_it_and_keeps_it_until_next_to_nothing_is_lost() -> None:
+    congestion = Congestion()
+    assert congestion.choice(counted(LOOK_AFTER_SEGMENTS, LOOK_AFTER_SEGMENTS // 100)) == LOSSY
+    assert congestion.choice(counted(5_500, 10)) == LOSSY, "one in a thousand since: not enough to change again"
+    assert congestion.choice(counted(15_500, 11)) == LOSSLESS
+
+
+def test_a_few_segments_decide_nothing() -> None:
+    congestion = Congestion()
+    assert congestion.choice(counted(LOOK_AFTER_SEGMENTS - 1, 20)) == LOSSLESS
+    assert congestion.choice(counted(20_000, 20)) == LOSSLESS, "they count with the rest"
+
+
+def test_it_is_looked_at_with_the_first_parcel_and_then_now_and_again() -> None:
+    congestion = Congestion()
+    due = [n for n in range(300) if congestion.is_due()]
+    assert due == [0, 128, 256]
+    congestion.look_again()
+    assert congestion.is_due(), "there was no connection yet"
+
+
+def test_what_is_chosen_is_set_on_a_connection_that_loses_and_on_no_other() -> None:
+    needs("bbr", "cubic")
+    with (
+        contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening,
+        contextlib.closing(socket.create_connection(listening.getsockname())) as connection,
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+        steer(connection.fileno(), ("192.0.2.1", 1), Congestion())
+        assert name_of(connection) == "bbr", "the descriptor is somebody else's by now"
+        steer(connection.fileno(), connection.getpeername(), Congestion())
+        assert name_of(connection) == "cubic"
+        congestion = Congestion()
+        congestion.choice(counted(LOOK_AFTER_SEGMENTS, 50))
+        steer(connection.fileno(), connection.getpeername(), congestion)
+        assert name_of(connection) == "bbr"
+
+
+def _names(port: int) -> dict[bool, set[str]]:
+    """By calling and called end, what this process' connections with a port run under."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as connection:
+            name = name_of(connection)  # what is no TCP connection has none
+            far = connection.getpeername()[1]
+            if port in {far, connection.getsockname()[1]}:
+                found[far == port].add(name)
+    return found
+
+
+async def test_a_clip_s_connection_is_steered_where_a_system_s_choice_is_another(tmp_path: Path) -> None:
+    needs("bbr", "cubic")
+    with contextlib.closing(socket.socket()) as fresh:
+        if name_of(fresh) == "cubic":
+            pytest.skip("needs a system that gives connections something else than cubic")
+    house = House(tmp_path)
+    house.enroll("center", Role.CENTER)
+    house.enroll("gate", Role.CAMERA)
+    house.settle()
+    inbox = Kept()
+    async with (
+        house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as center,
+        house.station("gate", to=[("center", center.listening_on[0])]) as gate,
+    ):
+        port = urlsplit(center.listening_on[0]).port or 0
+        await gate.put(gate.draft_up(Kind.CHUNK, Precedence.BULK, bytes(4_000)))
+        await until(lambda: len(inbox.arrivals) == 1, "the chunk", 30)
+        assert _names(port)[True] == {"cubic"}
