@@ -58,6 +58,8 @@ class Shelves:
         self._clock = clock
         self._most_ms = most_ms
         self._after_commit = after_commit
+        self._over_ms: dict[tuple[int, int], int] = {}
+        """Monotonic ms by shelf and its end: when its time is over, whatever becomes of the wall clock."""
 
     async def shelve(
         self, *, node: bytes, camera: str, label: str, reason: str, minutes: float, covers_flash: bool, person: SignedIn
@@ -91,6 +93,7 @@ class Shelves:
                             reason=reason.strip(), until_ms=now + lasts_ms, covers_flash=covers_flash)  # fmt: skip
             entry_id = self._journal(connection, "source-shelved", fact, now)
             _note(connection, incident_acts.apply_shelved(connection, entry_id, fact, now))
+            self._over_ms[entry_id, fact.until_ms] = self._clock.monotonic_ms() + lasts_ms
             return entry_id
 
         shelf_id = await self._database.run(work)
@@ -145,13 +148,16 @@ class Shelves:
         return len(due)
 
     def due(self, connection: sqlite3.Connection) -> Sequence[int]:
-        """Shelves whose time is over: by the wall clock, or because that has leapt back further than any shelf may last."""
-        now = self._clock.wall_ms()
-        rows = connection.execute(
-            "SELECT id FROM shelf WHERE ended_at_ms IS NULL AND (until_ms <= ? OR until_ms > ?)",
-            (now, now + self._most_ms),
-        )
-        return [row[0] for row in rows]
+        """Shelves whose time is over by either clock: a source is sooner heard too early than silent too long.
+
+        The monotonic one counts from when this process first saw the shelf. A wall clock that leapt back before that lengthens none beyond
+        what any may last.
+        """
+        now, now_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
+        rows = connection.execute("SELECT id, until_ms FROM shelf WHERE ended_at_ms IS NULL").fetchall()
+        self._over_ms = {key: self._over_ms.get(key, now_ms + min(max(0, key[1] - now), self._most_ms)) for key in rows}
+        return [shelf for shelf, until_ms in rows
+                if not now < until_ms <= now + self._most_ms or self._over_ms[shelf, until_ms] <= now_ms]  # fmt: skip
 
     def _end(self, connection: sqlite3.Connection, shelf_id: int, *, by: str, role: str, reason: str) -> None:
         fact = Shelving(shelf=shelf_id, by=by, role=role, reason=reason, is_by_turns=True)

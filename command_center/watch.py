@@ -5,6 +5,7 @@
 * A shelf whose time is over ends.
 * What flood control held back is annunciated as room comes back. What expired or came off a shelf waits for its turn there, too: an
   hour after a storm was acknowledged in one go it must not sound in one go.
+* That the wall clock was set is an entry: from there on the journal's times are of another clock.
 
 Durations count on this process's monotonic clock from the moment that it saw the state begin; the level reached is in the row,
 so that a restart goes on from it.
@@ -16,8 +17,9 @@ from typing import Final
 
 from command_center import annunciation, event_feed, facts, incident_acts, journal
 from command_center.annunciated_lately import AnnunciatedLately
+from command_center.clock_leaps import ClockLeaps
 from command_center.config import IncidentConfig
-from command_center.facts import IncidentStep
+from command_center.facts import IncidentStep, Remark
 from command_center.incidents import Quiet
 from command_center.metrics import Metrics
 from command_center.shelving import Shelves
@@ -47,15 +49,22 @@ class Watch:
         self._metrics = metrics
         self._shelves = shelves
         self._limits = limits
+        self._leaps = ClockLeaps(clock)
         self._since: dict[tuple[int, str, int], _Since] = {}
         """By incident, state and version."""
 
     def is_due(self, connection: sqlite3.Connection) -> bool:
         """Whether ``act`` would do anything. Also where new states are first seen."""
-        return bool(self._due(connection) or self._releasable(connection) or self._shelves.due(connection))
+        return bool(
+            self._leaps.leapt_ms
+            or self._due(connection)
+            or self._releasable(connection)
+            or self._shelves.due(connection)
+        )
 
     def act(self, connection: sqlite3.Connection) -> None:
         """Do it, journalled, in the caller's transaction."""
+        self._note_leap(connection)
         for incident_id, level, precedence in self._due(connection):
             if level:
                 self._step(connection, "incident-notified-again", IncidentStep(incident=incident_id, level=level,
@@ -125,6 +134,16 @@ class Watch:
                 recent.append((node, camera))
                 released.append((incident_id, (node, camera)))
         return released
+
+    def _note_leap(self, connection: sqlite3.Connection) -> None:
+        leapt_ms = self._leaps.forget()
+        if not leapt_ms:
+            return
+        now = self._clock.wall_ms()
+        said = f"set {'forward' if leapt_ms > 0 else 'back'} by {abs(leapt_ms) / 1000:.1f} s; durations count on another clock"
+        journal.append(connection, at_ms=now, kind="clock-leapt", actor="center", subject="center",
+                       payload=facts.encode(Remark(what="clock", detail=said)))  # fmt: skip
+        self._metrics.count("clock_leaps")
 
     def _step(self, connection: sqlite3.Connection, kind: str, step: IncidentStep) -> None:
         now = self._clock.wall_ms()

@@ -25,6 +25,7 @@ from command_center.callbacks.store import Delivery, Receiver
 from command_center.callbacks.tak_carrier import TakCarrier
 from command_center.callbacks.web_carrier import FeedCarrier, WebCarrier
 from command_center.callbacks.writer import Origin
+from command_center.clock_leaps import ClockLeaps
 from command_center.facts import Remark
 from command_center.metrics import Metrics
 from command_center.readers import Readers
@@ -53,6 +54,7 @@ class Postman:
         self._after_commit = after_commit
         self._busy: set[str] = set()
         self._dice = random.SystemRandom()
+        self._leaps = ClockLeaps(clock)
 
     @property
     def base_url(self) -> str:
@@ -95,6 +97,8 @@ class Postman:
                 await self._database.run_along(self._catch_up, within_s=_LOOK_EVERY_S)
                 break
             self._metrics.count("callbacks_made", await self._database.run(self._catch_up))
+        if self._leaps.leapt_ms < 0:
+            await self._database.run(self._bring_forward)
         now_ms = self._clock.wall_ms()
 
         def waiting(connection: sqlite3.Connection) -> list[Receiver]:
@@ -105,6 +109,14 @@ class Postman:
             if receiver.name not in self._busy:
                 self._busy.add(receiver.name)
                 members.start(self._serve(carriers, receiver), f"callbacks to {receiver.name}")
+
+    def _bring_forward(self, connection: sqlite3.Connection) -> None:
+        """A wall clock that was set back by an hour lets nobody wait an hour longer: rather once too early."""
+        leapt_ms, now_ms = self._leaps.forget(), self._clock.wall_ms()
+        connection.execute(
+            "UPDATE delivery SET next_at_ms = MIN(next_at_ms, MAX(?, next_at_ms + ?)) WHERE state = 'pending'",
+            (now_ms, min(0, leapt_ms)),
+        )
 
     async def _serve(self, carriers: Carriers, receiver: Receiver) -> None:
         """Send what is due, one after the other, until nothing is or one fails."""

@@ -46,6 +46,7 @@ CUSTODY: Final = frozenset({
 _REMARKS: Final = frozenset(
     {
         "initialized",
+        "clock-leapt",
         "configured",
         "viewed",
         "export-started",
