@@ -21,10 +21,12 @@ class RoomWanted:
         self.has_rest = False
         """Some that were not looked at may go at once."""
 
-    def decided(self, plan: Plan, left_out: AbstractSet[NodeId], *, found_some_full: bool) -> None:
-        """``left_out``: the nodes of whom some alerts were not looked at."""
+    def decided(
+        self, plan: Plan, left_out: AbstractSet[NodeId], *, found_some_full: bool, has_others_next: bool = False
+    ) -> None:
+        """``left_out``: the nodes of whom some alerts were not looked at; ``has_others_next``: some that are no alerts were not, and may go at once."""
         self._held_back = {NodeId(origin): count for origin, count in plan.held_back.items()}
-        self.has_rest = not left_out <= self._held_back.keys()
+        self.has_rest = has_others_next or not left_out <= self._held_back.keys()
         self._is_wanted = plan.waits_for_room or self.has_rest or found_some_full
 
     def is_met_by(self, header: Header) -> bool:

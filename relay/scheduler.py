@@ -10,6 +10,7 @@ What a neighbor holds already is offered to it again only much later, in case it
 burned; what is unanswered is sent again after a few round trips, ever more slowly, and never given up.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
@@ -18,9 +19,11 @@ from typing import Final
 from relay.attempts import STUBBORN_AFTER, Entry, LinkId, LinkView, SendPolicy, retry_ms
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
+from relay.set_aside import Rank, SetAside
 from relay.striping import Rooms
 
 IDLE_LOOK_MS: Final = 5_000
+NOBODY: Final[Mapping[Rank, int]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +42,30 @@ class Plan:
     room for them; receipts do only where so many leave the node with a few."""
     parked: tuple[tuple[int, int], ...]
     """(number, until): enough neighbors hold it, so nothing is to be done before that time (ms)."""
+    resting: Mapping[int, float]
+    """What is under way, and until when nothing is to be decided about it: it may be set aside (``set_aside``)."""
 
 
-def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
+def plan(
+    entries: Iterable[Entry], now_ms: int, policy: SendPolicy, set_aside: SetAside | None = None, *, has_more_bulk: bool = False
+) -> Plan:  # fmt: skip
     """Decide. ``entries`` come oldest first; the most urgent are sent first, and of those the ones least often tried.
+
+    ``set_aside``: what an earlier plan found resting and nothing has happened to since, which is not among the entries; ``has_more_bulk``:
+    nor is all that was never sent of a clip.
 
     Among those that are alike in both, the nodes take turns: one that floods waits behind its own flood. What goes ahead of its node's
     own has that node's first turn, and no other's.
     """
     sends: list[tuple[int, LinkId]] = []
     parked: list[tuple[int, int]] = []
-    next_look_ms = float(now_ms + IDLE_LOOK_MS)
-    ordered = in_turn(entries)
-    rooms = Rooms(ordered, now_ms, policy)
+    set_aside = set_aside or SetAside()
+    next_look_ms = min(float(now_ms + IDLE_LOOK_MS), set_aside.next_due_ms or math.inf)
+    ordered = in_turn(entries, set_aside.ranks)
+    rooms = Rooms(ordered, now_ms, policy, set_aside)
     held_back: dict[bytes, int] = {}
-    has_fresh_bulk = waits_for_room = False
+    resting = dict(rooms.resting)
+    has_fresh_bulk, waits_for_room = has_more_bulk, False
     for entry in ordered:
         if (resting_until_ms := rooms.resting.get(entry.number)) is not None:
             next_look_ms = min(next_look_ms, resting_until_ms)
@@ -73,9 +85,11 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
             next_look_ms = min(next_look_ms, now_ms + retry_ms(link.rtt_ms, policy, entry.precedence))
         has_fresh_bulk |= entry.precedence == Precedence.BULK and not sent and not entry.attempts
         if entry.links and not chosen and entry.is_held_enough:
-            parked.append((entry.number, again_at_ms))
-        elif entry.links and not chosen:
+            parked.append((entry.number, again_at_ms or now_ms + IDLE_LOOK_MS))
+        elif entry.links and not chosen and again_at_ms is not None:
             next_look_ms = min(next_look_ms, again_at_ms)
+            if entry.precedence != Precedence.BULK:
+                resting[entry.number] = again_at_ms
     if not has_fresh_bulk:
         goes = {number for number, _ in sends}
         late = rooms.tail(entry for entry in ordered if entry.number not in goes)
@@ -88,11 +102,12 @@ def plan(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
         waits_for_room=waits_for_room or rooms.lacks_room,
         held_back=held_back,
         parked=tuple(parked),
+        resting=resting,
     )
 
 
-def in_turn(entries: Iterable[Entry]) -> list[Entry]:
-    """The order in which envelopes get what room there is.
+def in_turn(entries: Iterable[Entry], under_way: Mapping[Rank, int] = NOBODY) -> list[Entry]:
+    """The order in which envelopes get what room there is; ``under_way``: how many of each node had their turn and are set aside.
 
     Stubborn ones come last and take turns, whatever their precedence: a window's worth that a neighbor never takes (a
     revoked node's, say) must not starve the others.
@@ -102,6 +117,8 @@ def in_turn(entries: Iterable[Entry]) -> list[Entry]:
     for entry in sorted(entries, key=attrgetter("ahead"), reverse=True):
         key = (entry.precedence, entry.origin)
         rank = ranks[key] = ranks.get(key, 0) + 1
+        if not entry.ahead:
+            rank += under_way.get(key, 0)
         tries = entry.unanswered_count if entry.attempts else 0
         if tries >= STUBBORN_AFTER:
             keyed.append(((True, tries, entry.precedence, rank, entry.number), entry))
@@ -125,26 +142,28 @@ def due_ms(entry: Entry, link: LinkView, now_ms: int, policy: SendPolicy) -> int
     return now_ms
 
 
-def _choose(entry: Entry, rooms: Rooms, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
-    """The links to send on now; and if none, when one comes due."""
+def _choose(entry: Entry, rooms: Rooms, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int | None]:
+    """The links to send on now; and if none, when one comes due. None: it waits for no time, but for room or for a link."""
     if entry.precedence == Precedence.FLASH:
         return _race(entry, now_ms, policy)
     return _one_after_another(entry, rooms, now_ms, policy)
 
 
-def _race(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
+def _race(entry: Entry, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int | None]:
     times = [(due_ms(entry, link, now_ms, policy), link) for link in entry.links]
     later = [at_ms for at_ms, _ in times if at_ms > now_ms]
-    return [link for at_ms, link in times if at_ms <= now_ms], min(later, default=now_ms + IDLE_LOOK_MS)
+    return [link for at_ms, link in times if at_ms <= now_ms], min(later, default=None)
 
 
-def _one_after_another(entry: Entry, rooms: Rooms, now_ms: int, policy: SendPolicy) -> tuple[list[LinkView], int]:
+def _one_after_another(
+    entry: Entry, rooms: Rooms, now_ms: int, policy: SendPolicy
+) -> tuple[list[LinkView], int | None]:
     usable = _usable(entry, policy)
     tried = (
         [(link, known) for link in usable if (known := entry.attempt_on(link)) is not None] if entry.attempts else []
     )
     if not tried:
-        return _first_way(entry, usable, rooms), now_ms + IDLE_LOOK_MS
+        return _first_way(entry, usable, rooms), None
     preference = _preference(entry.precedence)
     untried = [link for link in usable if entry.attempt_on(link) is None]
     later = [at_ms for link, known in tried

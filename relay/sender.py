@@ -5,7 +5,6 @@ What enough neighbors hold is *parked*: only its number stays in memory until it
 """
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ import structlog
 from relay import hop, spool_room
 from relay import waiting as waiting_rows
 from relay.aim import aim
+from relay.at_hand import AtHand, at_hand
 from relay.attempts import Attempt, Entry, LinkId, SendPolicy, Way, lane_of
 from relay.clock import Clock
 from relay.counters import Counters
@@ -29,11 +29,11 @@ from relay.precedence import Precedence
 from relay.room_wanted import RoomWanted
 from relay.scheduler import plan
 from relay.sent_round import Patience, SentRound
+from relay.set_aside import SetAside
 from relay.spool import Spool, Spooled
-from relay.striping import FEW
 from relay.timeline import Timeline
 from relay.waiting import Waiting
-from relay.window import Flow, HeldBy, InWindow, Parked, first_of_each, in_order, waiting_of
+from relay.window import Flow, HeldBy, InWindow, Parked, in_order, waiting_of
 
 _log = structlog.get_logger("relay.sender")
 
@@ -47,10 +47,6 @@ SHARE: Final = 250
 """Of one node in a full window, beyond which its own next ones wait in the spool; everybody else's still come in."""
 FEW_WAITING: Final = 4 * SHARE
 """Whoever has no more than this in the spool does not wait there behind a flood."""
-AT_HAND: Final = 64
-"""Alerts of one node that were never tried and are looked at in one plan: a thousand of a flood would make each plan take
-milliseconds, and everybody else's alert wait for it. Those behind have their turn in the next plan, at once."""
-LEAST_ALERT_BYTES: Final = 128
 _LONG_PLAN_S: Final = 0.001
 _FAR_MS: Final = 3_600_000
 
@@ -86,6 +82,7 @@ class Sender:
         self._behind: set[Flow] = set()
         """Whose next ones wait in the spool behind what had no room. Of those the newest few are in the window all the same."""
         self._newest_first = NewestFirst()
+        self._set_aside = SetAside()
         self._freed_meanwhile: set[int] = set()
         """What left the spool while the rows that are to be admitted were read."""
         self._speakers = Speakers()
@@ -126,6 +123,11 @@ class Sender:
         """Something changed: look again."""
         self._wake.set()
 
+    def became_known(self) -> None:
+        """What was presumed is welcome: what did not go there before may go."""
+        self._set_aside.clear()
+        self._wake.set()
+
     def came_through(self) -> None:
         """A pong says that more may be sent: look again, if anything waits for that."""
         if self._room_wanted.is_met_by_pong() or self._may_read_on:
@@ -143,12 +145,14 @@ class Sender:
                 parked.until_ms = 0
         for item in self._window.values():
             item.entry.forget_unanswered(peer, path)
+        self._set_aside.clear()
         self._wake.set()
 
     def link_closed(self, link: LinkId) -> None:
         """A session is over. Its path may have another one already: what went by this one need not wait for its retry."""
         for item in self._window.values():
             item.entry.forget_sent_by(link)
+        self._set_aside.clear()
         self._wake.set()
 
     def held_by(self, peer: NodeId, ids: Iterable[EnvelopeId]) -> list[Waiting]:
@@ -157,6 +161,7 @@ class Sender:
         for identifier in ids:
             item = self._window.get(self._numbers.get(identifier, 0))
             if item is not None:
+                self._set_aside.remove(item.waiting.number)
                 item.entry.note_held(peer, self._clock.monotonic_ms())
                 found.append(item.waiting)
         self._wake.set()
@@ -171,6 +176,7 @@ class Sender:
     def _note_if_held(self, item: InWindow, peer: NodeId) -> bool:
         if not self._held_by.covers(peer, item.waiting) or item.entry.held_at(peer) is not None:
             return False
+        self._set_aside.remove(item.waiting.number)
         item.entry.note_held(peer, self._clock.monotonic_ms())
         return True
 
@@ -178,6 +184,7 @@ class Sender:
         """A neighbor lacked a passport and has it now: what it could not take is due again."""
         for item in self._window.values():
             if item.waiting.origin == origin:
+                self._set_aside.remove(item.waiting.number)
                 item.entry.forget_unanswered(peer)
         self._wake.set()
 
@@ -223,9 +230,10 @@ class Sender:
     def _send_what_is_due(self) -> tuple[float, float]:
         """Until the next look at the latest, and what planning took of the processor, s."""
         now_ms, began_s = self._clock.monotonic_ms(), time.thread_time()
-        at_hand, left_out = self._at_hand(now_ms)
-        by_id = aim(at_hand, self._links, self._came_by, now_ms, is_shared=self._speakers.are_several(now_ms))
-        decided = plan([item.entry for item in at_hand], now_ms, self._policy)
+        found = self._at_hand(now_ms)
+        by_id = aim(found.items, self._links, self._came_by, now_ms, is_shared=self._speakers.are_several(now_ms))
+        entries = [item.entry for item in found.items]
+        decided = plan(entries, now_ms, self._policy, self._set_aside, has_more_bulk=found.has_more_bulk)
         planning_s = time.thread_time() - began_s
         going = SentRound(self._links, decided.flooded, now_ms)
         for number, link_id in decided.sends:
@@ -241,13 +249,21 @@ class Sender:
                 going.found_full(link, lane)
                 continue
             if not item.entry.attempts:
+                found.sent_first(item)
                 self._newest_first.sent(item, now_ms)
             item.entry.note_sent(view.way, now_ms, link_id)
             self._timeline.sent(waiting, link.session.facts, NodeId(view.peer))
             link.note_sent(waiting.kind, now_ms, waiting.origin)
             going.sent(link, lane, item.entry.size_bytes)
         going.close(self._counters)
-        self._room_wanted.decided(decided, left_out, found_some_full=going.found_some_full)
+        for (
+            number,
+            until_ms,
+        ) in decided.resting.items():  # of what goes up: which links lead down, any envelope that comes may change
+            if (item := self._window[number]).waiting.destination == AUTHORITY:
+                self._set_aside.add(item.entry, until_ms, now_ms, self._policy)
+        self._room_wanted.decided(decided, found.alerts_left_out, found_some_full=going.found_some_full,
+                                  has_others_next=found.has_others_next)  # fmt: skip
         for number, until_ms in decided.parked:
             attempts = self._window[number].entry.attempts
             self._drop(number)
@@ -256,22 +272,16 @@ class Sender:
         delay_s = self._patience.after_s(going, max(1, decided.next_look_ms - now_ms) / 1000)
         return (0.001 if going.count and self._room_wanted.has_rest else delay_s), planning_s
 
-    def _at_hand(self, now_ms: int) -> tuple[list[InWindow], set[NodeId]]:
-        """What of the window is looked at now: all of it, but of each node's untried alerts the first ones, and the newest.
-
-        And of whom some were left out.
-        """
+    def _at_hand(self, now_ms: int) -> AtHand:
+        self._set_aside.wake(now_ms)
         ahead = self._newest_first.choose(self._window, now_ms, self._behind)
-        found = list(self._window.values())
-        if len(found) <= AT_HAND:
-            return (in_order(found) if self._behind else found), set()
-        left_bytes = max(
-            (link.flood.left_bytes(now_ms) if link.is_paced else math.inf for link in self._links.towards(AUTHORITY)),
-            default=0.0,
+        ahead = [item for item in ahead if item.waiting.number not in self._set_aside]
+        found = at_hand(
+            [item for number, item in self._window.items() if number not in self._set_aside], ahead, self._links, now_ms
         )
-        most = min(AT_HAND, FEW + 1 + max(0.0, left_bytes) // LEAST_ALERT_BYTES)
-        found, left_out = first_of_each(found, most, ahead)
-        return (in_order(found) if self._behind else found), left_out
+        if self._behind:
+            found.items = in_order(found.items)
+        return found
 
     def _forget_evicted(self) -> None:
         """Nothing is sent from memory: what gave way in the spool leaves the window. Where that was undone, it is read again."""
@@ -377,6 +387,7 @@ class Sender:
         item = self._window.pop(number, None)
         if item is not None:
             self._numbers.pop(item.waiting.id, None)
+            self._set_aside.remove(number)
             self._count_of[item.waiting.origin] -= 1
             if not self._count_of[item.waiting.origin]:
                 del self._count_of[item.waiting.origin]

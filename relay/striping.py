@@ -18,6 +18,7 @@ from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, retry_m
 from relay.bulk_pace import PARCEL_BYTES
 from relay.path_health import OVERHEAD_BYTES
 from relay.precedence import Precedence
+from relay.set_aside import SetAside
 
 FEW: Final = 16
 """Who has no more than so many alerts without an answer may use the last quarter of a link's window, and all of what it carries; a
@@ -75,9 +76,12 @@ class Rooms:
     What is overdue is not in flight: it was lost or turned away, and a window full of it would stay shut for ever.
     """
 
-    def __init__(self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy, set_aside: SetAside | None = None
+    ) -> None:
         self._now_ms = now_ms
         self._policy = policy
+        self._set_aside = set_aside or SetAside()
         self._rooms: dict[LinkId, _Room] = {}
         self.resting: dict[int, float] = {}
         """Alerts that are in flight on every link, by number, and when the first of these tries is due again: until then nothing
@@ -114,6 +118,12 @@ class Rooms:
             flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
             alert_retry_ms=retry_ms(link.rtt_ms, self._policy, Precedence.FLASH),
         )  # fmt: skip
+        if (under_way := self._set_aside.on_link.get(link.id)) is not None:
+            room.urgent -= under_way.alerts
+            room.unanswered_bulk -= under_way.other_bytes
+            room.alerts_of.update(under_way.alerts_of)
+            if (last_ms := under_way.last_first_try_ms) is not None:
+                room.held_until_ms = last_ms + int(link.p95_ms)
         return room
 
     def _note_in_flight(self, entry: Entry, room: _Room, attempt: Attempt, *, is_alert: bool) -> int | None:

@@ -202,7 +202,7 @@ class Switchboard:
         self._learn(signed)
         link.ping(self._clock.monotonic_ms())
         if was_presumed:
-            self._sender.wake()  # what is no alert may go, too
+            self._sender.became_known()
         else:
             self._say_over(link)
             self._opened(link, signed.passport)

@@ -1,7 +1,8 @@
 """What the sender keeps in memory of an envelope that waits for its receipt. The spool is the truth, and this a view of it."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay import hop
 from relay.attempts import Attempt, Entry, Way
@@ -34,6 +35,12 @@ class InWindow:
     """Whose alert it is, and how urgent; None: no alert."""
     stream: Stream | None = None
     """Within what it may go ahead (``newest_first``)."""
+    queue: Flow = field(init=False)
+    """Whose it is, and how urgent, alert or not."""
+
+    def __post_init__(self) -> None:
+        """Once: each plan asks for it as often as there are envelopes."""
+        self.queue = (self.waiting.origin, self.waiting.precedence)
 
 
 @dataclass(slots=True)
@@ -71,20 +78,24 @@ class HeldBy:
 
 
 def first_of_each(
-    window: Iterable[InWindow], most: float, ahead: Iterable[InWindow]
-) -> tuple[list[InWindow], set[NodeId]]:
-    """All of a window, but of each flow's untried ones only the first, and those that go ahead of them; and of whom some were left out."""
+    window: Iterable[InWindow], most: float, ahead: Iterable[InWindow], most_others: float = math.inf
+) -> tuple[list[InWindow], set[Flow]]:
+    """All of a window, but of each queue's untried ones only the first, and those that go ahead of them; and of which some were left out.
+
+    ``most_others``: of what is no alert.
+    """
     found: list[InWindow] = []
-    short: set[NodeId] = set()
+    short: set[Flow] = set()
     untried: dict[Flow, int] = {}
     left_out = {id(item): item for item in ahead}
     for item in window:  # each plan looks through a thousand: nothing is called in here
-        if (flow := item.flow) is not None and not item.entry.attempts:
-            count = untried.get(flow, 0)
-            if count >= most:
-                short.add(flow[0])
+        if not item.entry.attempts:
+            queue = item.queue
+            count = untried.get(queue, 0)
+            if count >= (most_others if item.flow is None else most):
+                short.add(queue)
                 continue
-            untried[flow] = count + 1
+            untried[queue] = count + 1
         found.append(item)
         if left_out:  # chosen a moment ago, it may be tried by now: it is planned with once all the same
             left_out.pop(id(item), None)

@@ -10,6 +10,7 @@ from relay.attempts import Attempt, Entry, LinkId, LinkView, SendPolicy, lane_of
 from relay.path import Lane
 from relay.precedence import Precedence
 from relay.scheduler import due_ms, plan
+from relay.set_aside import OnLink, SetAside
 from relay.striping import Rooms
 
 POLICY = SendPolicy(urgent_window=4, bulk_window_bytes=10_000)
@@ -58,8 +59,10 @@ def in_flight(found: Sequence[Entry], link: LinkView, lane: Lane) -> list[Entry]
 class _Restless(Rooms):
     """Every alert is thought about, as if none were in flight everywhere."""
 
-    def __init__(self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy) -> None:
-        super().__init__(entries, now_ms, policy)
+    def __init__(
+        self, entries: Sequence[Entry], now_ms: int, policy: SendPolicy, set_aside: SetAside | None = None
+    ) -> None:
+        super().__init__(entries, now_ms, policy, set_aside)
         self.rested = len(self.resting)
         self.resting = {}
 
@@ -69,7 +72,35 @@ def test_nothing_would_be_decided_about_an_alert_that_is_in_flight_everywhere(fo
     decided = plan(found, NOW, POLICY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("relay.scheduler.Rooms", _Restless)
-        assert plan(found, NOW, POLICY) == decided
+        assert plan(found, NOW, POLICY) == decided  # and it is said that it rests all the same
+
+
+@given(entries())
+def test_a_plan_without_what_is_set_aside_decides_what_a_plan_with_it_does(found: list[Entry]) -> None:
+    decided = plan(found, NOW, POLICY)
+    aside = SetAside()
+    for entry in found:
+        if entry.number in decided.resting:
+            aside.add(entry, decided.resting[entry.number], NOW, POLICY)
+    assert len(aside) == len(decided.resting)
+    left = [entry for entry in found if entry.number not in aside]
+    again = plan(left, NOW, POLICY, aside)
+    assert again.next_look_ms == decided.next_look_ms
+    assert again.parked == decided.parked
+    assert again.sends == decided.sends
+    assert again.held_back == decided.held_back
+    assert again.resting == {}
+    going = {link_id for _, link_id in decided.sends}
+    assert again.flooded & going == decided.flooded & going
+    for number in list(decided.resting):
+        aside.remove(number)
+    assert len(aside) == 0
+    assert aside.next_due_ms is None
+    assert not aside.ranks
+    assert all(on_link == OnLink(_latest=on_link._latest) for on_link in aside.on_link.values()), (
+        "nothing is left of it"
+    )
+    assert all(on_link.last_first_try_ms is None for on_link in aside.on_link.values())
 
 
 def test_an_alert_in_flight_everywhere_rests_until_its_first_try_is_due_again() -> None:

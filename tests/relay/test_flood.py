@@ -6,14 +6,16 @@ import sqlite3
 import statistics
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relay import hop, limits, receipt
 from relay.arrival import Arrival
-from relay.attempts import Entry, SendPolicy
+from relay.at_hand import AT_HAND
+from relay.attempts import Entry
 from relay.config import PathConfig, SpoolConfig
 from relay.flood_window import FIRST_TOKEN
 from relay.header import Kind
@@ -28,7 +30,6 @@ from relay.path import Lane
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
 from relay.scheduler import Plan, plan
-from relay.sender import AT_HAND
 from relay.station import Station
 from tests.relay.house import House, Kept, until
 from tests.relay.neighbor import neighbor, said_by
@@ -243,10 +244,9 @@ async def test_of_a_node_s_own_flood_each_plan_looks_at_a_few_and_all_of_it_goes
 ) -> None:
     house, looked_at = filled(House(tmp_path), "gate"), list[int]()
 
-    def counted(entries: Iterable[Entry], now_ms: int, policy: SendPolicy) -> Plan:
-        entries = list(entries)
+    def counted(entries: Sequence[Entry], *others: Any, **named: Any) -> Plan:
         looked_at.append(sum(not entry.attempts for entry in entries))
-        return plan(entries, now_ms, policy)
+        return plan(entries, *others, **named)
 
     monkeypatch.setattr("relay.sender.plan", counted)
     kept = Kept()

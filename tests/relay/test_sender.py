@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay import hop, receipt, sender
+from relay.at_hand import AT_HAND
 from relay.clock import Clock
 from relay.header import Kind
 from relay.identity import Identity
@@ -15,7 +16,6 @@ from relay.passport import Role
 from relay.path import Lane, PathFacts
 from relay.precedence import Precedence
 from relay.ranges import RangeSet
-from relay.sender import AT_HAND
 from relay.spool import Spooled
 from relay.station import Station
 from tests.relay.house import House, until
