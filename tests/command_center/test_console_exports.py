@@ -52,7 +52,7 @@ async def test_an_auditor_watches_stops_orders_by_camera_and_time_and_goes_on_wi
     async with page.expect_response(lambda answer: answer.request.method == "DELETE"):
         await page.get_by_role("button", name="Stop").click()
     gate.set()  # not before the center knows: the export would be through with it first
-    await expect(page.get_by_role("list", name="Exports")).to_contain_text("stopped by vera")
+    await expect(page.get_by_role("list", name="Exports")).to_contain_text("× stopped by vera: nothing was exported")
     order = page.get_by_role("form", name="Order an export")
     await page.get_by_label("camera").fill("cam9")
     await order.get_by_role("button", name="Export").click()

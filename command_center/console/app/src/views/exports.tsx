@@ -51,8 +51,8 @@ export function Exports(): JSX.Element {
         once(() => order(form));
       }}>
         <label>Incidents <input name="incidents" placeholder="INC-2026-000007, 12" autocomplete="off" /></label>
-        <label>or since <input name="since" type="datetime-local" /></label>
-        <label>until <input name="until" type="datetime-local" /></label>
+        <label>or since (local time) <input name="since" type="datetime-local" /></label>
+        <label>until (local time) <input name="until" type="datetime-local" /></label>
         <label>camera <input name="camera" maxLength={64} autocomplete="off" /></label>
         <label class="check"><input name="everything" type="checkbox" /> or everything</label>
         <label class="check" title="Clips that are still at their nodes are sent here before; of a node that can't be reached the bag says what is missing"><input name="fetch" type="checkbox" /> fetch clips from nodes first</label>
@@ -81,7 +81,7 @@ function Job({ job, stop }: { job: ExportJob; stop: () => void }): JSX.Element {
       {job.state === "done" && <p>✓ Done, {bytes(job.size_bytes)}. <a class="button" href={job.file_url ?? ""} download>Download</a> <button type="button" class="button quiet" onClick={stop}>Delete the file</button></p>}
       {job.tag_manifest_sha256 && <p class="mono fingerprint">Whole bag: {job.tag_manifest_sha256}{job.authority && <><br />Authority: {job.authority}</>}</p>}
       {job.missing.length > 0 && <><p class="form-problem">What the bag can't have:</p><ul>{job.missing.map((line) => <li key={line}>{line}</li>)}</ul></>}
-      {(job.state === "failed" || job.state === "stopped") && <p class="form-problem">× {job.state}{job.problem && `: ${job.problem}`}</p>}
+      {(job.state === "failed" || job.state === "stopped") && <p class="form-problem">× {job.problem.startsWith(job.state) ? job.problem : `${job.state}${job.problem && `: ${job.problem}`}`}</p>}
     </li>
   );
 }
