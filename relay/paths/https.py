@@ -1,7 +1,7 @@
 """The HTTPS path, our side: for networks that let nothing else out, through a proxy where there is one.
 
 Up: each lane POSTs its parcels in batches over its own connection, so a chunk never holds an alert up. Down: one long poll is
-always open. The listener hands out the session's unguessable name. TLS proves the server's host name only; who the neighbor
+always open; while it is not, what is urgent comes in the answer to a POST (``TAKES_ANSWERS``). The listener hands out the session's unguessable name. TLS proves the server's host name only; who the neighbor
 is, and who we are, is proved by ``relay.introduction``.
 """
 
@@ -30,6 +30,10 @@ _log = structlog.get_logger("relay.paths.https")
 ROUTE: Final = "/v1/hop"
 POLL_S: Final = 20.0
 """The listener answers an empty poll after this; middleboxes drop idle connections after a minute or more."""
+TAKES_ANSWERS: Final = "answers"
+"""The query of a POST whose sender reads parcels in its answer."""
+_TURNS: Final = 3
+"""Of the event loop; no time passes."""
 _CONNECT_S: Final = 8.0
 _POST_S: Final = {Lane.URGENT: 10.0, Lane.BULK: 90.0}
 
@@ -99,7 +103,7 @@ class HttpsDial:
         try:
             async with crew() as members:
                 for lane, client in clients.items():
-                    members.start(self._post(client, url, session, lane), f"https {lane.name.lower()}")
+                    members.start(self._post(client, url, session, lane, events), f"https {lane.name.lower()}")
                 members.start(self._poll(clients[Lane.URGENT], url, session, events), "https poll")
                 reason = await session.lost
         finally:
@@ -130,18 +134,25 @@ class HttpsDial:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=self._proxy is None)
 
-    async def _post(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, lane: Lane) -> None:
+    async def _post(
+        self, client: aiohttp.ClientSession, url: str, session: HttpsSession, lane: Lane, events: PathEvents
+    ) -> None:
+        where = f"{url}/{lane.value}" + (f"?{TAKES_ANSWERS}" if lane == Lane.URGENT else "")
         while True:
             await session.outbox.filled(lane)
+            for _ in range(
+                _TURNS
+            ):  # the proof that opens a session wakes the sender: its first alerts go along, and not a round trip later
+                await asyncio.sleep(0)
             data = parcels.join(session.outbox.take(lane))
             try:
-                async with asyncio.timeout(_POST_S[lane]), client.post(
-                    f"{url}/{lane.value}", data=data, proxy=self._proxy
-                ) as reply:  # fmt: skip
-                    await _bounded_answer(reply)
+                async with asyncio.timeout(_POST_S[lane]), client.post(where, data=data, proxy=self._proxy) as reply:
+                    arrived = parcels.split(await _bounded_answer(reply))
             except (aiohttp.ClientError, TimeoutError, OSError, PathDown, Malformed) as error:
                 self._lose(session, "sending", error)
                 return
+            for parcel in arrived:
+                events.session_received(session, parcel)
 
     async def _poll(self, client: aiohttp.ClientSession, url: str, session: HttpsSession, events: PathEvents) -> None:
         while True:

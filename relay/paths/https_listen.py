@@ -5,7 +5,6 @@ come first, and every envelope carries its signature. Bounds on sessions and byt
 """
 
 import asyncio
-import contextlib
 import secrets
 import ssl
 import urllib.parse
@@ -19,13 +18,15 @@ from relay.errors import ConfigError, EndpointInUse, Malformed
 from relay.marking import Marking
 from relay.path import Lane, PathEvents, PathFacts
 from relay.paths import parcels
-from relay.paths.https import POLL_S, ROUTE
+from relay.paths.https import POLL_S, ROUTE, TAKES_ANSWERS
 from relay.paths.outbox import Outbox
 from relay.retransmission import hasten
 
 _MAX_SESSIONS: Final = 4_000
 _IDLE_S: Final = 45.0
 """Without a poll for this long the neighbor is gone."""
+_ANSWER_S: Final = 0.02
+"""What an alert's receipt takes on a good disk; a later one goes by the next poll."""
 
 
 class PolledSession:
@@ -39,6 +40,8 @@ class PolledSession:
         self.transport_key = b""
         self.outbox = Outbox()
         self.last_poll_s = asyncio.get_running_loop().time()
+        self.polls = 0
+        """That wait for something now."""
         self.is_over = False
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
@@ -152,12 +155,21 @@ class HttpsListen:
             return web.Response(status=400)
         for parcel in arrived:
             self._events.session_received(session, parcel)
-        _mark(
-            request,
-            self.facts.marking,
-            Lane.BULK if request.match_info["lane"] == str(Lane.BULK.value) else Lane.URGENT,
-        )
-        return web.Response(status=204)
+        lane = Lane.BULK if request.match_info["lane"] == str(Lane.BULK.value) else Lane.URGENT
+        batch = await self._answers(session) if lane == Lane.URGENT and request.query_string == TAKES_ANSWERS else []
+        if batch and (request.transport is None or request.transport.is_closing()):
+            session.outbox.give_back(batch, Lane.URGENT)
+            batch = []
+        _mark(request, self.facts.marking, lane)
+        return web.Response(status=200 if batch else 204, body=parcels.join(batch))
+
+    @staticmethod
+    async def _answers(session: PolledSession) -> list[bytes]:
+        """What is urgent and no poll waits for: a welcome, or a receipt, is there a round trip sooner, or two where the poll has yet to connect."""
+        if session.polls and not session.outbox.any_filled.is_set():
+            return []  # the poll has nothing to say yet, and waits for whatever comes
+        await asyncio.sleep(_ANSWER_S)
+        return [] if session.polls or session.is_over else session.outbox.take(Lane.URGENT)
 
     async def _poll(self, request: web.Request) -> web.Response:
         session = self._sessions.get(request.match_info["name"])
@@ -165,9 +177,14 @@ class HttpsListen:
             return web.Response(status=404)
         loop = asyncio.get_running_loop()
         session.last_poll_s = loop.time()
-        with contextlib.suppress(TimeoutError):
+        session.polls += 1
+        try:
             async with asyncio.timeout(POLL_S):
                 await session.outbox.any_filled.wait()
+        except TimeoutError:  # nothing to say: the neighbor asks again
+            pass
+        finally:
+            session.polls -= 1
         session.last_poll_s = loop.time()
         if session.is_over:
             return web.Response(status=404)

@@ -4,18 +4,22 @@ On a satellite each is 600 ms. ZeroMQ's own share is five: one of TCP, two of it
 """
 
 from pathlib import Path
+from typing import Literal
 
+import aiohttp
 import pytest
 
 from relay import hop
 from relay.acquaintance import Acquaintance
-from relay.config import PathConfig
+from relay.config import ListenConfig, PathConfig
 from relay.errors import NotForUs
 from relay.header import Kind
 from relay.ids import AUTHORITY
 from relay.kinds import roster as rosters
 from relay.kinds.roster import RosterStatement
 from relay.passport import Role, SignedPassport
+from relay.path import Lane
+from relay.paths import parcels
 from relay.station import AnswerLevel, Station
 from tests.relay.house import House, until
 from tests.relay.lock_step import lock_step
@@ -24,6 +28,8 @@ from tests.relay.test_path_conformance import an_alert
 
 ANYWHERE = "tcp://127.0.0.1:0"
 CURVE_TRIPS = 5.0
+HTTP_TRIPS = 3.0
+"""TCP, the session's opening, the hello with its welcome; TLS has one more."""
 TRIES = 3
 """A link in lock step lets more time pass than is needed where this machine falls asleep in the middle; never less."""
 
@@ -37,16 +43,19 @@ def port_of(station: Station) -> int:
     return int(station.listening_on[0].rpartition(":")[2])
 
 
-async def trips_of_the_first_alert(house: House) -> float:
+async def trips_of_the_first_alert(house: House, kind: Literal["zeromq", "https"]) -> float:
     """Of one that waits in the spool when the node starts; asserts that it went, was stored and was receipted once."""
+    scheme = {"zeromq": "tcp", "https": "http"}[kind]
+    listens = ListenConfig(kind=kind, endpoint=f"{scheme}://127.0.0.1:0")
     async with house.station("gate-camera") as node:
         await node.put(an_alert(node))
     async with (
-        house.station("center", listen=ANYWHERE, has_intake_log=True) as center,
+        house.station("center", listen=listens, has_intake_log=True) as center,
         lock_step(port_of(center)) as link,
     ):
         await center.receiver.recover()
-        async with house.station("gate-camera", to=[("center", f"tcp://127.0.0.1:{link.port}")]) as node:
+        path = PathConfig(name="sat", kind=kind, endpoint=f"{scheme}://127.0.0.1:{link.port}", peer="center")
+        async with house.station("gate-camera", to=[path]) as node:
             heard: list[float] = []
             node.on_answer(lambda answer: heard.append(link.trips) if answer.level == AnswerLevel.HEARD else None)
             await until(lambda: bool(heard), "the receipt", timeout_s=40)
@@ -59,15 +68,36 @@ async def trips_of_the_first_alert(house: House) -> float:
                 == node.counters.refused_total
                 == 0
             )
-            assert (await center.status()).links[0].path == "to-center-0"
+            assert (await center.status()).links[0].path == "sat"
     return heard[0]
 
 
-async def test_a_first_alert_and_its_receipt_take_one_trip_more_than_the_carrier_s_own_handshake(house: House) -> None:
-    trips = [await trips_of_the_first_alert(house)]
-    while trips[-1] > CURVE_TRIPS + 1 and len(trips) < TRIES:
-        trips.append(await trips_of_the_first_alert(house))
-    assert min(trips) == CURVE_TRIPS + 1, trips
+@pytest.mark.parametrize(("kind", "wanted"), [("zeromq", CURVE_TRIPS + 1), ("https", HTTP_TRIPS + 1)])
+async def test_a_first_alert_and_its_receipt_take_one_trip_more_than_it_takes_to_be_let_in(
+    kind: Literal["zeromq", "https"], wanted: float, house: House
+) -> None:
+    trips = [await trips_of_the_first_alert(house, kind)]
+    while trips[-1] > wanted and len(trips) < TRIES:
+        trips.append(await trips_of_the_first_alert(house, kind))
+    assert min(trips) == wanted, trips
+
+
+async def test_a_caller_that_reads_no_answers_is_given_none(house: House) -> None:
+    """What it would not read would be lost: all of it comes down the poll."""
+    listens = ListenConfig(kind="https", endpoint="http://127.0.0.1:0")
+    async with house.station("center", listen=listens) as center, aiohttp.ClientSession() as client:
+        base = center.listening_on[0] + "/v1/hop"
+        hello = parcels.join([hop.encode(hop.Hello(house.passports["gate-camera"].wire, 0, bytes(range(16))))])
+        for query, status in (("", 204), ("?answers", 200)):
+            async with client.post(base) as opened:
+                name = await opened.text()
+            async with client.post(f"{base}/{name}/{Lane.URGENT.value}{query}", data=hello) as reply:
+                assert reply.status == status
+                answers = parcels.split(await reply.read())
+            if not answers:
+                async with client.get(f"{base}/{name}") as polled:
+                    answers = parcels.split(await polled.read())
+            assert isinstance(hop.decode(answers[0]), hop.Welcome)
 
 
 async def test_where_the_hello_is_refused_the_alert_goes_once_and_again_after_the_welcome(
