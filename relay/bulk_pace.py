@@ -52,7 +52,8 @@ _TURNS_THAT_TELL: Final = frozenset({1, 2})
 _STANDING_MS: Final = 15.0
 """A queue that never got shorter than this in a whole round is let run dry; less can't be told from a busy machine."""
 _EARLY_MS: Final = 8.0
-"""A parcel that came sooner by this than it could at the rate shows that the rate is too low."""
+_EARLY_SHARE: Final = 0.2
+"""A parcel that came sooner by this, and by a fifth of the time that it takes at the rate, shows that the rate is too low."""
 _FULL_MS: Final = 30.0
 """While more than the rate is sought, a queue of this says that the link is full."""
 _LEAST_MEMORY_MS: Final = 3_000
@@ -319,7 +320,8 @@ class BulkPace:
 
     def _next_turn(self, rate: float, *, is_short: bool) -> None:
         has_paid = self._queue_ms <= _STANDING_MS and rate >= _PROBE_PAID * self._probed_from and not is_short
-        if (self._turn in _TURNS_THAT_TELL and has_paid) or self._standing_ms < -_EARLY_MS:
+        early_ms = max(_EARLY_MS, _EARLY_SHARE * self._largest_bytes / max(rate, 1.0) * 1000)
+        if (self._turn in _TURNS_THAT_TELL and has_paid) or self._standing_ms < -early_ms:
             self._phase, self._full_rate, self._rounds_without_growth = _Phase.STARTING, rate, 0
             return
         self._turn = (self._turn + 1) % _ROUNDS_A_CYCLE

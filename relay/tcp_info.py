@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 _SIZE: Final = 160
-_PMTU_AT, _TOTAL_RETRANS_AT, _DATA_SEGS_OUT_AT = 60, 100, 156
+_PMTU_AT, _TOTAL_RETRANS_AT, _MIN_RTT_AT, _DATA_SEGS_OUT_AT = 60, 100, 148, 156
+
+_NO_RTT: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class TcpInfo:
     sent_segments: int
     """With data, repeats included."""
     resent_segments: int
+    least_rtt_ms: float = 0.0
+    """As the kernel saw it lately; 0 until it did."""
 
 
 @runtime_checkable
@@ -45,4 +49,6 @@ def tcp_info_of(connection: socket_module.socket) -> TcpInfo | None:
     (mtu_bytes,) = struct.unpack_from("=I", data, _PMTU_AT)
     (resent,) = struct.unpack_from("=I", data, _TOTAL_RETRANS_AT)
     (sent,) = struct.unpack_from("=I", data, _DATA_SEGS_OUT_AT)
-    return TcpInfo(path_mtu_bytes=mtu_bytes, sent_segments=sent, resent_segments=resent)
+    (least_rtt_us,) = struct.unpack_from("=I", data, _MIN_RTT_AT)
+    least_rtt_ms = 0.0 if least_rtt_us == _NO_RTT else least_rtt_us / 1000
+    return TcpInfo(path_mtu_bytes=mtu_bytes, sent_segments=sent, resent_segments=resent, least_rtt_ms=least_rtt_ms)

@@ -163,6 +163,7 @@ class AcceptedSession:
         """Spread what goes on the bulk lane evenly over time."""
         if Lane.BULK in self.connections:
             slow_down(*self.connections[Lane.BULK], bytes_s or UNLIMITED)
+            self._congestion.paced(bytes_s)
 
     def drop(self, reason: str) -> None:
         """Forget the neighbor; it must say hello again."""

@@ -80,6 +80,7 @@ class DialedSession:
     def pace(self, bytes_s: int) -> None:
         """Spread what goes on the bulk lane evenly over time."""
         slow_down(*self.bulk_connection, bytes_s or UNLIMITED)
+        self._congestion.paced(bytes_s)
 
     def bulk_tcp(self) -> TcpInfo | None:
         """What the kernel knows of the bulk lane's connection."""

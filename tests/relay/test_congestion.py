@@ -13,12 +13,12 @@ from relay.header import Kind
 from relay.passport import Role
 from relay.paths.zeromq_connections import steer
 from relay.precedence import Precedence
-from relay.tcp_info import TcpInfo
+from relay.tcp_info import TcpInfo, tcp_info_of
 from tests.relay.house import House, Kept, until
 
 
-def counted(sent: int, resent: int) -> TcpInfo:
-    return TcpInfo(path_mtu_bytes=1500, sent_segments=sent, resent_segments=resent)
+def counted(sent: int, resent: int, least_rtt_ms: float = 80.0) -> TcpInfo:
+    return TcpInfo(path_mtu_bytes=1500, sent_segments=sent, resent_segments=resent, least_rtt_ms=least_rtt_ms)
 
 
 def needs(*names: str) -> None:
@@ -47,6 +47,37 @@ def test_a_few_segments_decide_nothing() -> None:
     congestion = Congestion()
     assert congestion.choice(counted(LOOK_AFTER_SEGMENTS - 1, 20)) == LOSSLESS
     assert congestion.choice(counted(20_000, 20)) == LOSSLESS, "they count with the rest"
+
+
+def test_a_thin_link_gets_the_one_that_sends_segments_one_by_one_where_its_pauses_are_short() -> None:
+    congestion = Congestion()
+    congestion.paced(33_000)
+    assert congestion.choice(counted(10, 0)) == LOSSY
+    assert congestion.choice(counted(10, 0, least_rtt_ms=600.0)) == LOSSLESS, "a satellite: a pause is two round trips"
+    congestion.paced(0)
+    assert congestion.choice(counted(10, 0)) == LOSSY, "the pace is sought: it says nothing"
+    congestion.paced(300_000)
+    assert congestion.choice(counted(10, 0)) == LOSSLESS
+
+
+def test_a_link_that_turns_out_thin_is_looked_at_with_the_next_parcel() -> None:
+    congestion = Congestion()
+    assert congestion.is_due()
+    assert not congestion.is_due()
+    congestion.paced(33_000)
+    assert congestion.is_due()
+    congestion.paced(34_000)
+    assert not congestion.is_due()
+
+
+def test_the_kernel_tells_the_shortest_round_trip_of_a_connection_that_has_sent() -> None:
+    with (
+        contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listening,
+        contextlib.closing(socket.create_connection(listening.getsockname())) as connection,
+    ):
+        told = tcp_info_of(connection)
+        assert told is not None
+        assert 0 < told.least_rtt_ms < 1_000
 
 
 def test_it_is_looked_at_with_the_first_parcel_and_then_now_and_again() -> None:
