@@ -1,8 +1,8 @@
 """The peer for receipts at a steady rate: PostgreSQL, one row a transaction, durable (``synchronous_commit`` on, its default).
 
-A cluster of its own in a folder on the same disk, driven by PostgreSQL's own ``pgbench`` at the same rate with the same size of
-row, over as many connections as the center has nodes, each encrypted: TLS over TCP, as CURVE over TCP there. For the record also over its
-Unix socket, in the clear, with four connections. It verifies no signature, keeps no journal, makes no incidents. Absent where
+A cluster of its own in a folder on the same disk, asked at the same rate with the same size of row over as many connections as the center
+has nodes, each encrypted: TLS over TCP, as CURVE over TCP there. Who asks and takes the time is a thread in Python as for the center's alerts
+(``postgres_load``); for the record also PostgreSQL's own ``pgbench``, in C, and that over the Unix socket, in the clear, with four connections. It verifies no signature, keeps no journal, makes no incidents. Absent where
 PostgreSQL is not installed.
 """
 
@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from command_center.demonstration.household import free_port
+from tests.benchmarks.postgres_load import PostgresLoad
 
-_SCRIPT: Final = "INSERT INTO alert (wire) VALUES (decode(repeat('ab', 400), 'hex'));\n"
-"""400 bytes: an alert's envelope and what the center notes beside it."""
+ROW_BYTES: Final = 400
+_SCRIPT: Final = f"INSERT INTO alert (wire) VALUES (decode(repeat('ab', {ROW_BYTES}), 'hex'));\n"
+"""``ROW_BYTES``: an alert's envelope and what the center notes beside it."""
 _USER: Final = "postgres"
 
 
@@ -45,9 +47,17 @@ class Cluster:
         self._connections = connections
         (folder_dir / "insert.sql").write_text(_SCRIPT)
 
+    def load(self) -> PostgresLoad:
+        """Connections over TLS, driven from this process; the caller closes it."""
+        return PostgresLoad(f"{self._over_tls} user={_USER} port={self._port}", self._connections, ROW_BYTES)
+
+    @property
+    def _over_tls(self) -> str:
+        return f"host=127.0.0.1 sslmode=require dbname={_USER}"
+
     def took_ms(self, rate_per_s: int, seconds: int) -> list[float]:
-        """Commits over TLS at so many a second, for so many seconds: milliseconds of each."""
-        return self._took_ms(f"host=127.0.0.1 sslmode=require dbname={_USER}", self._connections, rate_per_s, seconds)
+        """Commits by pgbench over TLS at so many a second, for so many seconds: milliseconds of each."""
+        return self._took_ms(self._over_tls, self._connections, rate_per_s, seconds)
 
     def took_in_the_clear_ms(self, rate_per_s: int, seconds: int) -> list[float]:
         """The same over four connections of its Unix socket."""
