@@ -24,6 +24,8 @@ LOSSLESS: Final = PACES
 LOSSY: Final = (b"bbr", *LOSSLESS)
 THIN_BYTES_S: Final = 100_000
 """Two segments take 30 ms there."""
+_STAYS_THIN: Final = 1.5
+"""A pace is probed up and down; a change with each probe would begin anew each time."""
 SHORT_MS: Final = 200.0
 """Round trip up to which a pause of BBR's, two of them and 0.2 s, takes 6 % of its ten seconds at the most."""
 LOOK_AFTER_SEGMENTS: Final = 500
@@ -40,6 +42,7 @@ class Congestion:
     def __init__(self) -> None:
         self._is_lossy = False
         self._is_thin = False
+        self._pace_bytes_s = 0
         self._parcels = 0
         self._sent_segments = 0
         self._resent_segments = 0
@@ -51,13 +54,13 @@ class Congestion:
 
     def paced(self, bytes_s: int) -> None:
         """At what rate its packets go now; 0 where that is not known yet, or not held."""
-        is_thin = 0 < bytes_s < THIN_BYTES_S
-        if is_thin != self._is_thin and bytes_s:
-            self._is_thin = is_thin
-            self.look_again()
+        if bytes_s:
+            if not self._pace_bytes_s and bytes_s < THIN_BYTES_S:
+                self.look_again()
+            self._pace_bytes_s = bytes_s
 
     def look_again(self) -> None:
-        """With the next parcel: something has changed, or there was no connection to look at yet."""
+        """With the next parcel: the link has turned out thin, or there was no connection to look at yet."""
         self._parcels = 0
 
     def choice(self, info: TcpInfo | None) -> tuple[bytes, ...]:
@@ -65,6 +68,7 @@ class Congestion:
         if info is None:
             return LOSSLESS
         self._weigh(info)
+        self._is_thin = 0 < self._pace_bytes_s < THIN_BYTES_S * (_STAYS_THIN if self._is_thin else 1.0)
         return LOSSY if self._is_lossy or (self._is_thin and 0 < info.least_rtt_ms <= SHORT_MS) else LOSSLESS
 
     def _weigh(self, info: TcpInfo) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from relay.congestion import LOOK_AFTER_SEGMENTS, LOSSLESS, LOSSY, Congestion
+from relay.congestion import LOOK_AFTER_SEGMENTS, LOSSLESS, LOSSY, THIN_BYTES_S, Congestion
 from relay.header import Kind
 from relay.passport import Role
 from relay.paths.zeromq_connections import steer
@@ -56,18 +56,24 @@ def test_a_thin_link_gets_the_one_that_sends_segments_one_by_one_where_its_pause
     assert congestion.choice(counted(10, 0, least_rtt_ms=600.0)) == LOSSLESS, "a satellite: a pause is two round trips"
     congestion.paced(0)
     assert congestion.choice(counted(10, 0)) == LOSSY, "the pace is sought: it says nothing"
+    congestion.paced(int(1.25 * THIN_BYTES_S))
+    assert congestion.choice(counted(10, 0)) == LOSSY, "a probe of a thin one"
     congestion.paced(300_000)
     assert congestion.choice(counted(10, 0)) == LOSSLESS
 
 
-def test_a_link_that_turns_out_thin_is_looked_at_with_the_next_parcel() -> None:
-    congestion = Congestion()
-    assert congestion.is_due()
-    assert not congestion.is_due()
-    congestion.paced(33_000)
-    assert congestion.is_due()
-    congestion.paced(34_000)
-    assert not congestion.is_due()
+def test_a_link_that_turns_out_thin_is_looked_at_with_the_next_parcel_and_one_that_falls_behind_for_a_moment_is_not() -> (
+    None
+):
+    thin, wide = Congestion(), Congestion()
+    for congestion, bytes_s in ((thin, 33_000), (wide, 400_000)):
+        assert congestion.is_due()
+        assert not congestion.is_due()
+        congestion.paced(bytes_s)
+    assert thin.is_due()
+    assert not wide.is_due()
+    wide.paced(33_000)
+    assert not wide.is_due()
 
 
 def test_the_kernel_tells_the_shortest_round_trip_of_a_connection_that_has_sent() -> None:
