@@ -77,7 +77,8 @@ class BulkRoom:
     allowance_bytes: float = float("inf")
     """More may be sent while this is above zero; it grows at the pace."""
     rate_bytes_s: float = 0.0
-    """What the link delivers; 0 if unknown."""
+    """What the link delivers, and while that is still found out what is tried next: a link that is judged by one parcel a round trip gets
+    no second one beside faster ones, and never shows more. 0 if unknown."""
     idle_ms: int = 1 << 40
     """Since something was last sent on it."""
 
@@ -201,7 +202,7 @@ class BulkPace:
         rate = self.rate_bytes_s
         allowance_bytes = self._allowance_bytes if rate > 0 else float(not self._sent)
         return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=self._window_bytes(least_rtt_ms), allowance_bytes=allowance_bytes,
-                        rate_bytes_s=rate, idle_ms=now_ms - self._last_sent_ms)  # fmt: skip
+                        rate_bytes_s=self._sought_bytes_s(), idle_ms=now_ms - self._last_sent_ms)  # fmt: skip
 
     def spread_bytes_s(self) -> int:
         """At what rate a carrier that can should let a parcel's packets go: a little above the pace; 0 while nothing is known of the link."""

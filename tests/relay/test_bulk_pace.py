@@ -150,3 +150,9 @@ def test_a_link_on_which_less_than_two_parcels_travel_is_filled_too() -> None:
     line.run(30)
     assert line.share(20) > 0.9
     assert line.most_queued_ms < QUEUE_MS + 1.5 * CHUNK / line.rate_bytes_s * 1000
+
+
+def test_a_link_that_is_starting_is_judged_by_what_is_tried_next_and_so_gets_a_share_beside_faster_ones() -> None:
+    line = Line(SATELLITE)
+    line.run(1)
+    assert line.pace.room(line.least_rtt_ms, line.now_ms).rate_bytes_s > 2 * line.pace.rate_bytes_s > 0
