@@ -22,11 +22,12 @@ from camera_node.live_window import lines as live_lines
 from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
 from relay import door, enrollment, garbage, log, open_files
-from relay.cli import StateOption, one_clear_line, show_status, until_told_to_stop
+from relay.cli import StateOption, one_clear_line, show_status
 from relay.crew import crew
 from relay.database import explain
 from relay.errors import NetworkError, OperatorError
 from relay.service import is_well
+from relay.service_manager import ServiceManager, told_to_stop
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="See a threat, say so, and know that it was heard.")  # fmt: skip
@@ -60,12 +61,13 @@ def run(
 
 
 async def _run(config: NodeConfig) -> None:
+    stop = told_to_stop()
     async with open_node(config) as node, crew() as members:
         garbage.spare_alerts_the_search()
         members.start(node.run(), "node")
         cameras = ", ".join(camera.name for camera in config.camera) or "none"
         print(f"{node.station.passport.name} watches with {node.weights.name}: {cameras}", flush=True)
-        await until_told_to_stop(lambda: is_well(node.station))
+        await ServiceManager().keep_told_until(stop, lambda: is_well(node.station))
 
 
 @app.command()

@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import json
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ from relay import garbage, open_files
 from relay.clock import SystemClock
 from relay.errors import HeardError
 from relay.service import is_well
-from relay.service_manager import ServiceManager
+from relay.service_manager import ServiceManager, told_to_stop
 
 _SWITCH_S: Final = 0.0005
 """Between the thread that verifies and the one that commits: at Python's own 5 ms each waits for the other, and alerts for both."""
@@ -93,10 +92,7 @@ def run(
 
 
 async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     async with open_center(state, http=http, listen=listen) as center:
         garbage.spare_alerts_the_search()
         print(f"Console: {center.url}  Nodes: {', '.join(center.station.listening_on)}  (Ctrl-C stops)", flush=True)

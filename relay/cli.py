@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -23,7 +22,7 @@ from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractReque
 from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
 from relay.service import beat, is_well, station_verbs
-from relay.service_manager import ServiceManager
+from relay.service_manager import ServiceManager, told_to_stop
 from relay.station import Station, StationStatus
 from relay.survey import SurveyOrder
 from relay.survey_report import Budgets, SurveyReport
@@ -45,15 +44,6 @@ def one_clear_line() -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-async def until_told_to_stop(is_well: Callable[[], Awaitable[str]]) -> None:
-    """Return on SIGINT or SIGTERM; a service manager, if there is one, is kept told until then."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    await ServiceManager().keep_told_until(stop, is_well)
 
 
 @app.command()
@@ -85,6 +75,7 @@ def run(
 
 
 async def _run(config: RelayConfig) -> None:
+    stop = told_to_stop()
     async with (
         Station.open(config) as station,
         door.open_door(config.state_dir, station_verbs(station)),
@@ -97,7 +88,7 @@ async def _run(config: RelayConfig) -> None:
         garbage.spare_alerts_the_search()
         told = f"; metrics at {metrics_url}" if metrics_url else ""
         print(f"{station.passport.name} listens on {', '.join(station.listening_on) or 'nothing'}{told}", flush=True)
-        await until_told_to_stop(lambda: is_well(station))
+        await ServiceManager().keep_told_until(stop, lambda: is_well(station))
 
 
 @app.command()

@@ -6,6 +6,7 @@ nodes, relays and the center.
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -17,6 +18,15 @@ from relay.crew import crew
 _log = structlog.get_logger("relay.service_manager")
 _WELL_WITHIN_S: Final = 5.0
 _LEAST_EVERY_S: Final = 0.5
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM from now on: to be asked for before anything is opened, so that what was is closed again."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    return stop
 
 
 class ServiceManager:

@@ -140,9 +140,8 @@ class HttpsDial:
         where = f"{url}/{lane.value}" + (f"?{TAKES_ANSWERS}" if lane == Lane.URGENT else "")
         while True:
             await session.outbox.filled(lane)
-            for _ in range(
-                _TURNS
-            ):  # the proof that opens a session wakes the sender: its first alerts go along, and not a round trip later
+            # The proof that opens a session wakes the sender: its first alerts go along, and not a round trip later.
+            for _ in range(_TURNS):
                 await asyncio.sleep(0)
             data = parcels.join(session.outbox.take(lane))
             try:

@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 
 from relay import garbage
-from relay.passport import Role
-from tests.camera_node.house import House as CameraHouse
-from tests.camera_node.tiny_onnx import always_sees
-from tests.relay.house import House
+from tests.journeys.programs import PROGRAMS, ROOT
 
-ROOT = Path(__file__).parents[2]
 _TELLS_WHEN_IT_IS_DONE = """
 import gc, json
 set_threshold = gc.set_threshold
@@ -29,32 +25,7 @@ gc.set_threshold = tell
 """
 
 
-def relay(folder: Path) -> list[str]:
-    house = House.of(folder, {"center": Role.CENTER, "relay": Role.RELAY})
-    (folder / "relay.toml").write_text(
-        f'state_dir = "{house.dir_of("relay")}"\nlisten = [{{ endpoint = "tcp://127.0.0.1:0" }}]\n'
-    )
-    return ["relay", "run", "--config", str(folder / "relay.toml")]
-
-
-def node(folder: Path) -> list[str]:
-    state_dir = CameraHouse(folder).enroll_camera()
-    (folder / "tiny.onnx").write_bytes(always_sees("handgun"))
-    (folder / "node.toml").write_text(
-        f'state_dir = "{state_dir}"\n[model]\nweights_file = "tiny.onnx"\nthreads = 1\n'
-        '[[camera]]\nname = "gate"\nsource = "none.mp4"\n'
-    )
-    return ["camera_node", "run", "--config", str(folder / "node.toml")]
-
-
-def center(folder: Path) -> list[str]:
-    state = str(folder / "center")
-    subprocess.run([sys.executable, "-c", "from command_center.cli import main; main()", "init", "--http", "127.0.0.1:0", "--state", state],
-                   cwd=ROOT, check=True, capture_output=True)  # fmt: skip
-    return ["command_center", "run", "--state", state, "--listen", "tcp://127.0.0.1:0"]
-
-
-@pytest.mark.parametrize("program", [relay, node, center], ids=lambda program: program.__name__)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_what_a_program_has_loaded_is_never_looked_through_again(
     program: Callable[[Path], list[str]], tmp_path: Path
 ) -> None:
