@@ -254,7 +254,7 @@ class Links:
         return link
 
     def meter_of(self, path: str) -> PathMeter:
-        """What was measured on a dialed path, in this session and earlier ones."""
+        """What was measured on a dialed path, over this connection and those before it."""
         return self._meters.setdefault(path, PathMeter())
 
     def _spend(self, path: str, size_bytes: int) -> None:
@@ -276,7 +276,7 @@ class Links:
         return next((link for link in self._links.values() if link.id == link_id), None)
 
     def introduce(self, link: Link, passport: Passport, *, is_presumed: bool = False) -> None:
-        """Accept the other end's passport; ``is_presumed``: before it has shown it in this session.
+        """Accept the other end's passport; ``is_presumed``: before it has shown it over this connection.
 
         Raises:
             NotForUs: the transport proved another key than the passport's.
