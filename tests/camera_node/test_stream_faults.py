@@ -66,8 +66,12 @@ def damaged(unit: bytes, chance: random.Random, *, share: float) -> bytes:
 
 
 def complaints(units: Sequence[bytes]) -> int:
-    """How often a decoder complains of these; it invents what is missing, and only its log says so."""
+    """How often a decoder complains of these; it invents what is missing, and only its log says so.
+
+    One thread decodes: what a decoder's other threads say is not this thread's to hear.
+    """
     context = av.CodecContext.create("h264", "r")
+    context.thread_count = 1
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
