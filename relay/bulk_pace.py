@@ -130,6 +130,7 @@ class BulkPace:
         self._delivered_ms = now_ms
         self._first_sent_ms = now_ms
         self._rates: deque[tuple[int, float]] = deque([(now_ms, rate_bytes_s)] if rate_bytes_s > 0 else [])
+        """When each was measured; those only than which none that is newer is higher, so the first is the best."""
         self._short_until_bytes = -1
         """What is sent before more than this is delivered is short."""
         self._phase = _Phase.STARTING
@@ -161,7 +162,7 @@ class BulkPace:
     @property
     def rate_bytes_s(self) -> float:
         """The best of the last rounds; 0 until something was answered."""
-        return max((rate for _, rate in self._rates), default=0.0)
+        return self._rates[0][1] if self._rates else 0.0
 
     def sent(self, size_bytes: int, largest_bytes: int, least_rtt_ms: float, now_ms: int) -> int:
         """So much was handed to the carrier. Returns the token of the ping that is to follow it."""
@@ -272,16 +273,20 @@ class BulkPace:
         if is_late:
             self._fall_behind(before)
         if is_late or not last.is_short or rate >= before:
-            memory_ms = max(_LEAST_MEMORY_MS, _ROUNDS_REMEMBERED * least_rtt_ms)
-            self._rates.append((now_ms, rate))
-            while now_ms - self._rates[0][0] > memory_ms:
-                self._rates.popleft()
+            self._remember(rate, least_rtt_ms, now_ms)
         if self._queue_ms > _FULL_MS and not last.was_idle:
             self._stop_seeking()
         elif self._is_behind and self._queue_ms <= _STANDING_MS:
             self._is_behind = False
             if self.rate_bytes_s < _RETURNED * self._lost_rate:
                 self._phase = _Phase.RETURNING
+
+    def _remember(self, rate: float, least_rtt_ms: float, now_ms: int) -> None:
+        while self._rates and self._rates[-1][1] <= rate:
+            self._rates.pop()
+        self._rates.append((now_ms, rate))
+        while now_ms - self._rates[0][0] > max(_LEAST_MEMORY_MS, _ROUNDS_REMEMBERED * least_rtt_ms):
+            self._rates.popleft()
 
     def _fall_behind(self, rate_before: float) -> None:
         """The link is full, or its carrier has stood still: what it delivers now is what it can, until it shows otherwise."""

@@ -1,6 +1,7 @@
 """The pace of bulk on a long way: soon at what the link carries, little in its queue meanwhile, back at once after a pause."""
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ THIN_SATELLITE = (15_000.0, 601.0)
 
 
 class Line:
-    """A link that never loses; ``carrier`` is let stand still, as a TCP that repeats or measures does; one millisecond after the other."""
+    """A link that never loses; ``carrier`` is let stand still, as a TCP that repeats or measures does."""
 
     def __init__(self, link: tuple[float, float], hiccups: random.Random | None = None) -> None:
         self.rate_bytes_s, self.least_rtt_ms = link
@@ -32,21 +33,32 @@ class Line:
         self._busy_until_ms = 0
 
     def run(
-        self, seconds: float, *, has_bulk: Callable[[int], bool] = lambda _: True, stands_still: bool = False
+        self, seconds: float, *, has_bulk: Callable[[int], bool] | None = None, stands_still: bool = False
     ) -> None:
-        for _ in range(int(seconds * 1000)):
-            self.now_ms += 1
+        """``has_bulk`` is asked each millisecond; without it there always is some."""
+        ends_ms = self.now_ms + int(seconds * 1000)
+        while self.now_ms < ends_ms:
+            self.now_ms = min(ends_ms, self._next_ms(is_each=has_bulk is not None))
             if self._hiccups is not None and self._hiccups.random() < 1 / 200:
                 self._busy_until_ms = self.now_ms + self._hiccups.randint(20, 120)
             if self.now_ms < self._busy_until_ms:
                 continue
             while self._answers and self._answers[0][0] <= self.now_ms:
                 self.pace.answered(heapq.heappop(self._answers)[1], self.least_rtt_ms, self.now_ms)
-            while has_bulk(self.now_ms) and self.pace.room(self.least_rtt_ms, self.now_ms).is_open:
+            while (has_bulk is None or has_bulk(self.now_ms)) and self.pace.room(self.least_rtt_ms, self.now_ms).is_open:
                 self._handed_over.append(self.pace.sent(CHUNK, CHUNK, self.least_rtt_ms, self.now_ms))
             if not stands_still:
                 self._carry()
             self.most_queued_ms = max(self.most_queued_ms, self._free_ms - self.now_ms)
+
+    def _next_ms(self, *, is_each: bool) -> int:
+        """When something may happen: an answer, or the pace lets the next parcel go."""
+        if is_each or self._hiccups is not None:
+            return self.now_ms + 1
+        answer_ms = self._answers[0][0] if self._answers else float("inf")
+        opens_ms = self.now_ms + self.pace.room(self.least_rtt_ms, self.now_ms).opens_in_ms()
+        soonest_ms = min(answer_ms, opens_ms)
+        return max(self.now_ms + 1, math.ceil(soonest_ms)) if soonest_ms < float("inf") else self.now_ms + 1
 
     def _carry(self) -> None:
         for token in self._handed_over:
