@@ -295,6 +295,10 @@ class Bench:
         """Change the links."""
         return emulator.tell(self._socket_file, order)
 
+    def namespace_of(self, place: str) -> str:
+        """Its network namespace's name."""
+        return self._names[place]
+
     def standing(self) -> Standing:
         """How the links stand, since the run began."""
         return self.tell(Ask()).since(self._before)
