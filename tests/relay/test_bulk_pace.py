@@ -32,9 +32,7 @@ class Line:
         self._hiccups = hiccups
         self._busy_until_ms = 0
 
-    def run(
-        self, seconds: float, *, has_bulk: Callable[[int], bool] | None = None, stands_still: bool = False
-    ) -> None:
+    def run(self, seconds: float, *, has_bulk: Callable[[int], bool] | None = None, stands_still: bool = False) -> None:
         """``has_bulk`` is asked each millisecond; without it there always is some."""
         ends_ms = self.now_ms + int(seconds * 1000)
         while self.now_ms < ends_ms:
@@ -45,7 +43,9 @@ class Line:
                 continue
             while self._answers and self._answers[0][0] <= self.now_ms:
                 self.pace.answered(heapq.heappop(self._answers)[1], self.least_rtt_ms, self.now_ms)
-            while (has_bulk is None or has_bulk(self.now_ms)) and self.pace.room(self.least_rtt_ms, self.now_ms).is_open:
+            while (has_bulk is None or has_bulk(self.now_ms)) and self.pace.room(
+                self.least_rtt_ms, self.now_ms
+            ).is_open:
                 self._handed_over.append(self.pace.sent(CHUNK, CHUNK, self.least_rtt_ms, self.now_ms))
             if not stands_still:
                 self._carry()
