@@ -81,9 +81,30 @@ class AuditEntry(Shape):
     id: int
     at_ms: int
     kind: str
+    said: str
+    """The kind as people say it."""
     actor: str
+    by: str
+    """The actor by name: a person with the role that they had then, a node by its name."""
     subject: str
+    about: str
+    """The subject by name or number."""
     detail: str
+
+
+class AuditKind(Shape):
+    """What an entry may be of."""
+
+    kind: str
+    said: str
+    is_look: bool
+    """Whether it says that somebody saw something, or took a copy."""
+
+
+class AuditKinds(Shape):
+    """All of them, by their words."""
+
+    kinds: list[AuditKind]
 
 
 class IndexLag(Shape):
@@ -109,9 +130,15 @@ class Look(Shape):
     id: int
     at_ms: int
     who: str
+    by: str
+    """The same by name."""
     what: str
     """The entry's kind: viewed, export-started, …"""
+    said: str
+    """The same as people say it."""
     subject: str
+    about: str
+    """The same by name or number."""
     detail: str
 
 

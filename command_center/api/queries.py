@@ -24,6 +24,7 @@ from command_center.api.shapes import (
     ShelfRow,
     UnitWord,
 )
+from command_center.audit import wording
 from command_center.callbacks import answers
 from command_center.errors import JournalDamaged, NotFound, NotPossible
 from command_center.event_feed import Event
@@ -245,7 +246,7 @@ def _moment(entry: Entry) -> Moment:
             detail = f"{merger.incident} {'into' if entry.kind == 'incident-merged' else 'out of'} {merger.into}"
     except JournalDamaged as error:  # the checker says so too; the rest of the timeline is still worth seeing
         detail = str(error)
-    return Moment(at_ms=entry.at_ms, what=entry.kind, who=entry.actor, detail=detail)
+    return Moment(at_ms=entry.at_ms, what=entry.kind, said=wording.said(entry.kind), who=entry.actor, detail=detail)
 
 
 def shelves(connection: sqlite3.Connection) -> list[ShelfRow]:

@@ -126,6 +126,9 @@ class Moment(Shape):
 
     at_ms: int
     what: str
+    """The entry's kind."""
+    said: str
+    """The same as people say it."""
     who: str
     detail: str
 

@@ -16,6 +16,8 @@ from command_center.audit.index import Indexed
 from command_center.evidence.tables import moment
 from command_center.journal import Entry
 
+MOST_NAMED: Final = 50
+"""Names that the index is asked for beside a text; where more are meant, its question would be too long, and entries are looked at."""
 BUDGET_S: Final = 0.02
 """Of one page: with what goes before and after it, well below the 50 ms that a console may wait."""
 _SCANNED: Final = 20_000
@@ -42,23 +44,37 @@ class Search:
     subjects: tuple[str, ...] = ()
     text: str = ""
     """Anywhere in kind, actor, subject or detail; case doesn't matter."""
-    actor: str = ""
+    text_kinds: frozenset[str] = frozenset()
+    text_names: frozenset[str] = frozenset()
+    """Kinds, actors and subjects that are shown in words that hold the text: their entries are meant as well."""
+    actors: tuple[str, ...] = ()
+    """Any of these; empty: of anybody."""
     from_ms: int | None = None
     until_ms: int | None = None
 
     def detail_of(self, entry: Entry) -> str | None:
         """The entry's detail in words; None where the entry is not meant."""
-        if (self.kinds and entry.kind not in self.kinds) or (self.actor and entry.actor != self.actor):
+        if (self.kinds and entry.kind not in self.kinds) or (self.actors and entry.actor not in self.actors):
             return None
         if (self.from_ms is not None and entry.at_ms < self.from_ms) or (
             self.until_ms is not None and entry.at_ms >= self.until_ms
         ):
             return None
         detail = moment(entry).detail
+        return detail if self._is_said(entry, detail) else None
+
+    def _is_said(self, entry: Entry, detail: str) -> bool:
         folded = self.text.casefold()
-        if folded and folded not in terms.said(entry.kind, entry.actor, entry.subject, detail):
-            return None
-        return detail
+        if not folded or folded in terms.said(entry.kind, entry.actor, entry.subject, detail):
+            return True
+        return entry.kind in self.text_kinds or not self.text_names.isdisjoint((entry.actor, entry.subject))
+
+    @property
+    def question(self) -> str:
+        """What to ask the index; empty: it can't tell."""
+        texts = (self.text, *sorted(self.text_kinds), *sorted(self.text_names)) if self.text else ()
+        is_short = len(self.text_names) <= MOST_NAMED
+        return terms.question(texts if is_short else (), self.actors, self.kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +101,9 @@ class Walk:
         self._low, self._high = 1, 0
         if indexed is not None and not search.subjects:  # by subject the journal has its own index
             self._indexed = indexed
-            self._question = terms.question(texts=(search.text, search.actor), any_of=search.kinds)
+            self._question = search.question
             is_timed = search.from_ms is not None or search.until_ms is not None
-            if is_timed or (self._question and (search.text or search.actor)):
+            if is_timed or (self._question and (search.text or search.actors)):
                 self._through = indexed.through
                 self._low, self._high = indexed.span(search.from_ms, search.until_ms)
         conditions, values = ["id < ?1", "id >= ?2"], list[object]()

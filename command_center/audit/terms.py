@@ -25,13 +25,17 @@ def all_of(text: str) -> str:
     return " AND ".join(_quoted(term) for term in asked[:MOST_TERMS])
 
 
-def question(*, texts: Iterable[str], any_of: Iterable[str] = ()) -> str:
-    """The question for entries that can hold each of ``texts`` and one of ``any_of``; empty: the index can't tell."""
-    groups = [asked for text in texts if (asked := all_of(text))]
-    choices = [all_of(choice) for choice in any_of]
-    if choices and all(choices):
-        groups.append(" OR ".join(f"({choice})" for choice in choices))
-    return " AND ".join(f"({group})" for group in groups)
+def question(*groups: Iterable[str]) -> str:
+    """The question for entries that can hold one text of each group; empty: the index can't tell.
+
+    A group with a text that is too short for the index narrows nothing down, and neither does an empty one.
+    """
+    asked = []
+    for group in groups:
+        choices = [all_of(choice) for choice in group]
+        if choices and all(choices):
+            asked.append(" OR ".join(f"({choice})" for choice in choices))
+    return " AND ".join(f"({group})" for group in asked)
 
 
 def _quoted(term: str) -> str:

@@ -84,12 +84,14 @@ def one_page(connection: sqlite3.Connection, index: AuditIndex | None, search: S
 SEARCHES = [
     *(Search(text=text) for text in ("kiosk", "STRASSE", "straße", 'say "no"', '"', "no", "日本語", "の看", "nowhere", "okafor note",
                                      "okafor incident:3 kiosk", "x" * 60, "x" * 61, "100%", "%", "it's", "a-b_c", "incident:6", "7 7")),
-    *(Search(actor=actor) for actor in (*PEOPLE, "user:nobody", "nobody")),
-    Search(actor="user:sue", text="kiosk"), Search(actor="user:Zoë", kinds=("denied", "note")), Search(kinds=("viewed",), text="quay"),
+    *(Search(actors=(actor,)) for actor in (*PEOPLE, "user:nobody", "nobody")),
+    Search(actors=("user:sue",), text="kiosk"), Search(actors=("user:Zoë",), kinds=("denied", "note")), Search(kinds=("viewed",), text="quay"),
     Search(kinds=("viewed", "note"), text="quay 7"), Search(kinds=("viewed", "note", "denied")), Search(subjects=("incident:3",), text="kiosk"),
     Search(from_ms=500_000), Search(until_ms=500_000), Search(from_ms=700_000, until_ms=710_000), Search(from_ms=10**12),
     Search(until_ms=0), Search(text="kiosk", from_ms=300_000, until_ms=900_000), Search(kinds=("note", "denied"), from_ms=300_000, until_ms=900_000),
-    Search(actor="center", from_ms=1_400_000), Search(),
+    Search(actors=("center",), from_ms=1_400_000), Search(), Search(actors=("user:okafor", "user:sue")), Search(actors=("user:okafor", "no")),
+    Search(text="nowhere", text_kinds=frozenset({"denied"})), Search(text="kiosk", text_names=frozenset({"incident:3", "node:00ff00ff00ff00ff"})),
+    Search(text="no", text_kinds=frozenset({"note"})), Search(text="nowhere", text_names=frozenset({f"incident:{n}" for n in range(3, 99)})),
 ]  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def test_a_page_whose_budget_is_spent_says_where_the_next_one_begins_and_togethe
     with index_of(database) as index, contextlib.closing(database.reader()) as connection:
         index.catch_up()
         write(database, 40, seed=3)
-        for search in (Search(text="kiosk"), Search(text="nowhere"), Search(actor="user:sue"), Search()):
+        for search in (Search(text="kiosk"), Search(text="nowhere"), Search(actors=("user:sue",)), Search()):
             found: list[int] = []
             before, count = None, 0
             while before is not None or count == 0:
@@ -142,7 +144,7 @@ def test_a_search_looks_at_the_entries_that_match_and_at_few_others(database: Da
         index.catch_up()
         one = pages(database, index, Search(text="kiosk"))[-1][0]
         assert looked_at(Search(text="nowhere")) == 0
-        assert looked_at(Search(actor="user:nobody")) == 0
+        assert looked_at(Search(actors=("user:nobody",))) == 0
         assert looked_at(Search(text=f" {one}", from_ms=one * 1000 - 5000, until_ms=one * 1000 + 5000)) < 30
 
 
@@ -291,10 +293,10 @@ def test_the_schema_has_one_file_a_step() -> None:
 
 
 def test_questions_hold_no_more_terms_than_an_index_can_take() -> None:
-    asked = terms.question(texts=["abcdefghij" * 20, "".join(chr(0x4E00 + n) for n in range(200))], any_of=["viewed"])
+    asked = terms.question(["abcdefghij" * 20], ["".join(chr(0x4E00 + n) for n in range(200))], ["viewed"])
     assert asked.count('"') // 2 <= 2 * terms.MOST_TERMS + 4
-    assert terms.question(texts=["ab", ""]) == ""
-    assert "\0" not in terms.question(texts=["a\0bcd\0"])
+    assert terms.question(["ab"], [""], ["abc", "ab"], []) == ""
+    assert "\0" not in terms.question(["a\0bcd\0"])
 
 
 async def test_a_center_indexes_a_journal_that_an_older_release_left_and_searches_all_of_it(tmp_path: Path) -> None:

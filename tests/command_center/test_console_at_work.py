@@ -129,7 +129,7 @@ async def test_numbers_can_be_read_say_the_same_everywhere_and_are_understood_wh
         for typed in ("INC-2026-000002", "2"):
             await page.get_by_label("Incident", exact=True).fill(typed)
             await page.keyboard.press("Enter")
-            await expect(page.get_by_role("region", name="Entries")).to_contain_text("unit-assigned")
+            await expect(page.get_by_role("region", name="Entries")).to_contain_text("unit sent")
         assert [re.search(r"incident=(\d+)", url)[1] for url in asked] == ["2", "2"]  # type: ignore[index]
         assert await violations(page) == []
 

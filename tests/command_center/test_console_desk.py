@@ -156,13 +156,29 @@ async def test_an_auditor_finds_exports_and_verifies_and_can_do_nothing_else(des
     await page.keyboard.press("c")
     await expect(page.locator(".close-form")).to_have_count(0)
     await page.keyboard.press("7")
+    entries = page.get_by_role("region", name="Entries")
     await page.get_by_label("Who").fill("alice")
+    await page.get_by_label("What").select_option("incident acknowledged")
     await page.get_by_role("button", name="Search").last.click()
-    await expect(page.get_by_role("region", name="Entries")).to_contain_text("incident-acknowledged")
+    await expect(entries.locator("tbody tr")).to_have_count(1)
+    cells = entries.locator("tbody td")
+    shown = ["alice, dispatcher", "incident acknowledged", "as dispatcher"]
+    assert [await cells.nth(at).inner_text() for at in (2, 3, 5)] == shown
+    await expect(cells.nth(4)).to_have_text(re.compile(r"INC-\d{4}-000001"))
+    assert [await cells.nth(at).get_attribute("title") for at in (2, 3, 4)] == [
+        "user:alice",
+        "incident-acknowledged",
+        "incident:1",
+    ]
     await photograph(page, "audit-dark")
+    await page.get_by_label("As written in the journal").check()
+    await expect(cells.nth(3)).to_have_text("incident-acknowledged")
+    await expect(cells.nth(2)).to_have_text("user:alice")
     await page.get_by_role("button", name="Who looked").click()
     await page.get_by_role("button", name="Search").last.click()
-    await expect(page.get_by_role("region", name="Entries")).to_contain_text("user:alice")
+    await expect(entries).to_contain_text("alice, dispatcher")
+    await expect(page.get_by_label("What").locator("option", has_text="live video opened")).to_have_count(1)
+    await expect(page.get_by_label("What").locator("option", has_text="account made")).to_have_count(0)
     await page.get_by_role("button", name="Export", exact=True).first.click()
     await page.get_by_label("or everything").check()
     await page.get_by_role("form", name="Order an export").get_by_role("button", name="Export").click()

@@ -3,9 +3,10 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { plural, utcTime } from "../model/format";
+import { localTime, plural, utcTime } from "../model/format";
 import { wordsOf } from "../wire/center";
-import type { AuditEntry, IndexLag, Look } from "../wire/audit_shapes";
+import type { AuditEntry, AuditKind, IndexLag, Look } from "../wire/audit_shapes";
+import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { Exports } from "./exports";
 import { HoldsPane } from "./holds";
@@ -39,15 +40,6 @@ export function AuditPage(): JSX.Element {
   );
 }
 
-interface Row {
-  id: number;
-  at_ms: number;
-  who: string;
-  what: string;
-  subject: string;
-  detail: string;
-}
-
 /** Less is looked through before anybody notices. */
 const LAG_SAID = 500;
 
@@ -57,15 +49,16 @@ function lagWords(lag: IndexLag | null): string {
   return `${behind}. What is newer is looked through entry by entry: a search takes longer, and leaves nothing out.`;
 }
 
-/** Who is meant: somebody's name alone is a person's. */
-function actorOf(typed: string): string {
-  return typed.includes(":") || typed === "center" ? typed : `user:${typed}`;
+/** The same from both searches. */
+function entryOf(look: Look): AuditEntry {
+  return { ...look, actor: look.who, kind: look.what };
 }
 
 /** A search through the journal, newest first, page by page. */
 function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Element {
   const desk = useDesk();
-  const [rows, setRows] = useState<Row[] | null>(null);
+  const [rows, setRows] = useState<AuditEntry[] | null>(null);
+  const [isExact, setExact] = useState(false);
   const [before, setBefore] = useState<number | null>(null);
   const [asked, setAsked] = useState("");
   const [backTo, setBackTo] = useState<number | null>(null);
@@ -82,7 +75,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
       for (let next = from; ;) {
         const answer = await desk.center.get<{ entries?: AuditEntry[]; looks?: Look[]; next_before: number | null; not_indexed: IndexLag }>(`${path}?limit=100${query}${next === null ? "" : `&before=${next}`}`);
         if (number !== latest.current) return; // another search, or none, since
-        const found = (answer.entries ?? []).map((entry) => ({ ...entry, who: entry.actor, what: entry.kind })).concat((answer.looks ?? []).map((look) => ({ ...look, actor: look.who, kind: look.what })));
+        const found = answer.entries ?? (answer.looks ?? []).map(entryOf);
         next = answer.next_before;
         setLag(answer.not_indexed);
         setBackTo(found.length === 0 ? next : null);
@@ -101,9 +94,9 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
   const submit = (form: HTMLFormElement) => {
     const given = new FormData(form);
     const query = new URLSearchParams();
-    for (const name of ["text", "actor", "incident"]) {
+    for (const name of ["text", "actor", "kind", "incident"]) {
       const value = String(given.get(name) ?? "").trim();
-      if (value) query.set(name, name === "actor" ? actorOf(value) : name === "incident" ? String(Number(/\d+$/.exec(value)?.[0])) : value);
+      if (value) query.set(name, name === "incident" ? String(Number(/\d+$/.exec(value)?.[0])) : value);
     }
     for (const [name, asks] of [["from", "from_ms"], ["until", "until_ms"]] as const) {
       const at = Date.parse(String(given.get(name) ?? ""));
@@ -118,7 +111,8 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
         submit(event.currentTarget);
       }}>
         <label>Text <input name="text" type="search" maxLength={200} /></label>
-        <label>Who <input name="actor" maxLength={80} placeholder="okafor" autocomplete="off" /></label>
+        <label>Who <input name="actor" maxLength={80} title="A person, a node or a unit by name" placeholder="okafor, or a node's name" autocomplete="off" /></label>
+        <Kinds isLooks={path === "/audit/looks"} />
         <label>Incident <input name="incident" pattern="(INC-\d{4}-)?\d+" title="Its number: 12, or INC-2026-000012" placeholder="INC-2026-000012" maxLength={20} autocomplete="off" /></label>
         <label>From (local time) <input name="from" type="datetime-local" /></label>
         <label>Until (local time) <input name="until" type="datetime-local" /></label>
@@ -133,16 +127,38 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
       <p class="hint" role="status">{lagWords(lag)}</p>
       {!rows && !problem && backTo === null && <p class="hint">The journal, the newest entries first. A search without words shows all of it.</p>}
       {problem && <p class="notice problem" role="alert">{problem}</p>}
+      {rows && rows.length > 0 && <label class="check exact"><input type="checkbox" checked={isExact} onChange={(event) => setExact(event.currentTarget.checked)} /> As written in the journal, for programs</label>}
       {rows && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Entries"><table class="table entries">
           <thead><tr><th>Entry</th><th>When (UTC)</th><th>Who</th><th>What</th><th>About</th><th>Detail</th></tr></thead>
           <tbody>{rows.map((row) => (
-            <tr key={row.id}><td>{row.id}</td><td class="mono">{utcTime(row.at_ms).replace(" UTC", "")}</td><td>{row.who}</td><td>{row.what}</td><td class="mono">{row.subject}</td><td>{row.detail}</td></tr>
+            <tr key={row.id}>
+              <td>{row.id}</td><td class="mono" title={`${localTime(row.at_ms)} here`}>{utcTime(row.at_ms).replace(" UTC", "")}</td>
+              <Words shown={row.by} exact={row.actor} isExact={isExact} /><Words shown={row.said} exact={row.kind} isExact={isExact} /><Words shown={row.about} exact={row.subject} isExact={isExact} />
+              <td>{row.detail}</td>
+            </tr>
           ))}</tbody>
         </table></div>
       )}
       {rows?.length === 0 && <p class="empty">No entry matches.{before === null ? "" : " Older ones have not been searched yet."}</p>}
       {rows && before !== null && <button type="button" class="button" onClick={() => void ask(asked, before)}>Older entries</button>}
     </>
+  );
+}
+
+/** A name or a kind for people; what the journal has for it is at hand, or shown instead. */
+function Words({ shown, exact, isExact }: { shown: string; exact: string; isExact: boolean }): JSX.Element {
+  return isExact ? <td class="mono" title={shown}>{exact}</td> : <td title={exact}>{shown}</td>;
+}
+
+/** What entries may be of, by their words. */
+function Kinds({ isLooks }: { isLooks: boolean }): JSX.Element {
+  const { value } = useAnswer<{ kinds: AuditKind[] }>("/audit/kinds");
+  const kinds = (value?.kinds ?? []).filter((kind) => kind.is_look || !isLooks);
+  return (
+    <label>What <select name="kind">
+      <option value="">anything</option>
+      {kinds.map(({ kind, said }) => <option key={kind} value={kind}>{said}</option>)}
+    </select></label>
   );
 }

@@ -1,7 +1,7 @@
 /** Who belongs to the fleet: machines that wait to come in, invites, and what is made of a node. Administrators decide; others see who waits. */
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { announce } from "../sound/announcer";
 import { wordsOf } from "../wire/center";
@@ -29,7 +29,7 @@ export function Waiting(): JSX.Element | null {
   if (found.length === 0 && !notice && !answer.problem) return null;
   return (
     <section class="card" aria-label="Waiting to come in">
-      <h3>Waiting to come in ({found.length})</h3>
+      <h3>Waiting to come in{answer.value && ` (${found.length})`}</h3>
       <p class="notice" role="status">{notice}</p>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
       {found.length > 0 && <ul class="lines">{found.map((one) => <Machine key={one.node} one={one} tell={tell} />)}</ul>}
@@ -110,7 +110,7 @@ export function Standing({ node }: { node: FleetNode }): JSX.Element | null {
   const [isBusy, once] = useOnce();
   const opener = useRef<HTMLButtonElement>(null);
   const first = useRef<HTMLSelectElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isOpen) first.current?.focus();
   }, [isOpen]);
   if (!may(desk, "fleet.manage") || node.state === "revoked") return null;
@@ -137,16 +137,16 @@ export function Standing({ node }: { node: FleetNode }): JSX.Element | null {
     }
   };
   return (
-    <div class="standing">
+    <div class="standing" onKeyDown={(event) => {
+      if (event.key !== "Escape" || !isOpen) return; // on its button, too: the form takes the focus a moment later
+      event.stopPropagation();
+      close();
+    }}>
       <button ref={opener} type="button" class="button quiet" aria-expanded={isOpen} onClick={() => (isOpen ? close() : setOpen(true))}>Change…<span class="visually-hidden"> what is made of {node.name}</span></button>
       {isOpen && <form class="line-form" aria-label={`What is made of ${node.name}`} onSubmit={(event) => {
         event.preventDefault();
         const form = event.currentTarget;
         once(() => change(form));
-      }} onKeyDown={(event) => {
-        if (event.key !== "Escape") return;
-        event.stopPropagation();
-        close();
       }}>
         <label>To <select name="standing" ref={first}>{([was === "approved" ? "quarantined" : "approved", "revoked"] as const).map((choice) => <option key={choice} value={choice}>{CHOICES[choice]}</option>)}</select></label>
         <label>Reason <input name="reason" maxLength={300} autocomplete="off" required /></label>

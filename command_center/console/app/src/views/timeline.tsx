@@ -15,7 +15,7 @@ export function Timeline({ incident }: { incident: Incident }): JSX.Element {
       {entries.map((entry, at) => (
         <li key={`${entry.at_ms} ${entry.what} ${at}`}>
           <Time at={entry.at_ms} class="timeline-at" />
-          <span class="timeline-what">{sentence(entry.what)}</span>
+          <span class="timeline-what">{sentence(entry.said ?? entry.what)}</span>
           <span class="timeline-who" title={entry.who}>{actor(entry.who, incident)}</span>
           <span class="timeline-detail">{entry.detail}</span>
         </li>

@@ -4,9 +4,22 @@ export interface AuditEntry {
   id: number;
   at_ms: number;
   kind: string;
+  /** The kind as people say it. */
+  said: string;
   actor: string;
+  /** The actor by name: a person with the role that they had then, a node by its name. */
+  by: string;
   subject: string;
+  /** The subject by name or number. */
+  about: string;
   detail: string;
+}
+
+/** What an entry may be of. */
+export interface AuditKind {
+  kind: string;
+  said: string;
+  is_look: boolean;
 }
 
 /** How far the searches' index is behind: so many entries are looked through one by one. */
@@ -20,8 +33,11 @@ export interface Look {
   id: number;
   at_ms: number;
   who: string;
+  by: string;
   what: string;
+  said: string;
   subject: string;
+  about: string;
   detail: string;
 }
 

@@ -108,7 +108,10 @@ export interface ClipFacts {
 
 export interface TimelineEntry {
   at_ms: number;
+  /** The entry's kind. */
   what: string;
+  /** The same as people say it. */
+  said?: string;
   who: string;
   detail: string;
 }
