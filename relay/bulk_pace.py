@@ -58,9 +58,6 @@ _FULL_MS: Final = 30.0
 """While more than the rate is sought, a queue of this says that the link is full."""
 _LEAST_MEMORY_MS: Final = 3_000
 _ROUNDS_REMEMBERED: Final = 10
-_GROWTH: Final = 1.25
-_STARTED_AFTER: Final = 3
-"""Rounds without such growth: the link is full."""
 _RETURNED: Final = 0.9
 _LATE_CREDIT_MS: Final = 20
 _LEAST_CREDIT_BYTES: Final = 2_048
@@ -136,8 +133,6 @@ class BulkPace:
         self._phase = _Phase.STARTING
         self._has_started = False
         """Its rate has been found once."""
-        self._full_rate = 0.0
-        self._rounds_without_growth = 0
         self._turn = 0
         """The round's place in the cycle. The first finds out whether there is more, the second lets drain what that piled up, if it did."""
         self._probed_from = 0.0
@@ -154,7 +149,7 @@ class BulkPace:
         self._lone_rate = 0.0
         """What the link carries if nothing but a parcel itself made its answer later than a ping's: the most that one has shown."""
         self._lost_rate = 0.0
-        """What the link carried before it fell behind: sought again, once, when something is in time."""
+        """What the link carried before it fell behind: sought again when something is in time."""
         self._allowance_bytes = 1.0
         self._allowance_ms = now_ms
         self._last_sent_ms = now_ms - (1 << 40)
@@ -256,20 +251,19 @@ class BulkPace:
 
     def _note_queue(self, last: _Sent, least_rtt_ms: float, now_ms: int) -> None:
         beyond_ms = now_ms - last.sent_ms - least_rtt_ms
-        came_bytes_s = self._rate_of(last, now_ms, is_late=False)
+        came_bytes_s = self._rate_of(last, now_ms)
         self._queue_ms = beyond_ms - last.size_bytes / max(came_bytes_s, self.rate_bytes_s, 1.0) * 1000
         self._least_queue_ms = min(self._least_queue_ms, self._queue_ms)
         self._lone_rate = max(self._lone_rate, last.size_bytes / max(1.0, beyond_ms) * 1000)
 
-    def _rate_of(self, last: _Sent, now_ms: int, *, is_late: bool) -> float:
-        """While something is late the link is busy, however long it took to send."""
-        took_ms = max(1, now_ms - last.delivered_ms, 0 if is_late else last.sent_ms - last.first_sent_ms)
+    def _rate_of(self, last: _Sent, now_ms: int) -> float:
+        took_ms = max(1, now_ms - last.delivered_ms, last.sent_ms - last.first_sent_ms)
         return (self._delivered_bytes - last.delivered_bytes) / took_ms * 1000
 
     def _believe(self, last: _Sent, least_rtt_ms: float, now_ms: int) -> None:
         before = self.rate_bytes_s
         is_late = self._queue_ms > QUEUE_MS + self._largest_bytes / max(before, 1.0) * 1000 and not last.was_idle
-        rate = self._rate_of(last, now_ms, is_late=is_late)
+        rate = self._rate_of(last, now_ms)
         if is_late:
             self._fall_behind(before)
         if is_late or not last.is_short or rate >= before:
@@ -291,7 +285,7 @@ class BulkPace:
     def _fall_behind(self, rate_before: float) -> None:
         """The link is full, or its carrier has stood still: what it delivers now is what it can, until it shows otherwise."""
         if not self._is_behind:
-            self._lost_rate = 0.0 if self._phase is _Phase.RETURNING else rate_before
+            self._lost_rate = rate_before
         self._is_behind = True
         self._lone_rate = 0.0
         self._rates.clear()
@@ -311,24 +305,16 @@ class BulkPace:
             case _Phase.RETURNING:
                 if rate >= _RETURNED * self._lost_rate:
                     self._stop_seeking()
-            case _Phase.STARTING:
-                self._end_starting_round(rate, is_short=is_short)
             case _Phase.CYCLING:
                 self._next_turn(rate, is_short=is_short)
-
-    def _end_starting_round(self, rate: float, *, is_short: bool) -> None:
-        if rate >= self._full_rate * _GROWTH:
-            self._full_rate, self._rounds_without_growth = rate, 0
-        elif not is_short:
-            self._rounds_without_growth += 1
-            if self._rounds_without_growth == _STARTED_AFTER:
-                self._stop_seeking()
+            case _Phase.STARTING:
+                pass  # its first queue ends it: more than the rate is sent, so a full link can't be without one
 
     def _next_turn(self, rate: float, *, is_short: bool) -> None:
         has_paid = self._queue_ms <= _STANDING_MS and rate >= _PROBE_PAID * self._probed_from and not is_short
         early_ms = max(_EARLY_MS, _EARLY_SHARE * self._largest_bytes / max(rate, 1.0) * 1000)
         if (self._turn in _TURNS_THAT_TELL and has_paid) or self._standing_ms < -early_ms:
-            self._phase, self._full_rate, self._rounds_without_growth = _Phase.STARTING, rate, 0
+            self._phase = _Phase.STARTING
             return
         self._turn = (self._turn + 1) % _ROUNDS_A_CYCLE
         if self._turn == 0:

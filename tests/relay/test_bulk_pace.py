@@ -1,13 +1,18 @@
-"""The pace of bulk on a long way: soon at what the link carries, little in its queue meanwhile, back at once after a pause."""
+"""The pace of bulk: soon at what the link carries, little in its queue meanwhile, back at once after a pause.
+
+First what is said by hand, parcel by parcel, then whole links in virtual time.
+"""
 
 import heapq
+import itertools
 import math
 import random
+import time
 from collections.abc import Callable
 
 import pytest
 
-from relay.bulk_pace import QUEUE_MS, BulkPace
+from relay.bulk_pace import FIRST_TOKEN, PARCEL_BYTES, QUEUE_MS, BulkPace, BulkRoom
 
 CHUNK = 5_334
 SATELLITE = (235_000.0, 601.0)
@@ -15,6 +20,111 @@ SATELLITE = (235_000.0, 601.0)
 LTE = (470_000.0, 51.0)
 THIN_SATELLITE = (15_000.0, 601.0)
 """A chunk is a third of a second there."""
+
+
+class Hand:
+    """A pace that is fed by hand, parcel by parcel."""
+
+    def __init__(self, rate_bytes_s: float = 0.0, least_rtt_ms: float = 50.0) -> None:
+        self.pace = BulkPace(rate_bytes_s=rate_bytes_s, now_ms=0)
+        self.least_rtt_ms = least_rtt_ms
+
+    def sent(self, at_ms: int, size_bytes: int = CHUNK) -> int:
+        return self.pace.sent(size_bytes, size_bytes, self.least_rtt_ms, at_ms)
+
+    def answered(self, token: int, at_ms: int) -> bool:
+        return self.pace.answered(token, self.least_rtt_ms, at_ms)
+
+    def room(self, at_ms: int) -> BulkRoom:
+        return self.pace.room(self.least_rtt_ms, at_ms)
+
+
+def test_of_a_link_that_nobody_knows_one_parcel_is_tried_and_its_answer_lets_the_next_go() -> None:
+    hand = Hand()
+    assert hand.room(0).is_open
+    assert hand.room(0).idle_ms >= 1 << 40, "nothing was ever sent"
+    token = hand.sent(5)
+    assert not hand.room(500).is_open
+    assert hand.room(500).opens_in_ms() == float("inf"), "only an answer can"
+    assert hand.room(500).idle_ms == 495
+    assert hand.pace.spread_bytes_s() == 0, "nothing is known of the link: its packets are not held"
+    assert hand.answered(token, 60)
+    assert hand.pace.rate_bytes_s == pytest.approx(CHUNK / 0.055)
+    opens_in_ms = hand.room(60).opens_in_ms()
+    assert 0 < opens_in_ms < 60
+    assert not hand.room(60 + int(opens_in_ms)).is_open
+    assert hand.room(61 + int(opens_in_ms)).is_open
+
+
+def test_an_answer_that_nobody_waits_for_says_nothing() -> None:
+    hand = Hand()
+    first, second, third = (hand.sent(at_ms) for at_ms in (0, 10, 20))
+    assert (first, second, third) == (FIRST_TOKEN, FIRST_TOKEN + 1, FIRST_TOKEN + 2)
+    assert time.time_ns() // 1_000 < FIRST_TOKEN < 1 << 63, "no clock's ping is taken for one, and it fits in a ping"
+    assert not hand.answered(third + 1, 60)
+    assert hand.answered(second, 70), "for both: the first one's was lost"
+    assert hand.room(70).in_flight_bytes == CHUNK
+    assert not hand.answered(first, 75)
+    assert not hand.answered(second, 75)
+    assert hand.answered(third, 80)
+    assert not hand.answered(third, 80)
+    assert hand.pace.rate_bytes_s == pytest.approx(3 * CHUNK / 0.080)
+
+
+def test_what_an_earlier_session_measured_is_where_the_next_one_begins() -> None:
+    """The window: what travels in a round trip and 100 ms, and half a parcel; one parcel at the least."""
+    room = Hand(100_000).room(0)
+    assert room.rate_bytes_s == 125_000, "and a quarter more is tried"
+    assert room.window_bytes == pytest.approx(125_000 * 0.150 + PARCEL_BYTES / 2)
+    assert Hand(1_000).room(0).window_bytes == PARCEL_BYTES
+    hand = Hand(100_000)
+    hand.sent(0, 16_000)
+    hand.sent(0, 500)
+    assert hand.room(0).window_bytes == pytest.approx(125_000 * 0.150 + 8_000), "of the largest that goes there"
+
+
+def test_what_was_not_sent_while_it_might_have_been_is_not_saved_up() -> None:
+    """But for 20 ms, by which a machine may be late, or 2 KiB."""
+    hand = Hand(400_000)
+    assert hand.room(5_000).allowance_bytes == pytest.approx(500_000 * 0.020)
+    slow = Hand(10_000)
+    assert slow.room(5_000).allowance_bytes == 2_048
+    slow.sent(5_000)
+    assert slow.room(5_000).allowance_bytes == 2_048 - CHUNK
+    assert slow.room(5_100).allowance_bytes == pytest.approx(2_048 - CHUNK + 1_250)
+    assert slow.room(5_100).opens_in_ms() == pytest.approx((CHUNK - 2_048 - 1_250) / 12.5)
+
+
+def test_the_time_before_an_answer_counts_at_the_pace_before_it() -> None:
+    hand = Hand(10_000)
+    token = hand.sent(0)
+    hand.answered(token, 60)
+    assert hand.pace.rate_bytes_s > 80_000
+    assert hand.room(60).allowance_bytes == pytest.approx(1 - CHUNK + 0.060 * 12_500)
+
+
+def test_what_a_carrier_never_answers_is_given_up_and_half_the_rate_believed() -> None:
+    """After ten seconds, or eight round trips: later than any carrier that still tries."""
+    hand = Hand(100_000)
+    hand.sent(0)
+    assert hand.room(10_000).in_flight_bytes == CHUNK
+    assert hand.room(10_001).in_flight_bytes == 0
+    assert hand.pace.rate_bytes_s == 50_000
+    assert hand.room(10_001).is_open
+    far = Hand(100_000, least_rtt_ms=2_000)
+    far.sent(0)
+    assert far.room(16_000).in_flight_bytes == CHUNK
+    assert far.room(16_001).in_flight_bytes == 0
+
+
+def test_a_pause_between_clips_is_no_part_of_a_rate() -> None:
+    """A link that carries twice as much since then is seen at once."""
+    hand = Hand(100_000)
+    hand.room(60_000)
+    tokens = [hand.sent(60_000), hand.sent(60_010), hand.sent(60_020)]
+    for token, at_ms in zip(tokens, (60_060, 60_080, 60_106), strict=True):
+        hand.answered(token, at_ms)
+    assert hand.pace.rate_bytes_s == pytest.approx(3 * CHUNK / 0.106)
 
 
 class Line:
@@ -67,6 +177,11 @@ class Line:
             heapq.heappush(self._answers, (self._free_ms + self.least_rtt_ms + self.now_ms % 3, token))
         self._handed_over.clear()
 
+    @property
+    def carried(self) -> int:
+        """Parcels."""
+        return len(self._carried)
+
     def share(self, last_s: float) -> float:
         """Of what the link could carry lately, how much it did."""
         since_ms = self.now_ms - last_s * 1000
@@ -102,6 +217,24 @@ def test_a_carrier_that_stood_still_does_not_leave_the_satellite_half_empty() ->
     line.run(4)
     line.run(6)
     assert line.share(6) > 0.9
+
+
+def test_what_a_fast_link_carried_before_a_pause_is_taken_up_again_at_once_though_no_parcel_can_come_early_there() -> (
+    None
+):
+    """16 Mbit/s: a parcel takes 3 ms."""
+    line = Line((2_000_000.0, 601.0))
+    line.run(12)
+    line.run(1.2, stands_still=True)
+    line.run(3)
+    assert line.share(1) > 0.85, "0.46 where only a probe finds it again"
+    line = Line((2_000_000.0, 81.0))
+    line.run(12)
+    began = line.carried
+    for _ in range(20):
+        line.run(2.6)
+        line.run(0.4, stands_still=True)
+    assert (line.carried - began) * CHUNK / 60 > 0.77 * line.rate_bytes_s, "0.87 of the time it carries"
 
 
 def test_a_satellite_that_has_become_slower_is_not_overrun_again_and_again() -> None:
@@ -168,3 +301,92 @@ def test_a_link_that_is_starting_is_judged_by_what_is_tried_next_and_so_gets_a_s
     line = Line(SATELLITE)
     line.run(1)
     assert line.pace.room(line.least_rtt_ms, line.now_ms).rate_bytes_s > 2 * line.pace.rate_bytes_s > 0
+
+
+def spreads(line: Line, seconds: float) -> list[tuple[int, float]]:
+    """When what the carrier is told changed, and to how many times the rate."""
+    found: list[tuple[int, float]] = []
+    ends_ms = line.now_ms + int(seconds * 1000)
+    while line.now_ms < ends_ms:
+        line.run(0.001)
+        times = round(line.pace.spread_bytes_s() / line.pace.rate_bytes_s, 2)
+        if not found or found[-1][1] != times:
+            found.append((line.now_ms, times))
+    return found
+
+
+@pytest.mark.parametrize("link", [SATELLITE, (235_000.0, 81.0)])
+def test_each_eight_rounds_one_finds_out_whether_there_is_more_and_the_next_lets_drain_what_that_piled_up(
+    link: tuple[float, float],
+) -> None:
+    """The carrier is told 1.15 times the pace: what encryption adds, and slack."""
+    line = Line(link)
+    line.run(13)
+    seen = spreads(line, 25)[1:]
+    probe, drain = round(1.25 * 1.15, 2), round(0.75 * 1.15, 2)
+    assert {times for _, times in seen} == {probe, drain, 1.15, round(0.85 * 1.15, 2)}
+    probes_ms = [at_ms for at_ms, times in seen if times == probe]
+    round_ms = line.least_rtt_ms + 50
+    assert all(7 < (after - at) / round_ms < 11 for at, after in itertools.pairwise(probes_ms))
+    lasted = [
+        (after_ms - at_ms) / round_ms for (at_ms, times), (after_ms, _) in itertools.pairwise(seen) if times == probe
+    ]
+    assert all(0.6 < rounds < 1.3 for rounds in lasted)
+    assert sum(times == drain for _, times in seen) >= len(probes_ms) - 2
+
+
+def test_at_the_start_each_round_carries_twice_as_much_as_the_one_before() -> None:
+    line = Line((2_000_000.0, 601.0))
+    rounds = []
+    for _ in range(8):
+        before = line.carried
+        line.run(0.61)
+        rounds.append(line.carried - before)
+    assert rounds[0] == 1
+    assert all(1.7 <= after / before <= 2.3 for before, after in itertools.pairwise(rounds[2:])), rounds
+
+
+def test_a_start_is_over_with_the_first_queue_and_the_first_probe_comes_two_rounds_later() -> None:
+    line = Line((235_000.0, 81.0))
+    while not line.pace.spread_bytes_s():
+        line.run(0.001)
+    assert line.share(0.1) > 0.9
+    assert line.most_queued_ms < QUEUE_MS
+    began_ms = line.now_ms
+    probe_ms = next(at_ms for at_ms, times in spreads(line, 2) if times == round(1.25 * 1.15, 2))
+    assert 1.2 < (probe_ms - began_ms) / (line.least_rtt_ms + 30) < 2.6
+
+
+@pytest.mark.parametrize(("link", "memory_s"), [((235_000.0, 81.0), 3.0), (SATELLITE, 6.0)])
+def test_a_link_that_carries_a_little_less_is_believed_when_its_best_round_is_forgotten(
+    link: tuple[float, float], memory_s: float
+) -> None:
+    """After ten rounds, or three seconds: an answer may be late for a while, on a machine that is busy."""
+    line = Line(link)
+    line.run(12)
+    line.rate_bytes_s *= 0.95
+    line.run(memory_s * 0.8)
+    assert line.pace.rate_bytes_s > 1.04 * line.rate_bytes_s
+    line.run(memory_s * 0.4)
+    assert line.pace.rate_bytes_s < 1.03 * line.rate_bytes_s
+
+
+@pytest.mark.parametrize(("link", "within_s"), [((235_000.0, 81.0), 0.5), (LTE, 0.5), (SATELLITE, 3.0)])
+def test_a_parcel_that_comes_sooner_than_it_could_shows_at_once_that_there_is_more(
+    link: tuple[float, float], within_s: float
+) -> None:
+    """No probe is waited for, which comes once in eight rounds."""
+    line = Line(link)
+    line.run(12)
+    line.rate_bytes_s *= 4
+    line.run(within_s)
+    assert line.pace.rate_bytes_s > 0.7 * line.rate_bytes_s
+
+
+@pytest.mark.parametrize(("link", "within_s"), [((235_000.0, 81.0), 1.5), (SATELLITE, 8.0)])
+def test_a_link_that_carries_an_eighth_more_is_found_out_by_a_probe(link: tuple[float, float], within_s: float) -> None:
+    line = Line(link)
+    line.run(12)
+    line.rate_bytes_s *= 1.125
+    line.run(within_s)
+    assert line.pace.rate_bytes_s > 0.98 * line.rate_bytes_s
