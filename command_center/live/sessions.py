@@ -193,7 +193,7 @@ class LiveSessions:
                                   status=503, retry_after_s=10)  # fmt: skip
         if mine >= self._config.most_of_person:
             self._metrics.count("live_refused_busy")
-            raise WatchingRefused(f"you watch {mine} cameras already, as many as one person may: close one", status=503,
+            raise WatchingRefused(f"you watch {mine} {'camera' if mine == 1 else 'cameras'} already, as many as one person may: close one", status=503,
                                   retry_after_s=10)  # fmt: skip
 
     async def _order(self, viewing: Viewing, offer: str, address: str) -> None:

@@ -77,6 +77,10 @@ async def test_a_line_that_was_cut_is_told_loudly_and_afterwards_every_event_is_
         await expect(page).to_have_title(re.compile("^NOT LIVE"))
         await photograph(page, "stream-lost-dark")
         assert await violations(page) == []
+        await page.keyboard.press("4")
+        await expect(page.locator("tr.node .node-state")).to_have_text(re.compile("^was "))
+        await expect(page.get_by_role("region", name="Waiting to come in")).not_to_contain_text("(0)")
+        await page.keyboard.press("1")
         assert cable.cut_count > 0
         for number in range(MISSED):
             await alarm(house, gate, camera=f"missed{number}", precedence=Precedence.FLASH)

@@ -258,6 +258,11 @@ async def test_on_a_small_screen_no_table_is_squeezed_and_every_tab_of_the_audit
             assert await page.locator("tr.node").count() == 4
             assert await page.evaluate(SQUEEZED) == 0
             await photograph(page, "fleet-390")
+            await page.keyboard.press("2")
+            await expect(page.get_by_role("button", name="harbor-01/gate: 1 open incident")).to_be_visible()
+            ends = "all => all.map(one => one.getBoundingClientRect().right)"
+            edge = (await page.locator(".map").evaluate_all(ends))[0]
+            assert max(await page.locator(".map-name").evaluate_all(ends)) <= edge, "a mark's name ends within the map"
             await page.keyboard.press("7")
             tabs = page.get_by_role("group", name="Audit").get_by_role("button")
             assert await tabs.count() == 7

@@ -184,20 +184,24 @@ async def test_console_shows_stills_through_the_relay_where_no_connection_comes_
 @pytest.mark.skipif(not CHROMIUM_FILE.exists(), reason=f"expected Chromium at {CHROMIUM_FILE}, found none")
 async def test_dispatcher_watches_the_incidents_camera_in_the_console_until_the_node_stops_it(tmp_path: Path) -> None:
     async with live_house(tmp_path) as house, console_of(house) as page:
+        await page.set_viewport_size({"width": 1366, "height": 700})
         await page.get_by_role("button", name="Watch gate live").click()
         live = page.locator("section.live")
         await expect(page.locator('section.live[data-phase="video"]')).to_be_visible(timeout=40_000)
+        await expect(live.locator("video")).to_be_in_viewport(ratio=0.98)  # all of a picture of 4:3, in a low window
+        await expect(live.get_by_role("heading")).to_have_text("● Live")
         await expect(live.locator(".live-status")).to_have_text(
-            re.compile(r"picture \d+ ms old · .*bit/s · .* % lost · there after \d"), timeout=40_000
+            re.compile(r"picture \d+ ms old · .*bit/s · .* % lost · first picture after \d"), timeout=40_000
         )
         (opened,) = await journalled(house.house, "live-opened", LiveOpened)
         assert (opened.by, opened.incident) == ("alice", 1)
         # The node stops showing it, as when somebody revokes it: the picture goes, and the page says why.
         await house.house.services.live.end(house.house.services.live.all()[0], "the node was revoked")
-        await expect(live.get_by_role("alert")).to_have_text("the node was revoked", timeout=40_000)
+        await expect(live.get_by_role("alert")).to_have_text("Ended: the node was revoked.", timeout=40_000)
         await expect(live.locator("video")).to_have_count(0)
         await live.get_by_role("button", name="Watch again").click()
         await expect(page.locator('section.live[data-phase="video"]')).to_be_visible(timeout=40_000)
         await live.get_by_role("button", name="Stop watching").click()
+        await expect(live).to_contain_text("You stopped watching.")
         await until(lambda: house.house.services.live.count == 0, within_s=20, what="the center knows that it is over")
         await until(lambda: house.node.live.report().viewings == (), within_s=20, what="the node stops")

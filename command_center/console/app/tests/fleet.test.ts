@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { refusalWords, roomWords, troublesOf, unheardOf } from "../src/model/fleet";
+import { refusalWords, roomWords, stateWords, troublesOf, unheardOf } from "../src/model/fleet";
 import type { FleetNode } from "../src/wire/shapes";
 
 const NODE: FleetNode = {
@@ -22,4 +22,9 @@ test("a node with room, and one from before rooms were told, have no trouble", (
 test("refusals are named, the most frequent first", () => {
   expect(refusalWords({ ...NODE, refusals: { malformed: 2, over_quota: 40 } })).toBe("over quota 40, malformed 2");
   expect(refusalWords(NODE)).toBe("");
+});
+
+test("while the stream is lost no node is said to be live", () => {
+  expect(stateWords("live", true)).toBe("● live");
+  expect(stateWords("live", false)).toBe("was live");
 });

@@ -29,6 +29,9 @@ export function between(before: Counters, now: Counters): Readings | null {
   };
 }
 
+/** By now there is a picture where there is a direct way. */
+export const NO_WAY_AFTER_MS = 9000;
+
 /** A picture that stands still must not look live: from this age on it is said aloud. */
 export const OLD_AFTER_MS = 3000;
 
@@ -40,8 +43,26 @@ export function statusLine(reading: Readings | null, ageMs: number | null, joinM
     parts.push(reading.kbps >= 1000 ? `${(reading.kbps / 1000).toFixed(1)} Mbit/s` : `${Math.round(reading.kbps)} kbit/s`);
     parts.push(`${(reading.loss * 100).toFixed(reading.loss < 0.1 ? 1 : 0)} % lost`);
   }
-  if (joinMs !== null) parts.push(`there after ${(joinMs / 1000).toFixed(2)} s`);
+  if (joinMs !== null) parts.push(`first picture after ${(joinMs / 1000).toFixed(2)} s`);
   return parts.join(" · ");
+}
+
+/** What stands where the picture will be: a black screen could be a dark yard. */
+export function waitingWords(node: string, isAnswered: boolean, waitedMs: number): string {
+  if (!isAnswered) return `Asking ${node} for its picture…`;
+  if (waitedMs < NO_WAY_AFTER_MS) return `${node} has answered: its picture is on the way…`;
+  return `${node} has answered, and no video comes through so far: single pictures follow if there is no way for it…`;
+}
+
+/** Why no picture is here any more. */
+export function overWords(why: string, wasShown: boolean): string {
+  if (!why) return "You stopped watching.";
+  return `${wasShown ? "Ended" : "Not shown"}: ${why.replace(/\.$/, "")}.`;
+}
+
+/** A sign beside the words of a rung: filled where it is all that the camera sees. */
+export function rungSign(rung: string): string {
+  return rung === "main" ? "●" : rung === "sub" ? "◑" : "◔";
 }
 
 /** What the rung means, for a person. */

@@ -4,10 +4,9 @@
  */
 
 import { type Center, wordsOf } from "../wire/center";
-import { between, type Counters, type Readings } from "./readings";
+import { between, type Counters, NO_WAY_AFTER_MS, type Readings } from "./readings";
 
 const GATHERED_WITHIN_MS = 1500;
-const CONNECTED_WITHIN_MS = 9000;
 const LOOK_EVERY_MS = 1000;
 const ASK_EVERY_MS = 3000;
 
@@ -69,6 +68,15 @@ export class Viewing {
     this.#path = `/live/nodes/${encodeURIComponent(node)}/cameras/${encodeURIComponent(camera)}`;
     this.#query = `?reason=${encodeURIComponent(reason)}&incident=${incident}`;
     this.#onChange = onChange;
+  }
+
+  /** The node has said that it will show it. */
+  get isAnswered(): boolean {
+    return this.#session !== "";
+  }
+
+  get waitedMs(): number {
+    return performance.now() - this.#beganAt;
   }
 
   /** How old the picture on the screen is; null before the first. */
@@ -176,7 +184,7 @@ export class Viewing {
     if (this.phase === "over") return;
     const now = performance.now();
     await this.#count(now);
-    const isLate = this.joinMs === null && now - this.#beganAt > CONNECTED_WITHIN_MS;
+    const isLate = this.joinMs === null && now - this.#beganAt > NO_WAY_AFTER_MS;
     if (this.#session && (isLate || now - this.#askedAt > ASK_EVERY_MS)) await this.#ask();
     this.#onChange();
   }

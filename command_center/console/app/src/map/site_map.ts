@@ -12,6 +12,8 @@ import type { Marked } from "../model/marks";
 import type { MapGround } from "../views/map_page";
 
 const CLOSEST = 22;
+/** A mark has its name at its right, and the map ends somewhere. */
+const NAME_PX = 110;
 
 export class SiteMap {
   readonly #map: L.Map;
@@ -55,7 +57,7 @@ export class SiteMap {
   /** Everything in sight. */
   fit(): void {
     const bounds = L.latLngBounds([...this.#markers.values()].map(({ marker }) => marker.getLatLng()));
-    if (bounds.isValid()) this.#map.fitBounds(bounds.pad(0.2), { maxZoom: 18, animate: false });
+    if (bounds.isValid()) this.#map.fitBounds(bounds.pad(0.2), { maxZoom: 18, animate: false, paddingBottomRight: [NAME_PX, 0] });
     else if (this.#groundBounds) this.#map.fitBounds(this.#groundBounds, { animate: false });
   }
 

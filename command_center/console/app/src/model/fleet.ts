@@ -5,7 +5,13 @@ import { duration, isKnown, plural } from "./format";
 
 /** Whoever needs a look comes first. */
 export const STATES = ["silent", "late", "quarantined", "waiting", "live", "revoked"] as const;
-export const SIGNS: Record<string, string> = { live: "●", late: "◐", silent: "○", waiting: "…", quarantined: "⊘", revoked: "×" };
+const SIGNS: Record<string, string> = { live: "●", late: "◐", silent: "○", waiting: "…", quarantined: "⊘", revoked: "×" };
+
+/** A node's state with its sign; while the stream is lost it is what it was. */
+export function stateWords(state: string, isStreamLive: boolean): string {
+  return isStreamLive ? `${SIGNS[state] ?? "?"} ${state}` : `was ${state}`;
+}
+
 const LATE_AFTER_INTERVALS = 2;
 const GAPS_NAMED = 3;
 

@@ -26,9 +26,10 @@ function useLoss(): { wentLostAt: number; cameBackAt: number } {
   return held.current;
 }
 
-/** The wall time of the last word: what this screen shows is as old as that. */
-function lastWordWall(lastWordAt: number, wentLostAt: number): number {
-  return Date.now() - (performance.now() - (lastWordAt > 0 ? lastWordAt : wentLostAt));
+/** The wall time of the last word, by the center's clock as all times here: what this screen shows is as old as that. */
+function lastWordWall(desk: Desk, wentLostAt: number): number {
+  const { lastWordAt } = desk.stream;
+  return desk.clock.now() - (performance.now() - (lastWordAt > 0 ? lastWordAt : wentLostAt));
 }
 
 export function StreamBanner(): JSX.Element {
@@ -51,7 +52,7 @@ export function StreamBanner(): JSX.Element {
     );
   }
   const since = lastWordAt > 0
-    ? `This screen has not changed since ${localTime(lastWordWall(lastWordAt, wentLostAt))}, ${duration(now - lastWordAt)} ago.`
+    ? `This screen has not changed since ${localTime(lastWordWall(desk, wentLostAt))}, ${duration(now - lastWordAt)} ago.`
     : `No word from the command center for ${duration(now - wentLostAt)}.`;
   return (
     <div id="stream-banner" class="banner" role="alert">
@@ -67,7 +68,7 @@ export function StaleMark(): JSX.Element {
   const desk = useDesk();
   const { wentLostAt } = useLoss();
   const isLost = desk.streamState.value === "lost";
-  return <div id="stale-mark" class="stale-mark" aria-hidden="true" hidden={!isLost}>{isLost && `NOT LIVE since ${localTime(lastWordWall(desk.stream.lastWordAt, wentLostAt))}`}</div>;
+  return <div id="stale-mark" class="stale-mark" aria-hidden="true" hidden={!isLost}>{isLost && `NOT LIVE since ${localTime(lastWordWall(desk, wentLostAt))}`}</div>;
 }
 
 export function StreamStateWord(): JSX.Element {

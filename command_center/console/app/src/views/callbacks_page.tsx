@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { plural } from "../model/format";
+import { plural, words } from "../model/format";
 import { goTo } from "../page";
 import { announce } from "../sound/announcer";
 import type { CallbackDelivery, CallbackReceiver } from "../wire/callback_shapes";
@@ -65,7 +65,7 @@ function Row({ row, tell }: { row: CallbackDelivery; tell: (text: string) => voi
   return (
     <tr data-delivery={row.id}>
       <th scope="row">{row.receiver}</th>
-      <td>{row.event}</td>
+      <td title={row.event}>{words(row.event.replaceAll(".", " "))}</td>
       <td><button type="button" class="button quiet" onClick={() => {
         desk.select(row.incident);
         goTo("incidents");
@@ -73,7 +73,7 @@ function Row({ row, tell }: { row: CallbackDelivery; tell: (text: string) => voi
       <td><Time at={row.created_at_ms} /></td>
       <td>{row.attempts}{row.state === "pending" && row.next_at_ms > desk.clock.now() && <span class="hint"> next at <Time at={row.next_at_ms} /></span>}</td>
       <td class={row.state === "dead" ? "down" : ""}>{row.last_answer || "–"}</td>
-      <td>{row.state === "dead" && may(desk, "callbacks.resend") && <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(resend)}>Send again<span class="visually-hidden"> to {row.receiver}, {row.event}</span></button>}</td>
+      <td>{row.state === "dead" && may(desk, "callbacks.resend") && <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(resend)}>Send again<span class="visually-hidden"> to {row.receiver}, {words(row.event.replaceAll(".", " "))}</span></button>}</td>
     </tr>
   );
 }

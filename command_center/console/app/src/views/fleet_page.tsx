@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 
 import { bytes, duration, percent, plural, words } from "../model/format";
-import { backlog, gapWords, refusalWords, roomWords, SIGNS } from "../model/fleet";
+import { backlog, gapWords, refusalWords, roomWords, stateWords } from "../model/fleet";
 import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
@@ -38,11 +38,12 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
   const desk = useDesk();
   const state = desk.fleet.state(node);
   const waiting = backlog(node);
+  const isLive = desk.streamState.value !== "lost";
   const isAllHeard = node.missing === 0 && waiting === 0 && node.forgone === 0;
   return (
     <tr class="node" data-node={node.id} data-state={state}>
       <th scope="row">{node.name}<span class="hint"> {node.role}</span><br /><span class="hint node-id">{node.id}</span></th>
-      <td><span class="node-state">{SIGNS[state] ?? "?"} {state}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>last word <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
+      <td><span class="node-state">{stateWords(state, isLive)}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>{isLive ? "last word" : "last known word"} <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
         {node.reason && <p class="node-troubles">{node.reason}</p>}
         <Standing node={node} />
         {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 
 import { duration, isKnown, plural, utcTime } from "../model/format";
-import { pathWords, SIGNS, STATES, troublesOf, unheardOf } from "../model/fleet";
+import { pathWords, STATES, stateWords, troublesOf, unheardOf } from "../model/fleet";
 import type { CameraFacts, FleetNode } from "../wire/shapes";
 import { useDesk } from "./desk_context";
 
@@ -47,7 +47,7 @@ function Card({ node }: { node: FleetNode }): JSX.Element {
     <li class="node" data-node={node.id} data-state={state}>
       <div class="node-head">
         <span class="node-name">{node.name}</span>
-        <span class="node-state">{isLive ? `${SIGNS[state] ?? "?"} ${state}` : `was ${state}`}</span>
+        <span class="node-state">{stateWords(state, isLive)}</span>
       </div>
       <p class="node-where" title={[where, node.model, node.release].filter(Boolean).join(" · ")}>
         <span class="node-heard" title={`Last heard ${utcTime(node.last_heard_at_ms)}`}>{age === null ? "never heard" : `${isLive ? "last word" : "last known word"} ${duration(age)} ago`}</span>

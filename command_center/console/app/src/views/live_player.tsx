@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { OLD_AFTER_MS, rungWords, statusLine } from "../live/readings";
+import { OLD_AFTER_MS, overWords, rungSign, rungWords, statusLine, waitingWords } from "../live/readings";
 import { Viewing } from "../live/viewing";
 import type { Incident } from "../wire/shapes";
 import { useDesk } from "./desk_context";
@@ -13,7 +13,14 @@ export function LivePlayer({ incident }: { incident: Incident }): JSX.Element | 
   const desk = useDesk();
   const [, draw] = useState(0);
   const viewing = useRef<Viewing | null>(null);
+  const section = useRef<HTMLElement>(null);
   useEffect(() => () => viewing.current?.stop(), []);
+  const phase = viewing.current?.phase ?? "over";
+  const isOver = phase === "over";
+  // In a low window the picture would open below the edge: whoever asks for it wants to see it, and again when it comes.
+  useEffect(() => {
+    if (!isOver) section.current?.scrollIntoView({ block: "nearest" });
+  }, [phase]);
   if (!may(desk, "video.watch")) return null;
   const watch = () => {
     viewing.current?.stop();
@@ -22,22 +29,30 @@ export function LivePlayer({ incident }: { incident: Incident }): JSX.Element | 
     void viewing.current.start();
   };
   const now = viewing.current;
-  const isOver = !now || now.phase === "over";
   return (
-    <section class="live" aria-label="Live video" data-phase={now?.phase ?? "none"} data-rung={now?.rung}>
+    <section class="live" ref={section} aria-label="Live video" data-phase={now?.phase ?? "none"} data-rung={now?.rung}>
       <div class="live-head">
-        <h3 class="live-title">{now && !isOver ? (now.phase === "connecting" ? "Connecting" : rungWords(now.rung || "main")) : "Live video"}{!now && <span class="hint"> · it is written to the journal that you watched, and for which incident</span>}</h3>
-        {isOver
+        <h3 class="live-title">{now && !isOver ? <State viewing={now} /> : "Live video"}{!now && <span class="hint"> · it is written to the journal that you watched, and for which incident</span>}</h3>
+        {!now || isOver
           ? <button type="button" class="button" onClick={watch}>{now ? "Watch again" : `Watch ${incident.camera} live`}</button>
           : <button type="button" class="button quiet" onClick={() => now.stop()}>Stop watching</button>}
       </div>
-      {now && !isOver && <Screen viewing={now} camera={incident.camera} />}
-      {now && isOver && now.why && <p class="form-problem" role="alert">{now.why}</p>}
+      {now && !isOver && <Screen viewing={now} node={incident.node.name} camera={incident.camera} />}
+      {now && isOver && (now.why ? <p class="form-problem" role="alert">{overWords(now.why, now.joinMs !== null)}</p> : <p class="hint" role="status">{overWords("", true)}</p>)}
     </section>
   );
 }
 
-function Screen({ viewing, camera }: { viewing: Viewing; camera: string }): JSX.Element {
+/** In the heading, so that it is seen with the picture: what this is, and whether it is of now. */
+function State({ viewing }: { viewing: Viewing }): JSX.Element {
+  if (viewing.phase === "connecting") return <span class="live-state">… Connecting</span>;
+  const age = viewing.ageMs ?? 0;
+  if (age > OLD_AFTER_MS) return <span class="live-state old"><span role="status">○ Not live</span>: this picture is {Math.round(age / 1000)} s old</span>;
+  const rung = viewing.rung || "main";
+  return <span class="live-state" data-rung={rung}>{rungSign(rung)} {rungWords(rung)}</span>;
+}
+
+function Screen({ viewing, node, camera }: { viewing: Viewing; node: string; camera: string }): JSX.Element {
   const video = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     const screen = video.current;
@@ -57,10 +72,10 @@ function Screen({ viewing, camera }: { viewing: Viewing; camera: string }): JSX.
   return (
     <>
       <div class={`live-screen${isOld ? " old" : ""}`}>
-        <video ref={video} muted autoplay playsInline hidden={viewing.phase === "stills"} aria-label={`Live video of ${camera}`} />
+        <video ref={video} muted autoplay playsInline hidden={viewing.phase !== "video"} aria-label={`Live video of ${camera}`} />
+        {viewing.phase === "connecting" && <p class="live-waiting"><span role="status">{waitingWords(node, viewing.isAnswered, viewing.waitedMs)}</span> {Math.floor(viewing.waitedMs / 1000)} s</p>}
         {viewing.phase === "stills" && viewing.still && <img src={viewing.still} alt={`The newest picture of ${camera}`} />}
       </div>
-      <p class="live-old" role="status">{isOld ? `Not live: this picture is ${Math.round((age ?? 0) / 1000)} s old.` : ""}</p>
       <p class="hint live-status">{statusLine(viewing.phase === "video" ? viewing.reading : null, age, viewing.joinMs)}{viewing.encoded && ` · encoded by the node: ${viewing.encoded}`}</p>
       {viewing.why && viewing.rung !== "main" && <p class="hint">{viewing.why}</p>}
     </>

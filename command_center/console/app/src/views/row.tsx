@@ -73,5 +73,5 @@ function Facts({ incident }: { incident: Incident }): JSX.Element {
 function State({ incident }: { incident: Incident }): JSX.Element {
   if (incident.state === "unacknowledged") return <>Unacknowledged</>; // how far it has got is a tag: two lines would push the button out of the row
   if (incident.state === "closed") return <>{incident.disposition ? `Closed: ${words(incident.disposition)}` : "Closed"}</>;
-  return <>Acknowledged{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.acknowledged_at_ms !== null && <>, <span class="row-state-age"><Age at={incident.acknowledged_at_ms} /> ago</span></>}</>;
+  return <>Acknowledged{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.acknowledged_at_ms !== null && <span class="row-state-age">, <span><Age at={incident.acknowledged_at_ms} /> ago</span></span>}</>;
 }
