@@ -36,7 +36,7 @@ from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
 from command_center.callbacks.writer import Origin
 from command_center.certificates import Tls
-from command_center.config import CenterConfig
+from command_center.config import CenterConfig, listen_configs
 from command_center.custody import clip_orders, retention
 from command_center.custody.clip_orders import ClipOrders
 from command_center.dispatch import Dispatch
@@ -70,7 +70,7 @@ from command_center.witness.correspondence import Correspondence
 from command_center.witness.outstations import Outstations
 from command_center.witness.publisher import Publisher
 from relay.clock import Clock, SystemClock
-from relay.config import ListenConfig, StationConfig
+from relay.config import StationConfig
 from relay.crew import Crew, crew
 from relay.door import open_door
 from relay.errors import OperatorError
@@ -119,8 +119,7 @@ async def open_center(
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
                     limits=config.incidents, lately=lately, passport_wire=bell.passport_wire,
                     after_commit=bell.arrived, on_word=bell.word)  # fmt: skip
-    listeners = tuple(ListenConfig(name=f"listen-{number}", endpoint=endpoint)
-                      for number, endpoint in enumerate(config.listen if listen is None else listen, start=1))  # fmt: skip
+    listeners = listen_configs(config.listen if listen is None else listen)
     async with contextlib.AsyncExitStack() as stack:
         socket = web_server.bind(http or config.http)
         stack.callback(socket.close)

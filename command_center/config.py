@@ -1,10 +1,12 @@
 """The center's configuration: ``center.toml`` in the state folder. Read once, at start; every value has a default."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from relay.config import ListenConfig
 from relay.errors import ConfigError
 
 FILE_NAME: Final = "center.toml"
@@ -151,6 +153,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: str = "command-center"
     http: str = "127.0.0.1:8480"
     listen: tuple[str, ...] = ("tcp://0.0.0.0:5700",)
+    """For nodes and relays: ``tcp://`` for the zeromq path, ``tls://`` for the tls path."""
     url: str = ""
     """Where nodes reach this center's HTTP for enrollment; empty: http:// and the address served."""
     checkpoint_every_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
@@ -186,6 +189,14 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "witness": WitnessConfig,
     "live": LiveConfig,
 }
+
+
+def listen_configs(endpoints: Sequence[str]) -> tuple[ListenConfig, ...]:
+    """The listeners at these endpoints, each of the kind that its scheme says."""
+    return tuple(
+        ListenConfig(name=f"listen-{number}", kind="tls" if endpoint.startswith("tls:") else "zeromq", endpoint=endpoint)
+        for number, endpoint in enumerate(endpoints, start=1)
+    )
 
 
 def load(state_dir: Path) -> CenterConfig:

@@ -70,7 +70,7 @@ class BudgetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     month_money: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-Kind = Literal["zeromq", "https", "mqtt", "neighbor", "serial_radio", "short_burst", "sms"]
+Kind = Literal["zeromq", "tls", "https", "mqtt", "neighbor", "serial_radio", "short_burst", "sms"]
 _METERED: Final = frozenset({"short_burst", "sms"})
 
 
@@ -80,7 +80,7 @@ class PathConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     kind: Kind = "zeromq"
     endpoint: str = ""
-    """``tcp://host:port`` for zeromq, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt,
+    """``tcp://host:port`` for zeromq, ``tls://host:port`` for tls, ``https://host:port`` for https, ``mqtt://broker:port`` or ``mqtts://`` for mqtt,
     ``serial:///dev/ttyUSB0`` for a modem."""
     peer: str = ""
     """The neighbor's name, as in its passport. A ``neighbor`` path has neither: it calls whomever it finds."""
@@ -120,7 +120,7 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name = "listen"
     kind: Kind = "zeromq"
     endpoint: str = ""
-    """``tcp://0.0.0.0:5701`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
+    """``tcp://0.0.0.0:5701``, ``tls://0.0.0.0:5702`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
     or a modem, ``serial:///dev/ttyUSB0``."""
     marking: Marking = Marking()
     https: HttpsListenOptions = HttpsListenOptions()

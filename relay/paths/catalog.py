@@ -50,6 +50,13 @@ def dial(
         case "zeromq":
             return ZeroMqDial(facts=facts, endpoint=config.endpoint, server_key=peer.transport_key, identity=identity,
                               interface=config.interface)  # fmt: skip
+        case "tls":
+            try:
+                from relay.paths.tls import TlsDial
+            except ImportError as error:
+                raise _needs_extra(config, error) from error
+            return TlsDial(facts=facts, endpoint=config.endpoint, peer=peer, identity=identity, counters=counters,
+                           interface=config.interface)  # fmt: skip
         case "https":
             try:
                 from relay.paths.https import HttpsDial
@@ -82,6 +89,12 @@ def listen(
     match config.kind:
         case "zeromq":
             return ZeroMqListen(facts=facts, endpoint=config.endpoint, identity=identity, counters=counters)
+        case "tls":
+            try:
+                from relay.paths.tls_listen import TlsListen
+            except ImportError as error:
+                raise _needs_extra(config, error) from error
+            return TlsListen(facts=facts, endpoint=config.endpoint, identity=identity, counters=counters)
         case "https":
             try:
                 from relay.paths.https_listen import HttpsListen

@@ -21,9 +21,11 @@ from relay.passport import Role
 from tests.benchmarks import postgres_rows
 from tests.benchmarks.figure import Figure, percentile
 from tests.benchmarks.ingest_load import CONNECTIONS, Load, LoadNode
+from tests.benchmarks.tls_load import TlsLoad
 
 Running = tuple[str, Identity, Identity, "subprocess.Popen[bytes]"]
 """Endpoint, the server's keys, the authority's, the process."""
+AnyLoad = Load | TlsLoad
 BURST = 400
 """Alerts of each of the 20 connections in the full-speed run."""
 ROUNDS = 5
@@ -48,7 +50,8 @@ def measure() -> list[Figure]:
                 with contextlib.ExitStack() as stack:
                     places = [stack.enter_context(_bare(folder, what)) for what in ("bare beside", "bare")]
                     table = None if rows is None else stack.enter_context(contextlib.closing(rows.load()))
-                    receivers = [Receiver(place) for place in (*places, stack.enter_context(_center(folder)))]
+                    over_zeromq, over_tls = stack.enter_context(_center(folder))
+                    receivers = [Receiver(place) for place in (*places, over_zeromq, over_tls)]
                     for receiver in receivers:
                         await receiver.load.connect()
                         receiver.send(signal.SIGSTOP)
@@ -56,10 +59,11 @@ def measure() -> list[Figure]:
                         for receiver in receivers:
                             with receiver.going_on():
                                 receiver.run_flat_out()
-                    _, bare, center = receivers
+                    _, bare, *ways = receivers
                     for number in range(SLICES):
-                        with center.going_on():
-                            center.run_steady(number)
+                        for way in ways:
+                            with way.going_on():
+                                way.run_steady(number)
                         if table is not None:
                             rows_ms.extend(table.run_steady(rate_per_s=RATE, count=SLICE_S * RATE, seed=number))
                         if number % SELDOM == 0:
@@ -73,29 +77,38 @@ def measure() -> list[Figure]:
                         receiver.send(signal.SIGCONT)
                     return [receiver.close() for receiver in receivers]
 
-            beside, bare, ours = asyncio.run(by_turns())
+            beside, bare, over_zeromq, ours = asyncio.run(by_turns())
     made = [
-        Figure(name="ingest at full speed, 1,000 in flight", value=ours.per_s, unit="/s",
+        Figure(name="ingest at full speed over zeromq, 1,000 in flight", value=over_zeromq.per_s, unit="/s",
                peer="bare verify + SQLite group commit", peer_value=bare.per_s, target_ratio=0.8),
-        Figure(name="ingest at full speed, 1,000 in flight", value=ours.per_s, unit="/s",
+        Figure(name="ingest at full speed over zeromq, 1,000 in flight", value=over_zeromq.per_s, unit="/s",
                peer="bare, signatures in a process beside", peer_value=beside.per_s),
-        Figure(name="processor time an alert", value=ours.cpu_us, unit="µs", peer="bare", peer_value=bare.cpu_us, is_more_better=False),
-        Figure(name=f"receipt at {RATE} alerts/s, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="bound",
+        Figure(name="ingest at full speed over tls, 1,000 in flight", value=ours.per_s, unit="/s", peer="bare, over zeromq",
+               peer_value=bare.per_s, target_ratio=0.8),
+        Figure(name="processor time an alert, zeromq", value=over_zeromq.cpu_us, unit="µs", peer="bare", peer_value=bare.cpu_us, is_more_better=False),
+        Figure(name="processor time an alert, tls", value=ours.cpu_us, unit="µs", peer="bare", peer_value=bare.cpu_us, is_more_better=False),
+        Figure(name=f"receipt at {RATE} alerts/s over zeromq, p50", value=percentile(over_zeromq.took_ms, 0.5), unit="ms", peer="bound",
                peer_value=10.0, target_ratio=1.0, is_more_better=False),
-        Figure(name=f"receipt at {RATE} alerts/s, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="bare, p50",
+        Figure(name=f"receipt at {RATE} alerts/s over zeromq, p99", value=percentile(over_zeromq.took_ms, 0.99), unit="ms",
+               peer="bare, over zeromq, p99", peer_value=percentile(bare.took_ms, 0.99), is_more_better=False),
+        Figure(name=f"receipt at {RATE} alerts/s over tls, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="bound",
+               peer_value=10.0, target_ratio=1.0, is_more_better=False),
+        Figure(name=f"receipt at {RATE} alerts/s over tls, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="bare, p50",
                peer_value=percentile(bare.took_ms, 0.5), is_more_better=False),
-        Figure(name=f"receipt at {RATE} alerts/s, p99", value=percentile(ours.took_ms, 0.99), unit="ms", peer="bare, p99",
+        Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms", peer="bare, p99",
                peer_value=percentile(bare.took_ms, 0.99), is_more_better=False),
     ]  # fmt: skip
     if rows_ms:
-        made.append(Figure(name=f"receipt at {RATE} alerts/s, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
+        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
                            peer="PostgreSQL, one row a commit, as many connections over TLS, from Python too, p99",
                            peer_value=percentile(rows_ms, 0.99), target_ratio=1.2, is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="the same, p50",
+        made.append(Figure(name=f"receipt at {RATE} alerts/s over zeromq, p99", value=percentile(over_zeromq.took_ms, 0.99), unit="ms",
+                           peer="the same", peer_value=percentile(rows_ms, 0.99), is_more_better=False))  # fmt: skip
+        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="the same, p50",
                            peer_value=percentile(rows_ms, 0.5), is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
+        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
                            peer="PostgreSQL, the same by pgbench, p99", peer_value=percentile(pgbench_ms, 0.99), is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
+        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
                            peer="PostgreSQL, by pgbench, four connections over a Unix socket, p99", peer_value=percentile(clear_ms, 0.99),
                            is_more_better=False))  # fmt: skip
     return made
@@ -111,9 +124,9 @@ class Run:
     took_ms: list[float]
 
 
-def _nodes(authority: Identity) -> list[LoadNode]:
+def _nodes(authority: Identity, first: int) -> list[LoadNode]:
     made: list[LoadNode] = []
-    for number in range(CONNECTIONS):
+    for number in range(first, first + CONNECTIONS):
         identity = Identity.generate()
         keys = (identity.signing_key, identity.sealing_key, identity.transport_key)
         signed = passport.issue(authority.signing, role=Role.CAMERA, name=f"load-{number}", site="yard", agency="bench", keys=keys,
@@ -129,8 +142,11 @@ class Receiver:
         endpoint, server, authority, process = running
         self._used = psutil.Process(process.pid)
         self._sealing_key = authority.sealing_key
-        self._nodes = _nodes(authority)
-        self.load = Load(endpoint, server.transport_key, self._nodes)
+        is_tls = endpoint.startswith("tls:")
+        self._nodes = _nodes(authority, CONNECTIONS if is_tls else 0)
+        self.load: AnyLoad = (
+            TlsLoad(endpoint, server, self._nodes) if is_tls else Load(endpoint, server.transport_key, self._nodes)
+        )
         self._speeds = list[float]()
         self._costs_us = list[float]()
         self._took_ms = list[float]()
@@ -180,17 +196,19 @@ def _used_s(process: psutil.Process) -> float:
 
 
 @contextlib.contextmanager
-def _center(folder: Path) -> Iterator[Running]:
+def _center(folder: Path) -> Iterator[tuple[Running, Running]]:
+    """One center: over ZeroMQ, over TLS."""
     state_dir = folder / "center"
     subprocess.run(
         [BIN_DIR / "command-center", "init", "--state", str(state_dir)], check=True, stdout=subprocess.DEVNULL
     )
-    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    endpoints = [f"{scheme}://127.0.0.1:{free_port()}" for scheme in ("tcp", "tls")]
     http = f"127.0.0.1:{free_port()}"
-    with _process([BIN_DIR / "command-center", "run", "--state", str(state_dir), "--listen", endpoint, "--http", http,
-                   "--log-level", "warning"]) as process:  # fmt: skip
+    with _process([BIN_DIR / "command-center", "run", "--state", str(state_dir), "--listen", endpoints[0], "--listen", endpoints[1],
+                   "--http", http, "--log-level", "warning"]) as process:  # fmt: skip
         time.sleep(3)
-        yield endpoint, Identity.load(state_dir / "identity.key"), Identity.load(state_dir / "authority.key"), process
+        server, authority = Identity.load(state_dir / "identity.key"), Identity.load(state_dir / "authority.key")
+        yield (endpoints[0], server, authority, process), (endpoints[1], server, authority, process)
 
 
 @contextlib.contextmanager

@@ -56,6 +56,17 @@ class LoadNode:
             self.wires.append(sealed.wire)
 
 
+    def take(self, parcel: bytes, came_s: float) -> None:
+        """A parcel came back: what a receipt among them covers."""
+        if not receipt.is_receipt(parcel):
+            return
+        upto = receipt.parse(parcel).upto
+        self.took_ms += [
+            (came_s - self.sent_s[number]) * 1000 for number in range(self.acked, min(upto, len(self.sent_s)))
+        ]
+        self.acked = max(self.acked, upto)
+
+
 class Load:
     """All nodes, each on a connection of its own, with CURVE as in production."""
 
@@ -143,7 +154,7 @@ class Load:
                 node.sent_s.append(time.perf_counter())
                 await socket.send(node.wires[len(node.sent_s) - 1])
             if await socket.poll(timeout=200):
-                self._take(node, await socket.recv(), time.perf_counter())
+                node.take(await socket.recv(), time.perf_counter())
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{node.acked} of {len(node.wires)} acknowledged after 120 s")
 
@@ -179,21 +190,11 @@ class Load:
                         parcel = socket.recv(zmq.NOBLOCK)
                     except zmq.Again:
                         break
-                    self._take(node, parcel, time.perf_counter())
+                    node.take(parcel, time.perf_counter())
         took_ms = [ms for node in self._nodes for ms in node.took_ms]
         for node in self._nodes:
             node.took_ms = []
         return took_ms
-
-    @staticmethod
-    def _take(node: LoadNode, parcel: bytes, came_s: float) -> None:
-        if not receipt.is_receipt(parcel):
-            return
-        upto = receipt.parse(parcel).upto
-        node.took_ms += [
-            (came_s - node.sent_s[number]) * 1000 for number in range(node.acked, min(upto, len(node.sent_s)))
-        ]
-        node.acked = max(node.acked, upto)
 
     def close(self) -> None:
         """Close the sockets."""

@@ -241,6 +241,8 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
     """One of ``CARRIERS``, ready to use."""
     if name == "zeromq":
         yield Carrier(listening=ListenConfig(endpoint="tcp://127.0.0.1:0"))
+    elif name == "tls":
+        yield Carrier(listening=ListenConfig(kind="tls", endpoint="tls://127.0.0.1:0"))
     elif name == "http":
         yield Carrier(listening=ListenConfig(kind="https", endpoint="http://127.0.0.1:0"))
     elif name == "neighbor":
@@ -268,4 +270,4 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = (*TINY_CARRIERS, "stick", "neighbor", "zeromq", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (*TINY_CARRIERS, "stick", "neighbor", "zeromq", "tls", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
