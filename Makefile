@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-EXTRAS := node,center,https,mqtt,neighbor,video,onvif,dev
+EXTRAS := node,center,tls,https,mqtt,neighbor,video,onvif,dev
 
 .PHONY: help setup console demo test test-all check format bench campaign docs clean
 

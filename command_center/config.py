@@ -194,7 +194,9 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
 def listen_configs(endpoints: Sequence[str]) -> tuple[ListenConfig, ...]:
     """The listeners at these endpoints, each of the kind that its scheme says."""
     return tuple(
-        ListenConfig(name=f"listen-{number}", kind="tls" if endpoint.startswith("tls:") else "zeromq", endpoint=endpoint)
+        ListenConfig(
+            name=f"listen-{number}", kind="tls" if endpoint.startswith("tls:") else "zeromq", endpoint=endpoint
+        )
         for number, endpoint in enumerate(endpoints, start=1)
     )
 

@@ -17,10 +17,12 @@ import hashlib
 import os
 import queue
 import secrets
+import select
 import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,7 @@ import structlog
 from relay.arrival import Arrival
 from relay.errors import DiskFull, SpoolDamaged
 from relay.identity import sync_dir
+from relay.peekable_loop import PeekableLoop
 
 _log = structlog.get_logger("relay.intake_log")
 FILE_NAME: Final = "intake.log"
@@ -92,11 +95,15 @@ class IntakeLog:
         self._cursor = max(self._taken) + 1
         self._under_way = 0
         self._slow_until_s = 0.0
-        self._is_awaited = False
-        """The event loop stands still for the write that is under way: it need not be called."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_written = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Readable where the thread has written something that the event loop does not know of."""
+        self._came = select.poll()
+        """What the event loop stands still for; and what ends that, where the loop can be asked."""
+        self._came.register(self._has_written, select.POLLIN)
         self._begun: queue.SimpleQueue[_Write] = queue.SimpleQueue()
         """First ones that the thread is about to write, or has written since."""
-        self._asked: queue.SimpleQueue[tuple[_Write, asyncio.AbstractEventLoop] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._written: queue.SimpleQueue[list[_Write]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="intake log", daemon=True)
         self._thread.start()
@@ -124,6 +131,9 @@ class IntakeLog:
         """Finish what was begun and close the file."""
         self._asked.put(None)
         self._thread.join()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._has_written)
+        os.close(self._has_written)
         os.close(self._descriptor)
 
     def __len__(self) -> int:
@@ -158,7 +168,8 @@ class IntakeLog:
         self._under_way += 1
         write = _Write(at_bytes=first * PAGE_BYTES, data=bytes(data), numbers=numbers, on_durable=on_durable,
                        is_first=self._under_way == 1)  # fmt: skip
-        self._asked.put((write, asyncio.get_running_loop()))
+        self._require_loop()
+        self._asked.put(write)
         if write.is_first:
             with contextlib.suppress(queue.Empty):
                 while self._begun.get(timeout=MOST_BEGIN_S) is not write:
@@ -166,21 +177,25 @@ class IntakeLog:
         return numbers
 
     def wait(self) -> None:
-        """Stand still for the one write that is under way, if the disk is a quick one: that is sooner than to be called back.
+        """Stand still for what is under way, if the disk is a quick one: that is sooner than to be called back.
 
-        Never for longer than ``MOST_WAIT_S``; a disk that took longer is not waited for in the next ``SLOW_FOR_S``.
+        Never for longer than ``MOST_WAIT_S``, and not where the loop has something else to do; a disk that took longer is not waited for in the
+        next ``SLOW_FOR_S``.
         """
-        if self._under_way != 1 or time.monotonic() < self._slow_until_s:
+        now_s = time.monotonic()
+        if now_s < self._slow_until_s:
             return
-        self._is_awaited = True
-        try:
-            writes = self._written.get(timeout=MOST_WAIT_S)
-        except queue.Empty:
-            writes = []
-            self._slow_until_s = time.monotonic() + SLOW_FOR_S
-        self._is_awaited = False
-        self._tell(writes)
-        self._deliver()
+        ends_s = now_s + MOST_WAIT_S
+        while self._under_way:
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:
+                self._slow_until_s = time.monotonic() + SLOW_FOR_S
+                return
+            came = [descriptor for descriptor, _ in self._came.poll(ceil(left_s * 1000))]
+            if self._has_written in came:
+                self._deliver()
+            elif came:
+                return
 
     def journalled(self, numbers: Sequence[int]) -> None:
         """The journal has these, durably."""
@@ -208,28 +223,37 @@ class IntakeLog:
                 page = taken + 1
         return None
 
+    def _require_loop(self) -> None:
+        """Have the running event loop look out for what is written."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        self._loop = loop
+        loop.add_reader(self._has_written, self._deliver)
+        if isinstance(loop, PeekableLoop):
+            self._came.register(loop.came_descriptor, select.POLLIN)
+
     def _serve(self) -> None:
         while (asked := self._asked.get()) is not None:
-            write, loop = asked
-            writes = [write]
+            writes = [asked]
             with contextlib.suppress(queue.Empty):
                 while (asked := self._asked.get_nowait()) is not None:
-                    writes.append(asked[0])
-            if write.is_first:
-                self._begun.put(write)
+                    writes.append(asked)
+            if writes[0].is_first:
+                self._begun.put(writes[0])
             try:
                 _write_durably(self._descriptor, [(one.at_bytes, one.data) for one in writes])
             except OSError as error:
                 for one in writes:
                     one.error = error
             self._written.put(writes)
-            if not self._is_awaited:  # asked after the put: who stops waiting looks once more after saying so
-                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                    loop.call_soon_threadsafe(self._deliver)
+            os.eventfd_write(self._has_written, 1)
             if asked is None:
                 return
 
     def _deliver(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._has_written)
         with contextlib.suppress(queue.Empty):
             while True:
                 self._tell(self._written.get_nowait())

@@ -45,8 +45,10 @@ from relay.verified_receipts import VerifiedReceipts
 from relay.verifiers import Verifiers
 
 _log = structlog.get_logger("relay.receiver")
-ALONE_AFTER_MS: Final = 5
-"""So long after the last envelope one comes alone, and not as the first of many: those are better stored together."""
+CLOSE_MS: Final = 5
+"""What comes this soon after the last envelope may be one of many: those are better stored together."""
+FEW: Final = 3
+"""So many in close succession are no flow yet."""
 
 
 class Inbox(Protocol):
@@ -97,6 +99,8 @@ class Receiver:
         self._wake = asyncio.Event()
         self._came_ms = 0
         """When the last envelope came."""
+        self._in_succession = 0
+        """How many have come, each soon after the one before."""
         self._is_storing = False
         """Some are with the journal: what it says of them is not known yet."""
 
@@ -121,7 +125,8 @@ class Receiver:
         if arrival is None:
             return
         last_ms, self._came_ms = self._came_ms, arrival.received_monotonic_ms
-        if self._ahead is None or self._came_ms - last_ms < ALONE_AFTER_MS or not self._is_idle():
+        self._in_succession = self._in_succession + 1 if self._came_ms - last_ms < CLOSE_MS else 1
+        if self._ahead is None or self._in_succession > FEW or not self._is_idle():
             self._verification.put(Claim(arrival=arrival, link=link, on_refused=on_refused))
             return
         # Nobody to take turns with: without a detour by the event loop.

@@ -105,31 +105,40 @@ class TlsListen:
             ConfigError: there is no such address on this machine.
         """
         self._events = events
-        turns = Turns()
-        loop = asyncio.get_running_loop()
-        host, port = self._place
-        try:
-            server = await loop.create_server(
-                lambda: TlsConnection(self, turns, tls_proof.OPENING_BYTES), host, port, ssl=self._tls, backlog=_BACKLOG,
-                ssl_handshake_timeout=self._tuning.handshake_s, ssl_shutdown_timeout=1.0,
-            )  # fmt: skip
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise EndpointInUse(
-                    f"{self.endpoint} is in use by another program: stop it (`ss -ltnp` names it), or listen elsewhere"
-                ) from error
-            raise ConfigError(f"can't listen on {self.endpoint}: {error.strerror or error}") from error
+        server = await self._bind(Turns())
+        host, _ = self._place
         try:
             shown = f"[{host}]" if ":" in host else host
             self.endpoint = f"{SCHEME}://{shown}:{server.sockets[0].getsockname()[1]}"
             self.is_listening.set()
-            await loop.create_future()  # until cancelled
+            await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
             server.close()
             for session in list(self._sessions.values()):
                 self.forget(session, "stopped")
             for stranger in list(self._strangers):
                 self._turn_away(stranger)
+
+    async def _bind(self, turns: Turns) -> asyncio.Server:
+        host, port = self._place
+        server: asyncio.Server | None = None
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: TlsConnection(self, turns, tls_proof.OPENING_BYTES), host, port, ssl=self._tls, backlog=_BACKLOG,
+                ssl_handshake_timeout=self._tuning.handshake_s, ssl_shutdown_timeout=1.0, start_serving=False,
+            )  # fmt: skip
+            for socket in server.sockets:  # accepted connections begin with the listener's marking
+                self.facts.marking.put_on(socket, Lane.URGENT)
+            await server.start_serving()
+        except OSError as error:
+            if server is not None:
+                server.close()
+            if error.errno == errno.EADDRINUSE:
+                raise EndpointInUse(
+                    f"{self.endpoint} is in use by another program: stop it (`ss -ltnp` names it), or listen elsewhere"
+                ) from error
+            raise ConfigError(f"can't listen on {self.endpoint}: {error.strerror or error}") from error
+        return server
 
     def forget(self, session: AcceptedTlsSession, reason: str) -> None:
         """Hang up, and drop what we know of a session."""

@@ -18,7 +18,7 @@ import struct
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -44,12 +44,7 @@ _LAST_DAY: Final = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 def listening_context(identity: Identity) -> tuple[ssl.SSLContext, bytes]:
     """How a listener speaks TLS, with a key that lives as long as this; and its certificate's SHA-256."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, identity.node_id.hex())])
-    certificate = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(_FIRST_DAY).not_valid_after(_LAST_DAY)
-        .sign(Ed25519PrivateKey.from_private_bytes(bytes(identity.signing)), None)
-    )  # fmt: skip
+    certificate = certificate_for(key.public_key(), identity, serial=x509.random_serial_number())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # nobody resumes: some hundred bytes less on a metered path
@@ -61,6 +56,16 @@ def listening_context(identity: Identity) -> tuple[ssl.SSLContext, bytes]:
     finally:
         os.close(descriptor)
     return context, hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
+
+
+def certificate_for(key: ec.EllipticCurvePublicKey, identity: Identity, *, serial: int) -> x509.Certificate:
+    """A TLS key that speaks for a node: signed with the node's signing key, and without an end."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, identity.node_id.hex())])
+    return (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key).serial_number(serial)
+        .not_valid_before(_FIRST_DAY).not_valid_after(_LAST_DAY)
+        .sign(Ed25519PrivateKey.from_private_bytes(bytes(identity.signing)), None)
+    )  # fmt: skip
 
 
 def calling_context() -> ssl.SSLContext:
@@ -81,7 +86,7 @@ def require_issued_by(certificate: bytes | None, signing_key: bytes) -> bytes:
     try:
         shown = x509.load_der_x509_certificate(certificate or b"")
         Ed25519PublicKey.from_public_bytes(signing_key).verify(shown.signature, shown.tbs_certificate_bytes)
-    except (ValueError, InvalidSignature) as error:
+    except (ValueError, InvalidSignature, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise BadSignature("expected a certificate that the neighbor signed, found another one: somebody else answers at this address, "
                            "such as a captive portal or a proxy that opens TLS") from error  # fmt: skip
     return hashlib.sha256(certificate or b"").digest()

@@ -54,6 +54,7 @@ def measure() -> list[Figure]:
                     receivers = [Receiver(place) for place in (*places, over_zeromq, over_tls)]
                     for receiver in receivers:
                         await receiver.load.connect()
+                    for receiver in receivers:
                         receiver.send(signal.SIGSTOP)
                     for _ in range(ROUNDS):
                         for receiver in receivers:
@@ -124,7 +125,7 @@ class Run:
     took_ms: list[float]
 
 
-def _nodes(authority: Identity, first: int) -> list[LoadNode]:
+def _nodes(authority: Identity, first: int = 0) -> list[LoadNode]:
     made: list[LoadNode] = []
     for number in range(first, first + CONNECTIONS):
         identity = Identity.generate()

@@ -55,7 +55,6 @@ class LoadNode:
             link = sealed.id[:8]
             self.wires.append(sealed.wire)
 
-
     def take(self, parcel: bytes, came_s: float) -> None:
         """A parcel came back: what a receipt among them covers."""
         if not receipt.is_receipt(parcel):

@@ -4,17 +4,20 @@ A decoder may accept or refuse; a refusal is one of the errors named beside it. 
 in ``tests/corpora`` is replayed by ``test_corpora``, and ``search`` runs atheris on from there.
 """
 
+import asyncio
 import struct
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from relay import courier, enrollment, envelope, header, hop, passport, receipt, survey, tracing
 from relay.door import _Question
 from relay.emitter import EmitRequest, RetractRequest
 from relay.enrollment import accept_reply, check_request, make_code, parse_code
-from relay.errors import EnrollmentRefused, Malformed, PathDown, SenderError
+from relay.errors import EnrollmentRefused, Malformed, Oversized, PathDown, SenderError
 from relay.identity import AuthorityKeys, Identity
 from relay.interfaces import Interfaces
 from relay.kinds import alert, body, exhibit, offer, roster
@@ -29,7 +32,8 @@ from relay.kinds.pulse import Pulse
 from relay.kinds.retraction import Retraction
 from relay.kinds.trace import Trace
 from relay.passport import Role
-from relay.paths import announcement, direct_ip, parcels, radio_frames, sms_pdu, tiny_batch
+from relay.path import Lane
+from relay.paths import announcement, direct_ip, parcels, radio_frames, sms_pdu, tiny_batch, tls_proof
 from relay.paths.assembly import Assembly
 from relay.paths.at_modem import LineReader
 from relay.paths.direct_ip import Confirmation, ForModem, FromModem
@@ -37,6 +41,7 @@ from relay.paths.https import _session_name
 from relay.paths.short_burst_answers import burst_of, unframed
 from relay.paths.sms_modem import listed
 from relay.paths.tiny_seal import TinySeal
+from relay.paths.tls_connection import TlsConnection, Turns
 from tests.fuzz.decoder import Decoder
 from tests.fuzz.decoders_center import CENTER
 from tests.fuzz.decoders_upstairs import UPSTAIRS
@@ -130,6 +135,70 @@ def _emit(data: bytes) -> object:
     return request.alert_draft(AUTHORITY.sealing_key)
 
 
+class _Upstairs:
+    """Whom a connection tells; it hangs up where a parcel is over the bound."""
+
+    def __init__(self) -> None:
+        self.parcels: list[bytes] = []
+
+    def connection_made(self, connection: TlsConnection) -> None:
+        """Nothing to do."""
+
+    def parcel_came(self, connection: TlsConnection, parcel: bytes) -> None:
+        self.parcels.append(parcel)
+
+    def oversized_came(self, connection: TlsConnection, error: Oversized) -> None:
+        raise error
+
+    def connection_lost(self, connection: TlsConnection, reason: str) -> None:
+        """Nothing to do."""
+
+
+class _Silent(asyncio.Transport):
+    """Takes whatever is said."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing to do."""
+
+    def pause_reading(self) -> None:
+        """Nothing to do."""
+
+    def resume_reading(self) -> None:
+        """Nothing to do."""
+
+
+class _Everybody(Turns):
+    """Each has its turn when the test says so."""
+
+    def __init__(self) -> None:
+        """Without an event loop."""
+
+    def wait_for(self, connection: TlsConnection) -> None:
+        """It comes."""
+
+
+def _read_tls_stream(data: bytes) -> object:
+    """What comes over a connection, in pieces."""
+    upstairs = _Upstairs()
+    connection = TlsConnection(upstairs, _Everybody())
+    connection.connection_made(_Silent())
+    for at in range(0, len(data), 7):
+        connection.data_received(data[at : at + 7])
+        while connection.hand_one_up():
+            pass
+    return upstairs.parcels
+
+
+def _opening(lane: Lane) -> bytes:
+    return tls_proof.opening(bytes(tls_proof.ATTEMPT_BYTES), lane, identity=IDENTITY, listener_transport_key=AUTHORITY_IDENTITY.transport_key,
+                             certificate_sha256=bytes(32))  # fmt: skip
+
+
+_CERTIFICATE: Final = tls_proof.certificate_for(
+    ec.derive_private_key(7, ec.SECP256R1()).public_key(), IDENTITY, serial=1
+).public_bytes(Encoding.DER)
+
+
 def _read_netlink(data: bytes) -> object:
     """What the kernel says of interfaces, which anybody who may add one can shape."""
     known = Interfaces()
@@ -191,6 +260,10 @@ DECODERS: Final[dict[str, Decoder]] = {
     "enrollment_reply": Decoder(read=lambda data: accept_reply(data, CODE, IDENTITY), valid={"pending": b'{"state": "pending"}'},
                                refuses_with=(SenderError, EnrollmentRefused), accepts_valid=False),
     "parcels": Decoder(read=parcels.split, valid={"none": b"", "three": parcels.join([b"one", b"", _WIRES["alert"]])}),
+    "tls_stream": Decoder(read=_read_tls_stream, valid={"three": parcels.join([b"one", b"", _WIRES["alert"]])}),
+    "tls_opening": Decoder(read=lambda data: tls_proof.require_opening(data, identity=AUTHORITY_IDENTITY, certificate_sha256=bytes(32)),
+                           valid={lane.name.lower(): _opening(lane) for lane in Lane}),
+    "tls_certificate": Decoder(read=lambda data: tls_proof.require_issued_by(data, IDENTITY.signing_key), valid={"ours": _CERTIFICATE}),
     "https_session_name": Decoder(read=_session_name, valid={"name": b"0123456789abcdef" * 2}, refuses_with=(PathDown,)),
     "sealed_parcel": Decoder(read=_seal(IDENTITY, AUTHORITY_IDENTITY).open, valid={"several": _SEVERAL, **_SEALED}),
     "tiny_batch": Decoder(read=tiny_batch.unpack, valid={"three": tiny_batch.pack([(0x10, _WIRES["receipt"]), (0x10, b"x"), (0x11, bytes(200))])}),

@@ -270,4 +270,15 @@ async def carrier(name: str, folder_dir: Path) -> AsyncIterator[Carrier]:
             assert proxy.tunnels, "nothing went through the proxy"
 
 
-CARRIERS = (*TINY_CARRIERS, "stick", "neighbor", "zeromq", "tls", "http", "https", "https-through-proxy", "mqtt", "mqtt-3.1.1")
+CARRIERS = (
+    *TINY_CARRIERS,
+    "stick",
+    "neighbor",
+    "zeromq",
+    "tls",
+    "http",
+    "https",
+    "https-through-proxy",
+    "mqtt",
+    "mqtt-3.1.1",
+)

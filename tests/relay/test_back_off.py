@@ -123,7 +123,7 @@ def test_only_a_session_that_stood_for_a_stable_while_makes_the_waits_short_agai
     assert after_a_brief_one[0] > 9 * LEAST_S, "as long as before it"
 
 
-@pytest.mark.parametrize("kind", ["zeromq", "https", "mqtt"])
+@pytest.mark.parametrize("kind", ["zeromq", "tls", "https", "mqtt"])
 async def test_each_carrier_counts_its_sessions_as_standing_and_its_failed_attempts_never(
     kind: str, tmp_path: Path
 ) -> None:

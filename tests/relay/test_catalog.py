@@ -3,6 +3,7 @@
 import builtins
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -64,14 +65,18 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp"), ("neighbor", "zeroconf")])
+@pytest.mark.parametrize(
+    ("kind", "library"), [("mqtt", "paho"), ("https", "aiohttp"), ("neighbor", "zeroconf"), ("tls", "cryptography")]
+)
 def test_a_carrier_without_its_library_says_which_extra_it_needs(
-    house: House, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
+    house: House, monkeypatch: pytest.MonkeyPatch, kind: Literal["mqtt", "https", "neighbor", "tls"], library: str
 ) -> None:
     really_import = builtins.__import__
 
     def without(name: str, *rest: object, **options: object) -> object:
-        if name.startswith((library, "relay.paths.mqtt", "relay.paths.https", "relay.paths.neighbor")):
+        if name.startswith(
+            (library, "relay.paths.mqtt", "relay.paths.https", "relay.paths.neighbor", "relay.paths.tls")
+        ):
             raise ImportError(f"no {library}", name=library)
         return really_import(name, *rest, **options)  # type: ignore[arg-type]
 
@@ -79,9 +84,7 @@ def test_a_carrier_without_its_library_says_which_extra_it_needs(
     peer, identity = house.passports["site-relay"].passport, house.identities["site-relay"]
     path = PathConfig(name="site", kind="neighbor")
     if kind != "neighbor":
-        path = PathConfig(
-            name="site", kind="mqtt" if kind == "mqtt" else "https", endpoint=f"{kind}://host", peer="site-relay"
-        )
+        path = PathConfig(name="site", kind=kind, endpoint=f"{kind}://host", peer="site-relay")
     with pytest.raises(ConfigError, match=rf"pip install heard\[{kind}\]"):
         catalog.dial(path, peer=peer, identity=identity, counters=Counters(), authority=authority_of(house))
     listen = ListenConfig(kind=path.kind, endpoint=path.endpoint)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from relay.arrival import Arrival
 from relay.errors import SpoolDamaged
 from relay.intake_log import FILE_NAME, PAGE_BYTES, PAGES, IntakeLog
 from relay.passport import Role
+from relay.peekable_loop import PeekableLoop
 from tests.relay.arrivals import arrivals_of
 from tests.relay.house import House, until
 from tests.relay.small_disk import fill, small_disk
@@ -150,6 +152,55 @@ async def test_a_disk_that_stands_still_does_not_hold_the_event_loop(
         await until(lambda: len(order) == 5, "the disk", 30)
     assert order == ["the loop after the first", "the loop after the second", "the disk", "first", "second"]
     assert wires_in(tmp_path / FILE_NAME) == [arrival.envelope.wire for arrival in arrivals[:2]]
+
+
+@pytest.mark.parametrize("something_else", [True, False], ids=["something else came", "nothing came"])
+def test_the_loop_stands_still_for_the_disk_only_while_it_has_nothing_else_to_do(
+    something_else: bool, tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_log, "MOST_WAIT_S", 0.3)
+    goes_on, write_durably = threading.Event(), intake_log._write_durably
+    order: list[str] = []
+
+    def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        assert goes_on.wait(60)
+        write_durably(descriptor, pieces)
+
+    monkeypatch.setattr(intake_log, "_write_durably", stand_still)
+
+    async def stand() -> None:
+        ours, theirs = socket.socketpair()
+        with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log, ours, theirs:
+            asyncio.get_running_loop().add_reader(
+                ours, lambda: order.append("something else") if ours.recv(1) else None
+            )
+            log.append(arrivals[:1], lambda _, __: order.append("the alert"))
+            if something_else:
+                theirs.send(b"x")
+            log.wait()
+            order.append("the disk was slow" if log._slow_until_s else "it did not wait for it")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            goes_on.set()
+            await until(lambda: "the alert" in order, "the disk", 30)
+            asyncio.get_running_loop().remove_reader(ours)
+
+    with asyncio.Runner(loop_factory=PeekableLoop) as runner:
+        runner.run(stand())
+    expected = ["it did not wait for it", "something else"] if something_else else ["the disk was slow"]
+    assert order == [*expected, "the alert"]
+
+
+async def test_a_second_write_that_comes_meanwhile_is_waited_for_too_and_both_are_told_in_order(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_log, "MOST_WAIT_S", 30)
+    told: list[int] = []
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        for arrival in arrivals[:2]:
+            log.append([arrival], lambda numbers, _: told.extend(numbers))
+        log.wait()
+        assert told == [1, 2]
 
 
 async def test_a_write_with_none_before_it_has_begun_when_append_returns(

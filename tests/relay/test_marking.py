@@ -78,7 +78,7 @@ def _may_sniff() -> None:
 @pytest.mark.parametrize(
     "marking", [STANDARD, Marking(urgent=CodePoint.CS5, bulk=CodePoint.LE)], ids=["standard", "own"]
 )
-@pytest.mark.parametrize("name", ["zeromq", "http", "mqtt"])
+@pytest.mark.parametrize("name", ["zeromq", "tls", "http", "mqtt"])
 async def test_each_lane_is_marked_as_configured_in_both_directions(
     name: str, marking: Marking, tmp_path: Path
 ) -> None:

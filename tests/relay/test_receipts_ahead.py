@@ -24,7 +24,7 @@ from relay.passport import Role
 from relay.precedence import Precedence
 from relay.receipt import Receipt
 from relay.receipts_ahead import MOST_AT_ONCE, MOST_BEHIND
-from relay.receiver import ALONE_AFTER_MS
+from relay.receiver import CLOSE_MS
 from relay.spool import Spooled
 from relay.station import Answer, AnswerLevel, Station
 from tests.relay.arrivals import arrivals_of
@@ -131,7 +131,7 @@ async def test_a_receipt_that_another_overtook_is_made_anew(tmp_path: Path, monk
         with here.busy_journal(), monkeypatch.context() as patch:
             patch.setattr(intake_log, "_write_durably", stand_still)
             for count in (1, 2):
-                await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+                await asyncio.sleep(2 * CLOSE_MS / 1000)
                 await here.raise_alert()
                 await until(lambda count=count: len(ahead._logging) == count, "it to be with the log", 30)  # type: ignore[misc]
             assert not issued, "the disk stands still"
@@ -187,7 +187,7 @@ async def test_what_comes_alone_waits_while_others_are_with_the_journal(tmp_path
         with here.busy_journal():
             await here.take(first.envelope)
             await until(lambda: here.center.receiver._is_storing, "the repeated one to be with the journal", 30)
-            await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+            await asyncio.sleep(2 * CLOSE_MS / 1000)
             await here.raise_alert()
             await until(lambda: here.center.receiver.waiting_count > 0, "the next one", 30)
             assert here.center.counters["receipted_ahead"] == 0
@@ -202,7 +202,7 @@ async def test_a_forged_alert_that_comes_alone_is_refused_and_never_logged(tmp_p
         before = log_file.read_bytes()
         header = msgspec.structs.replace(spooled.envelope.header, sequence=99)
         foreign = envelopes.seal(header, b"weapon", signing=CENTER.signing, shared_secret=bytes(32))
-        await asyncio.sleep(2 * ALONE_AFTER_MS / 1000)
+        await asyncio.sleep(2 * CLOSE_MS / 1000)
         with pytest.raises(BadSignature):
             here.center.receiver.offer(next(iter(here.center._links)), foreign.wire, lambda _, __: None)
         assert here.center.counters["receipted_ahead"] == ahead

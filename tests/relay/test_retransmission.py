@@ -27,7 +27,7 @@ def _connections_with(port: int) -> Iterator[tuple[bool, bool]]:
                 yield far == port, is_hasty
 
 
-@pytest.mark.parametrize("name", ["zeromq", "http", "mqtt"])
+@pytest.mark.parametrize("name", ["zeromq", "tls", "http", "mqtt"])
 async def test_urgent_connections_are_hastened_at_both_ends_and_bulk_is_not(name: str, tmp_path: Path) -> None:
     house = House(tmp_path / "house")
     house.enroll("center", Role.CENTER)

@@ -28,6 +28,8 @@ from tests.relay.test_path_conformance import an_alert
 
 ANYWHERE = "tcp://127.0.0.1:0"
 CURVE_TRIPS = 5.0
+TLS_TRIPS = 2.0
+"""TCP, and TLS 1.3; who we are and the hello go with its last word."""
 HTTP_TRIPS = 3.0
 """TCP, the session's opening, the hello with its welcome; TLS has one more."""
 TRIES = 3
@@ -43,9 +45,9 @@ def port_of(station: Station) -> int:
     return int(station.listening_on[0].rpartition(":")[2])
 
 
-async def trips_of_the_first_alert(house: House, kind: Literal["zeromq", "https"]) -> float:
+async def trips_of_the_first_alert(house: House, kind: Literal["zeromq", "tls", "https"]) -> float:
     """Of one that waits in the spool when the node starts; asserts that it went, was stored and was receipted once."""
-    scheme = {"zeromq": "tcp", "https": "http"}[kind]
+    scheme = {"zeromq": "tcp", "tls": "tls", "https": "http"}[kind]
     listens = ListenConfig(kind=kind, endpoint=f"{scheme}://127.0.0.1:0")
     async with house.station("gate-camera") as node:
         await node.put(an_alert(node))
@@ -72,9 +74,11 @@ async def trips_of_the_first_alert(house: House, kind: Literal["zeromq", "https"
     return heard[0]
 
 
-@pytest.mark.parametrize(("kind", "wanted"), [("zeromq", CURVE_TRIPS + 1), ("https", HTTP_TRIPS + 1)])
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [("zeromq", CURVE_TRIPS + 1), ("tls", TLS_TRIPS + 1), ("https", HTTP_TRIPS + 1)]
+)
 async def test_a_first_alert_and_its_receipt_take_one_trip_more_than_it_takes_to_be_let_in(
-    kind: Literal["zeromq", "https"], wanted: float, house: House
+    kind: Literal["zeromq", "tls", "https"], wanted: float, house: House
 ) -> None:
     trips = [await trips_of_the_first_alert(house, kind)]
     while trips[-1] > wanted and len(trips) < TRIES:
