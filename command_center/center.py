@@ -17,10 +17,10 @@ from command_center import (
     enrollments,
     event_feed,
     exhibits,
-    facts,
     fleet,
     journal,
     membership,
+    starting,
     web_server,
 )
 from command_center.accounts import Door, Passwords
@@ -42,7 +42,6 @@ from command_center.custody.clip_orders import ClipOrders
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
-from command_center.facts import Remark
 from command_center.ingest import Ingest
 from command_center.link_denials import LinkDenials
 from command_center.live.ice import IceServers
@@ -129,7 +128,7 @@ async def open_center(
                          clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES,
                          verifiers=worth_having() if config.verifiers is None else config.verifiers, has_intake_log=True)
         )  # fmt: skip
-        await _begin(station, clock, config)
+        await _begin(station, clock, config, issuer)
         readers = stack.enter_context(contextlib.closing(Readers(station.database)))
         audit_index = stack.enter_context(
             contextlib.closing(AuditIndex(state.audit_index_file, database=station.database, metrics=metrics))
@@ -203,9 +202,10 @@ async def open_center(
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
 
 
-async def _begin(station: Station, clock: Clock, config: CenterConfig) -> None:
+async def _begin(station: Station, clock: Clock, config: CenterConfig, issuer: enrollments.Issuer) -> None:
     """Journal the start, and what the last run receipted and did not get to; go on from the roster that was published last."""
-    await station.database.run(lambda connection: _note_start(connection, clock, config))
+    opener = BodyOpener(issuer.authority)
+    await station.database.run(lambda connection: starting.note(connection, clock, config, opener))
     await station.receiver.recover()
     roster = await station.database.run(membership.newest_roster)
     if roster is not None:
@@ -258,15 +258,6 @@ def _encryption(config: CenterConfig, state: StateDir, host: str, clock: Clock) 
 def origin_of(station: Station) -> str:
     """The name under which checkpoints are signed."""
     return f"heard/{station.identity.node_id.hex()}"
-
-
-def _note_start(connection: sqlite3.Connection, clock: Clock, config: CenterConfig) -> None:
-    """Journal the start, and the window that alerts are grouped by: replay needs it where it changed."""
-    window = facts.encode(Remark(what="window_ms", detail=str(config.incidents.window_s * 1000)))
-    if journal.latest_payload(connection, "configured") != window:
-        journal.append(connection, at_ms=clock.wall_ms(), kind="configured", actor="center", subject="center",
-                       payload=window)  # fmt: skip
-    journal.append(connection, at_ms=clock.wall_ms(), kind="started", actor="center", subject="center")
 
 
 def _gauges(station: Station) -> dict[str, float]:

@@ -25,7 +25,7 @@ def apply(
     Returns the incident that it touched; None if there is none: not yet, not its own, or taken back already.
     """
     node, at_ms = envelope.header.origin, stored.received_wall_ms
-    why = ": ".join(part for part in (body.ground.name.lower(), body.note) if part)
+    why = reason_of(body)
     incident = _take_back(connection, body.alert_id, node, at_ms, why)
     if incident is None:
         connection.execute(
@@ -33,6 +33,11 @@ def apply(
             (body.alert_id, node, entry_id, at_ms, why),
         )
     return incident
+
+
+def reason_of(body: Retraction) -> str:
+    """Why, as it stands at the alert."""
+    return ": ".join(part for part in (body.ground.name.lower(), body.note) if part)
 
 
 def apply_early(connection: sqlite3.Connection, alert_ids: Sequence[object]) -> int:

@@ -203,3 +203,46 @@ def _play(
 def _stored(sent: Envelope, at_ms: int) -> EnvelopeStored:
     return EnvelopeStored(wire=sent.wire, via=b"", path="p", received_wall_ms=at_ms, received_monotonic_ms=at_ms,
                           is_quarantined=False, is_fork=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("then", ["nothing", "a later one applied", "the alert is not here yet"])
+async def test_what_an_older_release_lost_is_mended_at_the_next_start_and_only_then(tmp_path: Path, then: str) -> None:
+    clock, state = SimulatedClock(), StateDir(tmp_path / "center")
+    is_here = then != "the alert is not here yet"
+    async with running_center(state.root_dir, clock=clock) as house:
+        node, other = house.node(), house.node("other")
+        alert = node.alert()
+        await house.deliver(node, node.alert(camera="yard"), taken_back(node, alert))
+        await house.deliver(other, other.heartbeat(), taken_back(other, alert, "a lie"))
+        if is_here:
+            await house.deliver(node, alert)
+        await house.deliver(node, taken_back(node, alert, "again"))
+        await assert_all_as_written(house)
+        right = [
+            await house.query(f"SELECT * FROM {table} ORDER BY 1")
+            for table in ("incident", "alert", "early_retraction")
+        ]
+        serial = house._serial
+    with contextlib.closing(sqlite3.connect(state.database_file)) as connection, connection:  # as that release left it
+        assert connection.execute("DELETE FROM early_retraction").rowcount >= 2
+        if then == "a later one applied":
+            connection.execute(
+                "UPDATE alert SET retracted_at_ms = 7, retraction = 'again' WHERE retracted_at_ms IS NOT NULL"
+            )
+        else:
+            connection.execute("UPDATE alert SET retracted_at_ms = NULL, retraction = ''")
+            connection.execute("UPDATE incident SET retracted_count = 0")
+    assert (await asyncio.to_thread(check.run, state)).problems, "the damage was met"
+    sizes = []
+    for _ in range(2):
+        async with running_center(state.root_dir, clock=clock) as house:
+            house._serial = serial
+            await assert_all_as_written(house)
+            assert [
+                await house.query(f"SELECT * FROM {table} ORDER BY 1")
+                for table in ("incident", "alert", "early_retraction")
+            ] == right
+            sizes += await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'views-rebuilt'")
+            if not is_here:
+                assert await marks(house) == [""]
+    assert sizes == [(1,), (1,)], "the journal says so once"
