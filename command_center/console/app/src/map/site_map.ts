@@ -13,7 +13,8 @@ import type { MapGround } from "../views/map_page";
 
 const CLOSEST = 22;
 /** A mark has its name at its right, and the map ends somewhere. */
-const NAME_PX = 110;
+const NAME_PX = 170;
+const MARK_PX = 24;
 
 export class SiteMap {
   readonly #map: L.Map;
@@ -57,8 +58,17 @@ export class SiteMap {
   /** Everything in sight. */
   fit(): void {
     const bounds = L.latLngBounds([...this.#markers.values()].map(({ marker }) => marker.getLatLng()));
-    if (bounds.isValid()) this.#map.fitBounds(bounds.pad(0.2), { maxZoom: 18, animate: false, paddingBottomRight: [NAME_PX, 0] });
-    else if (this.#groundBounds) this.#map.fitBounds(this.#groundBounds, { animate: false });
+    if (bounds.isValid()) {
+      this.#map.fitBounds(bounds.pad(0.2), { maxZoom: 18, animate: false });
+      this.#makeRoomForNames();
+    } else if (this.#groundBounds) this.#map.fitBounds(this.#groundBounds, { animate: false });
+  }
+
+  /** Moves the names at the right into the map, as far as that leaves the marks at the left in it. */
+  #makeRoomForNames(): void {
+    const across = [...this.#markers.values()].map(({ marker }) => this.#map.latLngToContainerPoint(marker.getLatLng()).x);
+    const shift = Math.min(Math.max(...across) + NAME_PX - this.#map.getSize().x, Math.min(...across) - MARK_PX);
+    if (shift > 0) this.#map.panBy([shift, 0], { animate: false });
   }
 
   close(): void {

@@ -111,7 +111,7 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
         submit(event.currentTarget);
       }}>
         <label>Text <input name="text" type="search" maxLength={200} /></label>
-        <label>Who <input name="actor" maxLength={80} title="A person, a node or a unit by name" placeholder="okafor, or a node's name" autocomplete="off" /></label>
+        <label>Who <input name="actor" maxLength={80} title="A person, a node or a unit by name" placeholder="okafor, gate-01" autocomplete="off" /></label>
         <Kinds isLooks={path === "/audit/looks"} />
         <label>Incident <input name="incident" pattern="(INC-\d{4}-)?\d+" title="Its number: 12, or INC-2026-000012" placeholder="INC-2026-000012" maxLength={20} autocomplete="off" /></label>
         <label>From (local time) <input name="from" type="datetime-local" /></label>

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
 import { plural, words } from "../model/format";
+import { quietTag } from "../model/warnings";
 import { goTo } from "../page";
 import type { HandoverPage as Page, HandoverSummary } from "../wire/dispatch_shapes";
 import { useAnswer } from "./answer";
@@ -91,7 +92,7 @@ function Summary({ title, summary }: { title: string; summary: HandoverSummary }
         {summary.incidents.map((incident) => (
           <li key={incident.id}>
             <PrecedenceMark precedence={incident.precedence} /><button type="button" class="button quiet" onClick={() => open(incident.id)}>{incident.number}</button>
-            <span>{words(incident.label)} at {[incident.site || incident.node, incident.camera].filter(Boolean).join(" · ")}, {incident.state}{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.returned ? ", taken back" : ""}{incident.quiet ? `, ${incident.quiet}` : ""}, <Age at={incident.first_alert_at_ms} /> old</span>
+            <span>{words(incident.label)} at {[incident.site || incident.node, incident.camera].filter(Boolean).join(" · ")}, {incident.state}{incident.acknowledged_by ? ` by ${incident.acknowledged_by}` : ""}{incident.returned ? ", taken back" : ""}{incident.quiet ? `, ${quietTag(incident.quiet)}` : ""}, <Age at={incident.first_alert_at_ms} /> old</span>
           </li>
         ))}
       </ul>

@@ -27,7 +27,7 @@ export function Suppressions(): JSX.Element | null {
   if (found.length === 0 && ending.length === 0 && !answer.problem) return null;
   return (
     <section aria-labelledby="suppressions-title">
-      <h3 id="suppressions-title">False alarms that are not told again ({found.length})</h3>
+      <h3 id="suppressions-title">False alarms that are not told again{answer.value && ` (${found.length})`}</h3>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
       <p class="notice" role="status">{notice}</p>
       <ul class="lines">{found.map((one) => (
