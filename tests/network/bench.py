@@ -45,15 +45,17 @@ def node_names(scenario: Scenario) -> list[str]:
 
 def specs(scenario: Scenario, house: House, only: Mapping[str, str]) -> dict[str, ProcessSpec]:
     """What each place's process holds. ``only`` names the stations that take one link and no other."""
-    listening = {place: topology.endpoint_of(place).replace(topology.SERVICE[place], "0.0.0.0")
-                 for place in scenario.places() if place in topology.SERVICE}  # fmt: skip
 
     def station(place: str, name: str) -> StationSpec:
-        paths = tuple(PathSpec(name=link.name, endpoint=topology.endpoint_of(link.far), peer=link.far,
+        paths = tuple(PathSpec(name=link.name, kind=link.carrier, endpoint=topology.endpoint_of(link.far, link.carrier), peer=link.far,
                                interface=topology.device_of(link)) for link in scenario.link if link.near == place and only.get(name, link.name) == link.name)  # fmt: skip
-        return StationSpec(name=name, state_dir=str(house.dir_of(name)), listen=listening.get(place, ""), paths=paths)
+        return StationSpec(
+            name=name, state_dir=str(house.dir_of(name)), listen=topology.listening(scenario, place), paths=paths
+        )
 
-    names = {place: [place] for place in listening} | {"node": node_names(scenario)}
+    names = {place: [place] for place in scenario.places() if place in topology.SERVICE} | {
+        "node": node_names(scenario)
+    }
     if "flooder" in scenario.places():
         names["flooder"] = ["flooder"]
     return {place: ProcessSpec(stations=tuple(station(place, name) for name in names[place])) for place in names}

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.network.topology import PORT
+from tests.network.topology import PORTS
 
 _PAGE = b"<html><body>Welcome to Harbour Hotel! Please accept our terms.</body></html>"
 _RUBBISH = b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel/\r\nContent-Length: %d\r\n\r\n%s" % (len(_PAGE), _PAGE)
@@ -23,9 +23,11 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def main() -> None:
-    async with await asyncio.start_server(_answer, "0.0.0.0", PORT) as server:
+    async with asyncio.TaskGroup() as group:
+        for port in PORTS.values():
+            server = await asyncio.start_server(_answer, "0.0.0.0", port)
+            group.create_task(server.serve_forever(), name=f"portal {port}")
         print("ready", flush=True)
-        await server.serve_forever()
 
 
 if __name__ == "__main__":

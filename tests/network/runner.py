@@ -18,7 +18,7 @@ from typing import Final
 from tests.network import namespaces, scenario
 from tests.network.bench import Bench, bench
 from tests.network.outcome import Outcome, faults_missing, summed_up
-from tests.network.scenario import Event, Scenario
+from tests.network.scenario import Carrier, Event, Scenario
 from tests.network.station_process import Halt, Raise
 
 SIDE_BY_SIDE: Final = 5
@@ -34,9 +34,11 @@ async def run(name: str, wanted: Scenario, seed: int, state_dir: Path) -> Outcom
     return outcome
 
 
-async def run_fleet(name: str, seeds: Sequence[int], kills: int, keep: Callable[[Outcome], None]) -> None:
+async def run_fleet(
+    name: str, seeds: Sequence[int], kills: int, keep: Callable[[Outcome], None], carrier: Carrier | None = None
+) -> None:
     """A fleet's start takes a minute: it is started once and lives through all its seeds, each with chances and kills of its own."""
-    own = scenario.load(name)
+    own = scenario.load(name, carrier)
     with tempfile.TemporaryDirectory(prefix="heard-") as folder:
         async with bench(own, seeds[0], Path(folder)) as made:
             for seed in seeds:
@@ -89,10 +91,12 @@ async def _settle(made: Bench, patience_s: float) -> None:
         await made.empty_spools(patience_s)
 
 
-async def _run_in_own_folder(name: str, seed: int, kills: int, room: asyncio.Semaphore) -> Outcome:
+async def _run_in_own_folder(
+    name: str, seed: int, kills: int, carrier: Carrier | None, room: asyncio.Semaphore
+) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="heard-") as folder:
         async with room:
-            wanted = scenario.with_kills(scenario.load(name), seed, kills)
+            wanted = scenario.with_kills(scenario.load(name, carrier), seed, kills)
             outcome = await run(name, wanted, seed, Path(folder))
         bound_ms = None if kills else wanted.p99_at_most_ms  # whoever is killed has nobody to be quick
         is_slow = bound_ms is not None and outcome.p99_ms > bound_ms
@@ -100,14 +104,19 @@ async def _run_in_own_folder(name: str, seed: int, kills: int, room: asyncio.Sem
         return outcome
 
 
-def run_all(runs: Sequence[tuple[str, int]], *, side_by_side: int = SIDE_BY_SIDE, kills: int = 0) -> list[Outcome]:
-    """Scenarios with seeds, some at a time; prints a line for each. ``kills``: -9 of any station, so often in each run."""
+def run_all(
+    runs: Sequence[tuple[str, int]], *, side_by_side: int = SIDE_BY_SIDE, kills: int = 0, carrier: Carrier | None = None
+) -> list[Outcome]:
+    """Scenarios with seeds, some at a time; prints a line for each.
+
+    ``kills``: -9 of any station, so often in each run. ``carrier``: of every way, instead of the file's.
+    """
 
     async def all_of_them() -> list[Outcome]:
         room = asyncio.Semaphore(1 if any(scenario.load(name).nodes > 1 for name, _ in runs) else side_by_side)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_run_in_own_folder(name, seed, kills, room), name=f"{name} {seed}")
+                group.create_task(_run_in_own_folder(name, seed, kills, carrier, room), name=f"{name} {seed}")
                 for name, seed in runs
             ]
         return [task.result() for task in tasks]
@@ -124,6 +133,7 @@ def main() -> int:
     parser.add_argument(
         "--kills", type=int, default=0, help="kill -9 any station at random moments, so often in each run"
     )
+    parser.add_argument("--carrier", choices=scenario.CARRIERS, help="of every way, instead of what the files say")
     wanted = parser.parse_args()
     if not namespaces.can_make():
         print("error: needs root, `ip` and /dev/net/tun", file=sys.stderr)
@@ -135,6 +145,7 @@ def main() -> int:
             [(name, seed) for seed in range(first, first + wanted.seeds)],
             side_by_side=wanted.side_by_side,
             kills=wanted.kills,
+            carrier=wanted.carrier,
         )
         bad += sum(not outcome.is_good for outcome in outcomes)
     return 1 if bad else 0

@@ -7,7 +7,7 @@ two seeds cut at the same moment of the stations' own timers.
 import random
 import tomllib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -16,6 +16,8 @@ from tests.network.pipe import Impairment
 
 SCENARIOS_DIR: Final = Path(__file__).parent / "scenarios"
 Station = Literal["node", "flooder", "relay", "site", "region", "east", "west", "center"]
+Carrier = Literal["zeromq", "tls"]
+CARRIERS: Final[tuple[Carrier, ...]] = get_args(Carrier)
 RELAYS: Final = ("east", "west", "region", "site", "relay")
 """Places with a relay, the one nearest to the center first."""
 Changes = dict[str, float | bool]
@@ -27,6 +29,8 @@ class LinkWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     near: Station = "node"
     far: Station = "center"
+    carrier: Carrier = "zeromq"
+    """What carries the way over it."""
     has_portal: bool = False
     both: Changes = {}
     up: Changes = {}
@@ -122,8 +126,8 @@ def _meet(one: tuple[float, float], other: tuple[float, float], margin_s: float 
     return one[0] - margin_s < other[1] and other[0] < one[1] + margin_s
 
 
-def load(name: str) -> Scenario:
-    """Read a scenario by its file's stem.
+def load(name: str, carrier: Carrier | None = None) -> Scenario:
+    """Read a scenario by its file's stem. With a ``carrier`` every way is that one's, whatever the file says.
 
     Raises:
         ValueError: there is no such file, or it says what nobody understands.
@@ -133,9 +137,16 @@ def load(name: str) -> Scenario:
         known = ", ".join(names())
         raise ValueError(f"expected a scenario among {known}, found {name!r}")
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Scenario)
+        found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), Scenario)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ValueError(f"{file}: {error}") from error
+    return found if carrier is None else over(carrier, found)
+
+
+def over(carrier: Carrier, scenario: Scenario) -> Scenario:
+    """The same links and the same timetable, with every way another carrier's."""
+    links = tuple(msgspec.structs.replace(link, carrier=carrier) for link in scenario.link)
+    return msgspec.structs.replace(scenario, link=links)
 
 
 def names() -> list[str]:

@@ -34,6 +34,7 @@ from relay.spool import Draft
 from relay.station import Answer, AnswerLevel, Station
 from relay.survey import SurveyOrder
 from relay.survey_report import SurveyReport
+from tests.network.scenario import Carrier
 
 _FLEET_FILES: Final = 100_000
 """A thousand nodes in one process that all dial at once; each alone would have a limit of its own."""
@@ -45,6 +46,7 @@ class PathSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A way to a neighbor, pinned to an interface."""
 
     name: str
+    kind: Carrier
     endpoint: str
     peer: str
     interface: str
@@ -55,7 +57,8 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state_dir: str
-    listen: str = ""
+    listen: dict[Carrier, str] = {}
+    """Endpoints."""
     paths: tuple[PathSpec, ...] = ()
 
 
@@ -277,8 +280,9 @@ async def tell_ready(station: Station) -> None:
 
 def config_of(spec: StationSpec) -> StationConfig:
     return StationConfig(
-        state_dir=Path(spec.state_dir), listen=(ListenConfig(endpoint=spec.listen),) if spec.listen else (),
-        path=tuple(PathConfig(name=path.name, endpoint=path.endpoint, peer=path.peer, interface=path.interface)
+        state_dir=Path(spec.state_dir),
+        listen=tuple(ListenConfig(kind=kind, endpoint=endpoint) for kind, endpoint in spec.listen.items()),
+        path=tuple(PathConfig(name=path.name, kind=path.kind, endpoint=path.endpoint, peer=path.peer, interface=path.interface)
                    for path in spec.paths),
     )  # fmt: skip
 

@@ -10,18 +10,25 @@ from typing import Final
 
 from tests.network.emulator import End, LinkPlan
 from tests.network.namespaces import ip
-from tests.network.scenario import LinkWanted, Scenario
+from tests.network.scenario import Carrier, LinkWanted, Scenario
 
-PORT: Final = 5701
+_SCHEME: Final[dict[Carrier, str]] = {"zeromq": "tcp", "tls": "tls"}
+PORTS: Final[dict[Carrier, int]] = {"zeromq": 5701, "tls": 5702}
 SERVICE: Final = {
     "center": "10.99.0.1", "relay": "10.99.0.2", "site": "10.99.0.3", "region": "10.99.0.4", "east": "10.99.0.5",
     "west": "10.99.0.6",
 }  # fmt: skip
 
 
-def endpoint_of(station: str) -> str:
-    """Where a station is reached, over any link."""
-    return f"tcp://{SERVICE[station]}:{PORT}"
+def endpoint_of(station: str, carrier: Carrier) -> str:
+    """Where a carrier reaches a station, over any link."""
+    return f"{_SCHEME[carrier]}://{SERVICE[station]}:{PORTS[carrier]}"
+
+
+def listening(scenario: Scenario, station: str) -> dict[Carrier, str]:
+    """Where a station listens: for each carrier of the ways that lead to it, at all its addresses."""
+    carriers: set[Carrier] = {link.carrier for link in scenario.link if link.far == station}
+    return {carrier: f"{_SCHEME[carrier]}://0.0.0.0:{PORTS[carrier]}" for carrier in sorted(carriers)}
 
 
 def device_of(link: LinkWanted) -> str:
