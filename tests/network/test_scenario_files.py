@@ -1,10 +1,15 @@
 """The scenario files themselves: complete, understood, and the same timetable for the same seed."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from tests.network import scenario
-from tests.network.scenario import Scenario
+from tests.network.bench import specs
+from tests.network.scenario import LinkWanted, Scenario
+from tests.network.station_process import config_of
+from tests.relay.house import House
 
 WANTED = {"asymmetric_cut", "captive_portal", "city_lte", "day_outage", "flapping", "geo_satellite", "nat_rebinding",
           "reconnect_storm", "relay_killed", "rural_lte", "two_paths_die", "chain_any_one_dies", "all_killed_in_turn"}  # fmt: skip
@@ -41,6 +46,32 @@ def test_seed_shifts_the_timetable_as_a_whole() -> None:
 def test_unknown_scenario_is_told_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"among .*two_paths_die.*, found 'nowhere'"):
         scenario.load("nowhere")
+
+
+def test_carrier_of_a_run_is_that_of_every_way_and_changes_nothing_else(tmp_path: Path) -> None:
+    own, over_tls = scenario.load("chain_any_one_dies"), scenario.load("chain_any_one_dies", "tls")
+    assert {link.carrier for link in own.link} == {"zeromq"}
+    assert {link.carrier for link in over_tls.link} == {"tls"}
+    assert scenario.over("zeromq", over_tls) == own
+    for spec in specs(over_tls, House(tmp_path), {}).values():
+        (config,) = map(config_of, spec.stations)
+        ways = [(item.kind, item.endpoint) for item in config.listen] + [
+            (item.kind, item.endpoint) for item in config.path
+        ]
+        assert ways
+        assert {(kind, endpoint.split(":")[0]) for kind, endpoint in ways} == {("tls", "tls")}
+    assert {path.peer for path in config_of(specs(over_tls, House(tmp_path), {})["node"].stations[0]).path} == {"site"}
+
+
+def test_a_way_has_its_own_carrier_and_whoever_it_leads_to_listens_for_it(tmp_path: Path) -> None:
+    wifi, lte = LinkWanted(name="wifi", carrier="tls"), LinkWanted(name="lte")
+    found = specs(Scenario(title="", lasts_s=1, alerts_per_s=1, link=(wifi, lte)), House(tmp_path), {})
+    center, node = (config_of(found[place].stations[0]) for place in ("center", "node"))
+    assert {(item.kind, item.endpoint) for item in center.listen} == {
+        ("tls", "tls://0.0.0.0:5702"),
+        ("zeromq", "tcp://0.0.0.0:5701"),
+    }
+    assert [(path.name, path.kind) for path in node.path] == [("wifi", "tls"), ("lte", "zeromq")]
 
 
 def test_misspelt_key_is_refused() -> None:

@@ -12,6 +12,7 @@ from tests.network.outcome import Outcome
 from tests.network.runner import run_all
 
 QUICK = ("asymmetric_cut", "relay_cut_off", "relay_killed", "two_paths_die")
+OVER_TLS, KILLS = ("asymmetric_cut", "captive_portal", "geo_satellite", "nat_rebinding"), 2
 SEEDS, FLEET_SEEDS = 3, 1
 
 
@@ -37,6 +38,16 @@ def check(outcome: Outcome) -> None:
 def test_quick_scenario_keeps_every_promise(name: str, quick: dict[str, Outcome]) -> None:
     check(quick[name])
     assert not quick[name].faults_missing, quick[name].line()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_scenarios_keep_every_promise_over_tls_with_stations_killed() -> None:
+    seed = random.SystemRandom().randrange(100_000)
+    print(f"seed {seed}")
+    for outcome in run_all([(name, seed) for name in OVER_TLS], carrier="tls", kills=KILLS):
+        check(outcome)
+        assert not outcome.faults_missing, outcome.line()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ import asyncio, os, resource, sys
 import structlog
 from relay import open_files
 from relay.paths import zeromq
-from tests.relay import zeromq_end
+from tests.relay import path_end
 
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -39,14 +39,14 @@ zeromq.ZeroMqDial._one_connection = attempt_with_two_files_left
 
 def told(_, __, event):
     if "open files" in str(event.get("error")):
-        zeromq_end.tell("scarce", event["error"])
+        path_end.tell("scarce", event["error"])
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     raise structlog.DropEvent
 
 if sys.argv.pop() == "blind":
     open_files.lacking_room = lambda: ""
 structlog.configure(processors=[told])
-asyncio.run(zeromq_end.main())
+asyncio.run(path_end.main())
 """
 
 

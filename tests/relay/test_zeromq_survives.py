@@ -17,23 +17,23 @@ from zmq.utils import z85
 
 from relay.identity import Identity
 from relay.path import Lane
-from tests.relay.zeromq_end import LISTENER
+from tests.relay.path_end import LISTENER
 
 STALLS_S: Final = 2.0
 _LISTENER: Final = f"""
 import asyncio, functools, time
 from relay.paths.zeromq_sockets import ZeroMqTuning
-from tests.relay import zeromq_end
-class Staller(zeromq_end.Teller):
+from tests.relay import path_end
+class Staller(path_end.Teller):
     def session_received(self, session, parcel):
         if parcel == b"stall":
             time.sleep({STALLS_S})  # as long as a machine with too much to do
         elif parcel != b"more":
             super().session_received(session, parcel)
-zeromq_end.Teller = Staller
+path_end.Teller = Staller
 often = ZeroMqTuning(heartbeat_interval_ms=(200, 200))  # if it had any, it would not take long
-zeromq_end.ZeroMqListen = functools.partial(zeromq_end.ZeroMqListen, tuning=often)
-asyncio.run(zeromq_end.main())
+path_end.ZeroMqListen = functools.partial(path_end.ZeroMqListen, tuning=often)
+asyncio.run(path_end.main())
 """
 
 
