@@ -31,7 +31,7 @@ QUEUE_MS: Final = 100.0
 """How much of the link's time may stand in its queue, beyond a parcel that is being sent."""
 FIRST_TOKEN: Final = 1 << 60
 """Pings of bulk carry tokens from here on; no clock shows such a time."""
-PARCEL_BYTES: Final = 4_400
+PARCEL_BYTES: Final = 5_334
 """A chunk's envelope; until something larger was sent, the most that is let go at once."""
 _START_GAIN: Final = 2.89
 """2 / ln 2: doubles the rate with each round, though the pace follows what was answered and not what was sent."""
