@@ -191,17 +191,13 @@ class TlsDial:
         return True
 
     async def _connect(self, session: DialedTlsSession, lane: Lane) -> TlsConnection:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._tuning.connect_s):
             socket = await self._reach(lane)
-        try:
-            _, connection = await loop.create_connection(
-                lambda: TlsConnection(session, session.turns), sock=socket, ssl=self._tls, server_hostname="",
-                ssl_handshake_timeout=self._tuning.handshake_s, ssl_shutdown_timeout=1.0,
-            )  # fmt: skip
-        except BaseException:
-            socket.close()
-            raise
+        # From here on the socket is asyncio's, which closes it if this fails: closed under it, its number would be somebody else's.
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: TlsConnection(session, session.turns), sock=socket, ssl=self._tls, server_hostname="",
+            ssl_handshake_timeout=self._tuning.handshake_s, ssl_shutdown_timeout=1.0,
+        )  # fmt: skip
         return connection
 
     async def _reach(self, lane: Lane) -> socket_module.socket:

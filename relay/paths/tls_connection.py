@@ -178,6 +178,7 @@ class TlsConnection(asyncio.Protocol):
             (size,) = _LENGTH.unpack_from(self._came, self._at)
             begin = self._at + _LENGTH.size
             if size > self.most_bytes:
+                self.close()  # what else it says is not heard
                 self._owner.oversized_came(
                     self, Oversized(f"expected a parcel of at most {self.most_bytes} bytes, found {size}")
                 )
