@@ -1,6 +1,6 @@
-"""A clip over emulated links: what it leaves to alerts, what it gets of a link, and what several links carry together.
+"""A clip over emulated links: what it leaves to alerts, what it gets of a link, of one that loses packets too, and what several links carry together.
 
-``python -m tests.network.bulk``. Prints a table and fails naming each target that is missed. Needs root; under two minutes.
+``python -m tests.network.bulk``. Prints a table and fails naming each target that is missed. Needs root; under three minutes.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ _COUNT_S = 12.0
 _ALERTS_PER_S = 2.0
 THIN = LinkWanted(name="thin", both={"delay_ms": 40, "rate_kbit": 256, "queue_kb": 256})
 """256 kbit/s, 80 ms there and back, behind a modem that would hold eight seconds of it."""
+LOSSY = LinkWanted(name="lossy", both={"delay_ms": 25, "rate_kbit": 4000, "queue_kb": 256, "loss_pct": 1.0})
+"""Under CUBIC a clip has half of it (``relay/congestion.py``)."""
 UNEQUAL = (
     LinkWanted(name="lte", both={"delay_ms": 25, "rate_kbit": 4000, "queue_kb": 256}),
     LinkWanted(name="dsl", both={"delay_ms": 15, "rate_kbit": 1000, "queue_kb": 256}),
@@ -95,6 +97,7 @@ def _run(links: tuple[LinkWanted, ...], *, has_alerts: bool) -> Fed:
 def measure() -> list[Figure]:
     """A thin link with and without alerts; three unequal ones together and each alone."""
     calm, busy = _run((THIN,), has_alerts=False), _run((THIN,), has_alerts=True)
+    lossy = _run((LOSSY,), has_alerts=False)
     thin_bytes_s = 256_000 / 8
     together = _run(UNEQUAL, has_alerts=False)
     alone = [_run((link,), has_alerts=False) for link in UNEQUAL]
@@ -109,6 +112,8 @@ def measure() -> list[Figure]:
                peer_value=thin_bytes_s, target_ratio=0.85),
         Figure(name="a clip's own bytes", value=calm.content_bytes_s, unit="bytes/s", peer="256 kbit/s",
                peer_value=thin_bytes_s, target_ratio=0.85),
+        Figure(name="a clip's link that loses 1 in 100, IP packets", value=lossy.wire_bytes_s["lossy"], unit="bytes/s",
+               peer="4 Mbit/s", peer_value=500_000),
         *(Figure(name=f"a clip over {link.name} alone", value=fed.content_bytes_s, unit="bytes/s", peer="the link",
                  peer_value=link.both["rate_kbit"] * 125) for link, fed in zip(UNEQUAL, alone, strict=True)),
         Figure(name="a clip over three unequal links", value=together.content_bytes_s, unit="bytes/s",
