@@ -246,6 +246,6 @@ async def test_hostile_words_are_words_on_every_page(desk_room: Room) -> None:
         await page.keyboard.press(digit)
         await expect(page.locator("main")).to_contain_text(said)
     await page.get_by_role("button", name="Search").last.click()
-    await expect(page.get_by_role("region", name="Entries")).to_contain_text("note-written")
+    await expect(page.get_by_role("region", name="Entries")).to_contain_text("note written")
     assert await page.evaluate("window.harmed") is None
     assert await page.locator("main img[src=x], main b, main svg:not([class]), main .facts img").count() == 0
