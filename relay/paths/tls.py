@@ -130,6 +130,8 @@ class TlsDial:
         self._interface = interface
         self._tuning = tuning = tuning or TlsTuning()
         self._tls = tls_proof.calling_context()
+        self._answered_at: object = None
+        """The host's address that took the last call."""
         self.redial = Redial(
             Backoff(least_s=tuning.least_delay_s, most_s=tuning.most_delay_s, stable_s=tuning.stable_s)
         )
@@ -191,8 +193,7 @@ class TlsDial:
         return True
 
     async def _connect(self, session: DialedTlsSession, lane: Lane) -> TlsConnection:
-        async with asyncio.timeout(self._tuning.connect_s):
-            socket = await self._reach(lane)
+        socket = await self._reach(lane)
         # From here on the socket is asyncio's, which closes it if this fails: closed under it, its number would be somebody else's.
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: TlsConnection(session, session.turns), sock=socket, ssl=self._tls, server_hostname="",
@@ -201,21 +202,31 @@ class TlsDial:
         return connection
 
     async def _reach(self, lane: Lane) -> socket_module.socket:
-        """A TCP connection to the first of the host's addresses that takes the call.
+        """A TCP connection to the first of the host's addresses that takes the call, beginning with the one that took the last.
+
+        Each has all its time: a dead IPv6 is silent, and IPv4's turn comes after it.
 
         Raises:
             OSError: none does.
+            TimeoutError: nobody says which addresses the name has.
         """
         loop = asyncio.get_running_loop()
         host, port = self._place
         failure: OSError = OSError(f"{host} has no address")
-        for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket_module.SOCK_STREAM):
+        async with asyncio.timeout(self._tuning.connect_s):
+            found = await loop.getaddrinfo(host, port, type=socket_module.SOCK_STREAM)
+        for family, kind, protocol, _, address in sorted(found, key=lambda item: item[4] != self._answered_at):
             socket = socket_module.socket(family, kind, protocol)
             try:
                 self._pin(socket)
                 prepare(socket, lane, self.facts.marking, self._tuning)
                 socket.setblocking(False)
-                await loop.sock_connect(socket, address)
+                async with asyncio.timeout(self._tuning.connect_s):
+                    await loop.sock_connect(socket, address)
+            except TimeoutError:
+                socket.close()
+                failure = OSError(f"no answer from {address[0]}")
+                continue
             except OSError as error:
                 socket.close()
                 failure = error
@@ -223,6 +234,7 @@ class TlsDial:
             except BaseException:
                 socket.close()
                 raise
+            self._answered_at = address
             return socket
         raise failure
 

@@ -46,8 +46,10 @@ class TlsTuning:
     handshake_s: float = 6.0
     unacknowledged_ms: tuple[int, int] = (4_000, 30_000)
     """(urgent, bulk): so long without a word from the other end's kernel, and the connection is over."""
-    asks_after_s: int = 2
-    """Of silence; then every second."""
+    asks_after_s: tuple[int, int] = (2, 20)
+    """(urgent, bulk): of silence. The urgent lane speaks for the session, and each question costs 104 bytes, from both ends."""
+    asks_again_s: tuple[int, int] = (1, 5)
+    """Until the next question, where there is no answer."""
     calls_again_s: tuple[float, float] = (0.25, 1.0)
     """Least and longest time until the bulk lane calls once more."""
     least_delay_s: float = 0.2
@@ -64,8 +66,8 @@ def prepare(connection: socket_module.socket, lane: Lane, marking: Marking, tuni
     for level, option, value in (
         (socket_module.IPPROTO_TCP, socket_module.TCP_NODELAY, 1),
         (socket_module.SOL_SOCKET, socket_module.SO_KEEPALIVE, 1),
-        (socket_module.IPPROTO_TCP, socket_module.TCP_KEEPIDLE, tuning.asks_after_s),
-        (socket_module.IPPROTO_TCP, socket_module.TCP_KEEPINTVL, 1),
+        (socket_module.IPPROTO_TCP, socket_module.TCP_KEEPIDLE, tuning.asks_after_s[lane]),
+        (socket_module.IPPROTO_TCP, socket_module.TCP_KEEPINTVL, tuning.asks_again_s[lane]),
         (socket_module.IPPROTO_TCP, socket_module.TCP_USER_TIMEOUT, tuning.unacknowledged_ms[lane]),
     ):
         with contextlib.suppress(OSError):

@@ -28,6 +28,7 @@ NAMES = (
     "console",
     "durability",
     "bulk",
+    "carriers",
     "seeing",
     "tiny",
 )
