@@ -120,7 +120,7 @@ class ListenConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name = "listen"
     kind: Kind = "zeromq"
     endpoint: str = ""
-    """``tcp://0.0.0.0:5701``, ``tls://0.0.0.0:5702`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
+    """``tcp://0.0.0.0:5701``, ``tls://0.0.0.0:5703`` or ``https://0.0.0.0:5743``, where port 0 takes a free one; or the broker, ``mqtt://host:1883``;
     or a modem, ``serial:///dev/ttyUSB0``."""
     marking: Marking = Marking()
     https: HttpsListenOptions = HttpsListenOptions()

@@ -26,10 +26,10 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 def join(
     name: Annotated[str, typer.Argument(help="What we call that agency: small letters, digits, hyphens.")],
     code: Annotated[str, typer.Argument(help="From their `command-center node invite NAME --role agency`.")],
-    path: Annotated[str, typer.Option(help="Where their center, or a relay of theirs, listens: tcp://host:port.")],
+    path: Annotated[str, typer.Option(help="Where their center, or a relay of theirs, listens: tcp://host:port, or as the carrier has it.")],
     state: State = DEFAULT_STATE,
     kind: Annotated[
-        Literal["zeromq", "https", "mqtt"], typer.Option(help="The carrier; others are written into relay.toml.")
+        Literal["zeromq", "tls", "https", "mqtt"], typer.Option(help="The carrier; others are written into relay.toml.")
     ] = "zeromq",
     peer: Annotated[str, typer.Option(help="Who listens there, by name; their center, unless said.")] = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for their administrator's approval.")] = 600.0,

@@ -121,7 +121,7 @@ class TlsDial:
     ) -> None:  # fmt: skip
         place = place_of(endpoint)
         if place is None:
-            raise ConfigError(f"path {facts.name!r}: expected an endpoint like tls://host:5702, found {endpoint!r}")
+            raise ConfigError(f"path {facts.name!r}: expected an endpoint like tls://host:5703, found {endpoint!r}")
         self.facts = facts
         self._place = place
         self._peer = peer

@@ -69,7 +69,7 @@ class TlsListen:
         place = place_of(endpoint)
         if place is None:
             raise ConfigError(
-                f"listen {facts.name!r}: expected an endpoint like tls://0.0.0.0:5702, found {endpoint!r}"
+                f"listen {facts.name!r}: expected an endpoint like tls://0.0.0.0:5703, found {endpoint!r}"
             )
         self.facts = facts
         self.endpoint = endpoint

@@ -489,18 +489,18 @@ async def test_port_in_use_is_told_in_one_line() -> None:
 
 
 async def test_an_address_of_another_machine_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"can't listen on tls://192\.0\.2\.7:5702"):
-        async with listening("tls://192.0.2.7:5702"):
+    with pytest.raises(ConfigError, match=r"can't listen on tls://192\.0\.2\.7:5703"):
+        async with listening("tls://192.0.2.7:5703"):
             pass
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "tls://", "tls://host", "tcp://host:1", "host:5702", "tls://host:port", "tls://host:1/path"]
+    "endpoint", ["", "tls://", "tls://host", "tcp://host:1", "host:5703", "tls://host:port", "tls://host:1/path"]
 )
 def test_endpoint_that_is_none_is_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigError, match="expected an endpoint like tls://host:5702"):
+    with pytest.raises(ConfigError, match="expected an endpoint like tls://host:5703"):
         TlsDial(facts=FACTS, endpoint=endpoint, peer=passport_of(LISTENER), identity=DIALER, counters=Counters())
-    with pytest.raises(ConfigError, match=r"expected an endpoint like tls://0\.0\.0\.0:5702"):
+    with pytest.raises(ConfigError, match=r"expected an endpoint like tls://0\.0\.0\.0:5703"):
         TlsListen(facts=FACTS, endpoint=endpoint, identity=LISTENER, counters=Counters())
 
 
