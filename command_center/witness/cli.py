@@ -26,7 +26,12 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 def join(
     name: Annotated[str, typer.Argument(help="What we call that agency: small letters, digits, hyphens.")],
     code: Annotated[str, typer.Argument(help="From their `command-center node invite NAME --role agency`.")],
-    path: Annotated[str, typer.Option(help="Where their center, or a relay of theirs, listens: tcp://host:port, or as the carrier has it.")],
+    path: Annotated[
+        str,
+        typer.Option(
+            help="Where their center, or a relay of theirs, listens: tcp://host:port, or as the carrier has it."
+        ),
+    ],
     state: State = DEFAULT_STATE,
     kind: Annotated[
         Literal["zeromq", "tls", "https", "mqtt"], typer.Option(help="The carrier; others are written into relay.toml.")
