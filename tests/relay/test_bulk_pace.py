@@ -128,6 +128,15 @@ def test_what_a_fast_link_carried_before_a_pause_is_taken_up_again_at_once_thoug
     assert (line.carried - began) * CHUNK / 60 > 0.76 * line.rate_bytes_s, "0.87 of the time it carries; 0.7 by probes"
 
 
+def test_no_more_is_sought_after_a_pause_than_was_carried_before_it() -> None:
+    line = Line((2_000_000.0, 201.0))
+    line.run(12)
+    line.run(0.5, stands_still=True)
+    for _ in range(3_000):
+        line.run(0.001)
+        assert line.pace.room(line.least_rtt_ms, line.now_ms).rate_bytes_s < 1.1 * line.rate_bytes_s
+
+
 def test_a_satellite_that_has_become_slower_is_not_overrun_again_and_again() -> None:
     line = Line(SATELLITE)
     line.run(12)

@@ -77,12 +77,19 @@ def test_what_an_earlier_session_measured_is_where_the_next_one_begins() -> None
     hand.sent(0, 16_000)
     hand.sent(0, 500)
     assert hand.room(0).window_bytes == pytest.approx(125_000 * 0.150 + 8_000), "of the largest that goes there"
+    for at_ms in (150, 300):
+        hand.sent(at_ms, 16_000)
+    full = hand.room(600)
+    assert full.allowance_bytes > 0, "the pace would let more go"
+    assert full.in_flight_bytes > full.window_bytes
+    assert full.opens_in_ms() == float("inf")
 
 
 def test_what_was_not_sent_while_it_might_have_been_is_not_saved_up() -> None:
     """But for 20 ms, by which a machine may be late, or 2 KiB."""
     hand = Hand(400_000)
     assert hand.room(5_000).allowance_bytes == pytest.approx(500_000 * 0.020)
+    assert hand.room(5_000).opens_in_ms() == 0
     slow = Hand(10_000)
     assert slow.room(5_000).allowance_bytes == 2_048
     slow.sent(5_000)
@@ -107,6 +114,10 @@ def test_what_a_carrier_never_answers_is_given_up_and_half_the_rate_believed() -
     assert hand.room(10_001).in_flight_bytes == 0
     assert hand.pace.rate_bytes_s == 50_000
     assert hand.room(10_001).is_open
+    unknown = Hand()
+    unknown.sent(0)
+    assert not unknown.room(10_000).is_open
+    assert unknown.room(10_001).is_open, "and another parcel is tried"
     far = Hand(100_000, least_rtt_ms=2_000)
     far.sent(0)
     assert far.room(16_000).in_flight_bytes == CHUNK
@@ -121,6 +132,23 @@ def test_a_pause_between_clips_is_no_part_of_a_rate() -> None:
     for token, at_ms in zip(tokens, (60_060, 60_080, 60_106), strict=True):
         hand.answered(token, at_ms)
     assert hand.pace.rate_bytes_s == pytest.approx(3 * CHUNK / 0.106)
+
+
+def test_a_lone_parcel_that_is_late_says_nothing_of_the_rate_and_one_behind_another_does() -> None:
+    """The first may have met a machine that was busy; behind the second the link was."""
+    hand = Hand(100_000)
+    assert hand.answered(hand.sent(0), 900)
+    assert hand.pace.rate_bytes_s == 100_000
+    ahead, behind = hand.sent(1_000), hand.sent(1_010)
+    hand.answered(ahead, 1_103)
+    hand.answered(behind, 1_700)
+    assert hand.pace.rate_bytes_s == pytest.approx(2 * CHUNK / 0.700)
+
+
+def test_an_answer_within_a_millisecond_is_one_of_a_millisecond() -> None:
+    hand = Hand(least_rtt_ms=0.2)
+    assert hand.answered(hand.sent(7), 7)
+    assert hand.pace.rate_bytes_s == CHUNK * 1_000
 
 
 async def test_the_parcel_that_a_new_link_is_offered_is_a_chunk_of_a_clip(tmp_path: Path) -> None:
