@@ -8,7 +8,6 @@ first alert. libzmq has threads of its own at both ends, two wake-ups each way, 
 import asyncio
 import contextlib
 import os
-import random
 import secrets
 import socket as socket_module
 import urllib.parse
@@ -164,10 +163,12 @@ class TlsDial:
 
     async def _call_for_bulk(self, session: DialedTlsSession) -> None:
         """The urgent lane's call was taken; where nobody answers, one is enough."""
-        is_up = await self._call(session, Lane.BULK)
-        while not is_up:
-            await asyncio.sleep(random.uniform(*self._tuning.calls_again_s))  # noqa: S311  not a secret
-            is_up = await self._call(session, Lane.BULK)
+        tuning = self._tuning
+        backoff = Backoff(least_s=tuning.least_delay_s, most_s=tuning.most_delay_s, stable_s=tuning.stable_s)
+        while True:
+            if await self._call(session, Lane.BULK):
+                return
+            await asyncio.sleep(backoff.next_delay_s())
 
     async def _call(self, session: DialedTlsSession, lane: Lane) -> bool:
         """Make one lane's connection, prove each to the other, and say who we are; False if that does not come about."""

@@ -50,12 +50,10 @@ class TlsTuning:
     """(urgent, bulk): of silence. The urgent lane speaks for the session, and each question costs 104 bytes, from both ends."""
     asks_again_s: tuple[int, int] = (1, 5)
     """Until the next question, where there is no answer."""
-    calls_again_s: tuple[float, float] = (0.25, 1.0)
-    """Least and longest time until the bulk lane calls once more."""
     least_delay_s: float = 0.2
     most_delay_s: float = 10.0
     stable_s: float = 15.0
-    """As for ZeroMQ."""
+    """As for ZeroMQ; also between the bulk lane's calls while the urgent one stands."""
 
 
 def prepare(connection: socket_module.socket, lane: Lane, marking: Marking, tuning: TlsTuning) -> None:

@@ -118,6 +118,7 @@ class TlsListen:
                 self.forget(session, "stopped")
             for stranger in list(self._strangers):
                 self._turn_away(stranger)
+            self._events = None
 
     async def _bind(self, turns: Turns) -> asyncio.Server:
         host, port = self._place
@@ -156,6 +157,9 @@ class TlsListen:
 
     def connection_made(self, connection: TlsConnection) -> None:
         """Somebody has shaken hands."""
+        if self._events is None:  # the handshake was over after we were
+            connection.close()
+            return
         if lacking := open_files.lacking_room():
             _log.error("a caller is turned away", path=self.facts.name, error=lacking)
             self._counters.refused("no_room")

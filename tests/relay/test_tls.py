@@ -26,10 +26,11 @@ from relay.identity import Identity
 from relay.passport import Passport, Role
 from relay.path import Lane, PathFacts
 from relay.paths import tls_proof
-from relay.paths.tls import TlsDial
+from relay.paths.tls import DialedTlsSession, TlsDial
 from relay.paths.tls_connection import TlsConnection, TlsTuning, Turns
 from relay.paths.tls_listen import TlsListen
 from relay.precedence import Precedence
+from tests.relay.hasty_loop import run_hasty
 from tests.relay.house import House, Kept, until
 from tests.relay.test_status_view import shown
 from tests.relay.test_zeromq import Heard, connections_to
@@ -183,6 +184,42 @@ async def test_a_bulk_connection_that_is_lost_ends_the_session_and_the_next_one_
             lambda: bool(here.heard.sessions) and len(here.heard.sessions[-1].connections) == 2,  # type: ignore[attr-defined]
             "the next one",
         )
+
+
+def test_a_bulk_lane_that_nobody_takes_calls_less_and_less_often_while_the_urgent_one_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each call is a handshake for the listener, which may be short of something."""
+    called_s: list[float] = []
+
+    async def call(dial: TlsDial, session: DialedTlsSession, lane: Lane) -> bool:
+        if lane == Lane.BULK:
+            called_s.append(asyncio.get_running_loop().time())
+            if len(called_s) == 200:
+                session.drop("enough")
+        return lane == Lane.URGENT
+
+    monkeypatch.setattr(TlsDial, "_call", call)
+
+    async def serve() -> None:
+        heard = Heard()
+        dial = TlsDial(facts=FACTS, endpoint="tls://host:1", peer=passport_of(LISTENER), identity=DIALER, counters=Counters())  # fmt: skip
+        await dial._one_session(heard)
+        assert heard.closed == ["enough"], "bulk alone ended nothing"
+
+    run_hasty(serve())
+    assert called_s[-1] > 200, "a call in more than a second"
+    assert called_s[1] < 1
+
+
+async def test_a_handshake_that_ends_after_the_listener_did_is_hung_up_on() -> None:
+    async with listening() as here:
+        pass
+    connection, transport = TlsConnection(here.listener, Turns()), Transport()
+    connection.connection_made(transport)
+    assert not connection.is_open
+    assert transport.was_aborted
+    assert not here.listener._strangers
 
 
 async def test_a_listener_that_drops_a_session_hangs_up_and_is_dialed_again() -> None:
@@ -398,6 +435,10 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.is_read = True
+        self.was_aborted = False
+
+    def abort(self) -> None:
+        self.was_aborted = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing to do."""
