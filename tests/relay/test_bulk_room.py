@@ -139,6 +139,7 @@ def test_a_lone_parcel_that_is_late_says_nothing_of_the_rate_and_one_behind_anot
     hand = Hand(100_000)
     assert hand.answered(hand.sent(0), 900)
     assert hand.pace.rate_bytes_s == 100_000
+    assert hand.pace.spread_bytes_s() == 0, "and its start is not over"
     ahead, behind = hand.sent(1_000), hand.sent(1_010)
     hand.answered(ahead, 1_103)
     hand.answered(behind, 1_700)
