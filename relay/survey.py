@@ -40,6 +40,7 @@ _MOST_BYTES: Final = {False: 4_000_000, True: 150_000}
 """Each way; on a metered path less."""
 _RAMP: Final = 0.3
 """Of the answers, the first: TCP is still finding its pace."""
+_LEAST_SEGMENTS: Final = 100
 LEAST_SPAN_S: Final = 0.05
 """Answers that came within less tell how busy the machines were, and not how fast the path is."""
 _PARCELS: Final = (32_000, 16_000, 4_000, 1_200, 200)
@@ -189,11 +190,11 @@ class Surveyor:
         up = await self._goodput(link, facts, is_up=True)
         down = await self._goodput(link, facts, is_up=False)
         after = _tcp(link)
-        loss, loss_of = _loss(before, after, trips)
+        loss, lost_of = loss_of(before, after, unanswered=len(trips.waiting), answered=len(trips.came))
         return msgspec.structs.replace(
             blank, rtt_ms=statistics.median(rtts_ms), rtt_p95_ms=_percentile(rtts_ms, 0.95),
             jitter_ms=statistics.fmean([abs(b - a) for a, b in itertools.pairwise(rtts_ms)] or [0.0]),
-            loss=loss, loss_of=loss_of, goodput_up_kbit=up and up.kbit, is_up_faster=bool(up and up.is_faster),
+            loss=loss, loss_of=lost_of, goodput_up_kbit=up and up.kbit, is_up_faster=bool(up and up.is_faster),
             goodput_down_kbit=down and down.kbit, is_down_faster=bool(down and down.is_faster),
             ip_mtu_bytes=after.path_mtu_bytes if after is not None else None, largest_parcel_bytes=largest,
             used_bytes=link.meter.bytes_up + link.meter.bytes_down - before_bytes,
@@ -333,12 +334,17 @@ def _tcp(link: Link) -> TcpInfo | None:
     return link.session.bulk_tcp() if isinstance(link.session, TellsTcp) else None
 
 
-def _loss(before: TcpInfo | None, after: TcpInfo | None, trips: _Asked) -> tuple[float, str]:
-    """Upwards."""
-    if before is not None and after is not None and after.sent_segments - before.sent_segments >= 100:
-        resent = after.resent_segments - before.resent_segments
-        return max(0.0, resent / (after.sent_segments - before.sent_segments)), "segments"
-    return len(trips.waiting) / max(1, len(trips.waiting) + len(trips.came)), "probes"
+def loss_of(before: TcpInfo | None, after: TcpInfo | None, *, unanswered: int, answered: int) -> tuple[float, str]:
+    """Share that is lost upwards, and of what: of segments where the kernel counts enough of them, else of probes.
+
+    ``before`` is None where the bulk lane's connection was not there yet: all that it counts came since.
+    """
+    if after is not None:
+        sent = after.sent_segments - (before.sent_segments if before is not None else 0)
+        resent = after.resent_segments - (before.resent_segments if before is not None else 0)
+        if sent >= _LEAST_SEGMENTS:
+            return max(0.0, resent / sent), "segments"
+    return unanswered / max(1, unanswered + answered), "probes"
 
 
 def _percentile(values: Sequence[float], share: float) -> float:

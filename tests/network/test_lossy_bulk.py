@@ -12,9 +12,9 @@ import pytest
 
 from relay import limits
 from relay.congestion import LOOK_AFTER_SEGMENTS, THIN_BYTES_S
-from tests.network import namespaces, topology
+from tests.network import namespaces, scenario, topology
 from tests.network.bench import Bench, bench
-from tests.network.scenario import Changes, LinkWanted, Scenario
+from tests.network.scenario import Carrier, Changes, LinkWanted, Scenario
 from tests.network.station_process import Feed, Halt
 
 BOTH: Changes = {"delay_ms": 25, "rate_kbit": 4000, "queue_kb": 256}
@@ -78,15 +78,16 @@ async def carried(made: Bench, node: str, more_bytes: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("carrier", scenario.CARRIERS)
 async def test_a_clip_changes_to_bbr_where_one_packet_in_a_hundred_is_lost_and_stays_under_cubic_where_none_is(
-    tmp_path: Path,
+    carrier: Carrier, tmp_path: Path
 ) -> None:
     known = known_to_the_kernel()
     if not {"bbr", "cubic"} <= known:
         pytest.skip(f"needs a kernel with bbr and cubic, this one has {', '.join(sorted(known))}")
     if not namespaces.can_make() or shutil.which("ss") is None:
         pytest.skip("needs root, `ip`, `ss` and /dev/net/tun")
-    async with bench(SCENARIO, 1, tmp_path, only=ONLY) as made:
+    async with bench(scenario.over(carrier, SCENARIO), 1, tmp_path, only=ONLY) as made:
         made.order("node", Feed())
         await comes_to_run_under(made, LOSSY, "cubic")  # whatever the system gives to connections
         await comes_to_run_under(made, LOSSY, "bbr")

@@ -1,7 +1,8 @@
 """``alert-relay survey`` over emulated links: what it measures agrees with how the links are set.
 
 Tolerances here bear a machine that does other work: round trips from 0.95 to 2 times the set one, goodput from 0.55 to 1.02 times the
-rate (TCP, CURVE and the notes' heads take about 7 %), loss within 3 points. A quiet machine is within 10 % and one point.
+rate (TCP, CURVE or TLS and the notes' heads take about 7 %), loss within 3 points. A quiet machine is within 10 % and one point. Where 4 in 100
+are lost, chance decides: a bulk connection begins under CUBIC (``relay/congestion.py``), and six runs had 0.25 to 0.94 of the rate.
 """
 
 from pathlib import Path
@@ -17,9 +18,11 @@ from tests.network.station_process import Survey
 GOOD = LinkWanted(
     name="fiber", both={"delay_ms": 20, "queue_kb": 2048}, up={"rate_kbit": 4000}, down={"rate_kbit": 8000}
 )
-BAD = LinkWanted(name="rural", both={"delay_ms": 150, "jitter_ms": 10, "queue_kb": 512}, up={"rate_kbit": 500, "loss_pct": 4},
+BAD = LinkWanted(name="rural", carrier="tls", both={"delay_ms": 150, "jitter_ms": 10, "queue_kb": 512}, up={"rate_kbit": 500, "loss_pct": 4},
                  down={"rate_kbit": 1000})  # fmt: skip
-SCENARIO = Scenario(title="Two links that differ in everything.", lasts_s=1, alerts_per_s=1, link=(GOOD, BAD))
+SCENARIO = Scenario(
+    title="Two links that differ in everything, the carrier too.", lasts_s=1, alerts_per_s=1, link=(GOOD, BAD)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +46,11 @@ def agrees(found: PathFinding, link: LinkWanted) -> None:
     assert 0.95 * set_rtt_ms <= found.rtt_ms <= 2 * set_rtt_ms
     for measured, how in ((found.goodput_up_kbit, up), (found.goodput_down_kbit, down)):
         assert measured is not None
-        assert 0.55 * how.rate_kbit <= measured <= 1.02 * how.rate_kbit
+        assert (0.15 if how.loss_pct else 0.55) * how.rate_kbit <= measured <= 1.02 * how.rate_kbit
     assert found.loss is not None
     assert found.loss_of == "segments"
     assert abs(found.loss - up.loss_pct / 100) <= 0.03
+    assert found.carrier == link.carrier
     assert found.ip_mtu_bytes == 1500
     assert found.largest_parcel_bytes == 32_000
     assert found.failover_ms is not None

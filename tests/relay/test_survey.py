@@ -17,8 +17,9 @@ from relay.passport import Role
 from relay.path import Lane
 from relay.service import station_verbs
 from relay.status_view import survey_view
-from relay.survey import LEAST_SPAN_S, SurveyOrder, goodput_of
+from relay.survey import LEAST_SPAN_S, SurveyOrder, goodput_of, loss_of
 from relay.survey_report import Budgets, PathFinding, report_of
+from relay.tcp_info import TcpInfo
 from tests.relay.house import House, until
 from tests.relay.neighbor import neighbor
 from tests.relay.test_status_view import shown
@@ -155,6 +156,17 @@ def test_goodput_is_what_came_in_the_steady_part_and_beyond_what_can_be_told_a_f
         assert found.is_faster
         assert found.kbit <= kbit
         assert found.kbit <= pieces * piece_bytes * 8 / 1000 / LEAST_SPAN_S
+
+
+def test_loss_is_the_kernel_s_also_where_the_bulk_connection_came_up_only_during_the_survey() -> None:
+    def counted(sent: int, resent: int) -> TcpInfo:
+        return TcpInfo(path_mtu_bytes=1500, sent_segments=sent, resent_segments=resent)
+
+    assert loss_of(counted(300, 30), counted(500, 34), unanswered=0, answered=20) == (0.02, "segments")
+    assert loss_of(None, counted(200, 4), unanswered=0, answered=20) == (0.02, "segments")
+    assert loss_of(None, counted(99, 4), unanswered=5, answered=15) == (0.25, "probes"), "too few to tell"
+    assert loss_of(counted(300, 30), None, unanswered=5, answered=15) == (0.25, "probes")
+    assert loss_of(counted(1, 0), counted(1, 0), unanswered=0, answered=0) == (0.0, "probes")
 
 
 def test_answers_that_came_all_at_once_are_no_infinite_goodput_and_too_few_are_none() -> None:
