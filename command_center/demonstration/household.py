@@ -75,7 +75,7 @@ class Household:
         self.url = f"http://127.0.0.1:{http_port}"
         self.password = ""
         self._http = f"127.0.0.1:{http_port}"
-        self._center_endpoint = f"tcp://127.0.0.1:{center_port}"
+        self._center_endpoint = f"tls://127.0.0.1:{center_port}"
         self._relay_endpoint = f"tcp://127.0.0.1:{relay_port}"
         self._stack = contextlib.ExitStack()
         self._orders: dict[str, list[str | Path]] = {}
@@ -170,6 +170,7 @@ endpoint = "{self._relay_endpoint}"
 
 [[path]]
 name = "broadband"
+kind = "tls"
 endpoint = "{self._center_endpoint}"
 peer = "command-center"
 provider = "loopback"
