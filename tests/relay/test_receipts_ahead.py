@@ -15,6 +15,7 @@ import pytest
 from relay import envelope as envelopes
 from relay import intake_log
 from relay.attempts import LinkId
+from relay.clock import SimulatedClock
 from relay.config import SpoolConfig
 from relay.envelope import Envelope
 from relay.errors import BadSignature
@@ -225,6 +226,35 @@ def forked(here: Scene, envelope: Envelope) -> Envelope:
     """The same number with another content, by the node's own key."""
     identity, body = here.house.identities["gate"], b"something else"
     header = msgspec.structs.replace(envelope.header, body_sha256=hashlib.sha256(body).digest())
+    secret = identity.shared_secret(here.house.authority.sealing_key)
+    return envelopes.seal(header, body, signing=identity.signing, shared_secret=secret)
+
+
+async def test_a_few_in_close_succession_take_the_short_way_and_a_flow_is_verified_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        known = await here.raise_heard()
+        receiver, clock = here.center.receiver, SimulatedClock(monotonic_ms=1 << 40)
+        monkeypatch.setattr(receiver, "_clock", clock)
+        verified_beside: list[int] = []
+        monkeypatch.setattr(
+            receiver._verification, "put", lambda claim: verified_beside.append(claim.arrival.envelope.header.sequence)
+        )
+        link = next(iter(here.center._links))
+        for number, gap_ms in enumerate((CLOSE_MS, 0, CLOSE_MS - 1, 0, 0, CLOSE_MS, 0), start=10):
+            clock.advance(gap_ms)
+            await until(receiver._is_idle, "nothing to be on the longer way", 30)
+            receiver.offer(link, numbered(here, known.envelope, number).wire, lambda _, __: None)
+        assert verified_beside == [13, 14], "three are no flow, and after a pause it is counted anew"
+        await until(lambda: here.center.counters["receipted_ahead"] == 1 + 5, "the others", 30)
+
+
+def numbered(here: Scene, envelope: Envelope, number: int) -> Envelope:
+    """Another alert of the gate's."""
+    identity, body = here.house.identities["gate"], b"weapon %d" % number
+    header = msgspec.structs.replace(envelope.header, sequence=number, body_sha256=hashlib.sha256(body).digest())
     secret = identity.shared_secret(here.house.authority.sealing_key)
     return envelopes.seal(header, body, signing=identity.signing, shared_secret=secret)
 
