@@ -157,6 +157,9 @@ class _Upstairs:
 class _Silent(asyncio.Transport):
     """Takes whatever is said."""
 
+    def abort(self) -> None:
+        """Nothing to do."""
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing to do."""
 
