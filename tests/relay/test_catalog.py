@@ -60,7 +60,7 @@ def test_what_the_guide_shows_of_other_carriers_is_made_into_paths(house: House,
             )
             kinds.append(f"listen {listen.kind}")
     assert kinds == [
-        "listen https", "path https", "listen mqtt", "path mqtt", "path neighbor", "listen neighbor", "listen serial_radio",
+        "listen tls", "path tls", "listen https", "path https", "listen mqtt", "path mqtt", "path neighbor", "listen neighbor", "listen serial_radio",
         "path serial_radio", "path short_burst", "listen short_burst", "path zeromq", "path sms", "listen sms",
     ]  # fmt: skip
 
