@@ -232,7 +232,7 @@ class TlsDial:
                 socket.close()
                 failure = error
                 continue
-            except BaseException:
+            except BaseException:  # whatever it was goes on, a cancellation too; the socket does not stay open
                 socket.close()
                 raise
             self._answered_at = address

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import socket as socket_module
 import struct
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from relay.congestion import Congestion
 from relay.errors import Oversized
 from relay.marking import Marking
 from relay.path import Lane
-from relay.retransmission import CONGESTION, hasten
+from relay.paths import bulk_socket
+from relay.retransmission import hasten
 from relay.tcp_info import TcpInfo, tcp_info_of
 
 _LENGTH: Final = struct.Struct(">I")
@@ -33,9 +33,6 @@ _READS_UNTIL_BYTES: Final = 4 * limits.MAX_PARCEL_BYTES
 _READS_AGAIN_BYTES: Final = limits.MAX_PARCEL_BYTES
 _WRITES_UNTIL_BYTES: Final = limits.MAX_PARCEL_BYTES
 """In this process: the spool is the queue."""
-_SO_MAX_PACING_RATE: Final = 47
-"""asm-generic/socket.h; Python's ``socket`` has no name for it."""
-_UNLIMITED: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,17 +226,12 @@ class TlsConnection(asyncio.Protocol):
     def steer(self) -> None:
         """Now and again with a parcel of bulk: run under the congestion control that is chosen for it."""
         if self._congestion.is_due() and self.socket is not None:
-            for name in self._congestion.choice(tcp_info_of(self.socket)):
-                with contextlib.suppress(OSError):
-                    self.socket.setsockopt(socket_module.IPPROTO_TCP, CONGESTION, name)
-                    return
+            bulk_socket.steer(self.socket, self._congestion)
 
     def pace(self, bytes_s: int) -> None:
         """Let the kernel spread segments over time; 0: at once."""
         if self.socket is not None:
-            rate = min(bytes_s or _UNLIMITED, _UNLIMITED)
-            with contextlib.suppress(OSError):
-                self.socket.setsockopt(socket_module.SOL_SOCKET, _SO_MAX_PACING_RATE, rate.to_bytes(4, sys.byteorder))
+            bulk_socket.spread(self.socket, bytes_s)
             self._congestion.paced(bytes_s)
 
     def tcp(self) -> TcpInfo | None:

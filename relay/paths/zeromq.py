@@ -27,7 +27,7 @@ from relay.counters import Counters
 from relay.errors import ConfigError, EndpointInUse
 from relay.identity import Identity
 from relay.path import Lane, PathEvents, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, connection_of, cut, hurry, mark, slow_down, steer
+from relay.paths.zeromq_connections import connection_of, cut, hurry, mark, slow_down, steer
 from relay.paths.zeromq_dialed import DialedSession, watch
 from relay.paths.zeromq_sockets import (
     HANDSHAKE_S,
@@ -162,7 +162,7 @@ class AcceptedSession:
     def pace(self, bytes_s: int) -> None:
         """Spread what goes on the bulk lane evenly over time."""
         if Lane.BULK in self.connections:
-            slow_down(*self.connections[Lane.BULK], bytes_s or UNLIMITED)
+            slow_down(*self.connections[Lane.BULK], bytes_s)
             self._congestion.paced(bytes_s)
 
     def drop(self, reason: str) -> None:

@@ -9,20 +9,15 @@ still the one that was seen. Private to ``relay/paths/zeromq.py``.
 import contextlib
 import os
 import socket as socket_module
-import sys
-from typing import Final
 
 import zmq
 
 from relay.congestion import Congestion
 from relay.marking import Marking
 from relay.path import Lane
-from relay.retransmission import CONGESTION, hasten
+from relay.paths import bulk_socket
+from relay.retransmission import hasten
 from relay.tcp_info import TcpInfo, tcp_info_of
-
-_SO_MAX_PACING_RATE: Final = 47
-"""asm-generic/socket.h; Python's ``socket`` has no name for it."""
-UNLIMITED: Final = (1 << 32) - 1
 
 
 def connection_of(frame: zmq.Frame) -> tuple[int, object]:
@@ -68,28 +63,20 @@ def cut(descriptor: int, address: object) -> None:
 
 
 def slow_down(descriptor: int, address: object, bytes_s: int) -> None:
-    """Let the kernel spread a connection's segments over time (tcp(7) has its own timer for it since Linux 4.13).
-
-    A chunk is three segments or more, and an alert that meets it in a thin uplink's queue then waits for one of them only.
-    """
+    """``bulk_socket.spread``; only if its other end is still the one that we saw."""
     if address is None or peer_of(descriptor) != address:
         return
     with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
-        connection.setsockopt(
-            socket_module.SOL_SOCKET, _SO_MAX_PACING_RATE, min(bytes_s, UNLIMITED).to_bytes(4, sys.byteorder)
-        )
+        bulk_socket.spread(connection, bytes_s)
 
 
 def steer(descriptor: int, address: object, congestion: Congestion) -> None:
-    """Let a bulk connection run under what is chosen for it; a kernel that has or allows none of that leaves it as it is."""
+    """``bulk_socket.steer``; only if its other end is still the one that we saw."""
     if address is None or peer_of(descriptor) != address:
         congestion.look_again()
         return
     with contextlib.suppress(OSError), socket_module.socket(fileno=os.dup(descriptor)) as connection:
-        for name in congestion.choice(tcp_info_of(connection)):
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket_module.IPPROTO_TCP, CONGESTION, name)
-                return
+        bulk_socket.steer(connection, congestion)
 
 
 def read_tcp_info(descriptor: int, address: object) -> TcpInfo | None:

@@ -16,7 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from relay.congestion import Congestion
 from relay.path import Lane, PathFacts
-from relay.paths.zeromq_connections import UNLIMITED, hurry, peer_of, read_tcp_info, slow_down, steer
+from relay.paths.zeromq_connections import hurry, peer_of, read_tcp_info, slow_down, steer
 from relay.paths.zeromq_sockets import Pump
 from relay.tcp_info import TcpInfo
 
@@ -79,7 +79,7 @@ class DialedSession:
 
     def pace(self, bytes_s: int) -> None:
         """Spread what goes on the bulk lane evenly over time."""
-        slow_down(*self.bulk_connection, bytes_s or UNLIMITED)
+        slow_down(*self.bulk_connection, bytes_s)
         self._congestion.paced(bytes_s)
 
     def bulk_tcp(self) -> TcpInfo | None:
