@@ -29,7 +29,6 @@ from command_center.witness import cli as witness_cli
 from relay import garbage, open_files
 from relay.clock import SystemClock
 from relay.errors import HeardError
-from relay.peekable_loop import PeekableLoop
 from relay.service import is_well
 from relay.service_manager import ServiceManager, told_to_stop
 
@@ -89,8 +88,7 @@ def run(
     logs.as_json(log_level)
     open_files.raise_limit()
     sys.setswitchinterval(_SWITCH_S)
-    with asyncio.Runner(loop_factory=PeekableLoop) as runner:
-        runner.run(_run(StateDir(state), http, tuple(listen) if listen else None))
+    asyncio.run(_run(StateDir(state), http, tuple(listen) if listen else None))
 
 
 async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None) -> None:

@@ -8,6 +8,9 @@ journal, or was journalled a moment before: the ledger knows which.
 
 A page that does not hold a record that this file's key proves is free: the rest of an old record, which a sender chose the bytes of, can't
 pass for one.
+
+The event loop writes by itself while the disk is quick: to wake a thread, and to be woken by it, takes as long as the disk does. Of a slow one a
+thread waits in its place.
 """
 
 import asyncio
@@ -17,12 +20,10 @@ import hashlib
 import os
 import queue
 import secrets
-import select
 import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,6 @@ import structlog
 from relay.arrival import Arrival
 from relay.errors import DiskFull, SpoolDamaged
 from relay.identity import sync_dir
-from relay.peekable_loop import PeekableLoop
 
 _log = structlog.get_logger("relay.intake_log")
 FILE_NAME: Final = "intake.log"
@@ -45,12 +45,10 @@ _MAGIC: Final = b"heard intake 1\n\0"
 _RECORD: Final = struct.Struct("<16sQQI")
 """Digest of all that follows, number, up to where all older ones are journalled, bytes of the payload."""
 _DIGEST_BYTES: Final = 16
-MOST_WAIT_S: Final = 0.002
-"""Flash needs a fifth of it."""
-MOST_BEGIN_S: Final = 0.0005
-"""So long ``append`` waits for its write to be handed to the disk: a thread is woken in a tenth of it."""
-SLOW_FOR_S: Final = 1.0
-"""So a disk that stands still holds the event loop for a five-hundredth of the time at most."""
+HELD_FOR: Final = 10
+"""The event loop waits for the disk a tenth of its time at most,"""
+HELD_AT_ONCE_S: Final = 0.05
+"""and so long at once; the rest is the thread's. A quick disk takes a third of a millisecond an alert."""
 OnDurable = Callable[[Sequence[int], OSError | None], None]
 """Told the numbers, and what went wrong if something did."""
 
@@ -72,14 +70,19 @@ class _Write(msgspec.Struct, kw_only=True, gc=False):
     at_bytes: int
     data: bytes
     numbers: range
-    on_durable: OnDurable
-    is_first: bool
-    """Nothing is before it: it begins at once."""
     error: OSError | None = None
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A write for the thread, and who is told."""
+
+    write: _Write
+    loop: asyncio.AbstractEventLoop
+    on_durable: OnDurable
+
+
 class IntakeLog:
-    """Used on the event loop only; a thread of its own waits for the disk."""
+    """Used on the event loop only; a thread of its own waits for a slow disk."""
 
     def __init__(self, descriptor: int, key: bytes, left: Sequence[tuple[int, Logged]]) -> None:
         """``left``: what an earlier run left, and the page where each begins."""
@@ -94,17 +97,10 @@ class IntakeLog:
             self._take(logged.number, range(page, page + _pages_of(msgspec.msgpack.encode(logged))))
         self._cursor = max(self._taken) + 1
         self._under_way = 0
-        self._slow_until_s = 0.0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._has_written = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        """Readable where the thread has written something that the event loop does not know of."""
-        self._came = select.poll()
-        """What the event loop stands still for; and what ends that, where the loop can be asked."""
-        self._came.register(self._has_written, select.POLLIN)
-        self._begun: queue.SimpleQueue[_Write] = queue.SimpleQueue()
-        """First ones that the thread is about to write, or has written since."""
-        self._asked: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._written: queue.SimpleQueue[list[_Write]] = queue.SimpleQueue()
+        """Writes that the thread has."""
+        self._held_until_s = 0.0
+        """When the event loop has done all that it does beside what it has waited."""
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="intake log", daemon=True)
         self._thread.start()
 
@@ -131,71 +127,46 @@ class IntakeLog:
         """Finish what was begun and close the file."""
         self._asked.put(None)
         self._thread.join()
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._has_written)
-        os.close(self._has_written)
         os.close(self._descriptor)
 
     def __len__(self) -> int:
         """How many the journal does not have yet, those of an earlier run among them."""
         return len(self._pages)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether ``write`` may be called: the event loop has not waited long lately, and nothing is under way that would be overtaken."""
+        return not self._under_way and time.monotonic() >= self._held_until_s
+
+    def write(self, arrivals: Sequence[Arrival]) -> range | None:
+        """Make arrivals durable before this returns; their numbers here, or None where the file has no room for them.
+
+        Raises:
+            OSError: nothing of this is stored.
+        """
+        write = self._laid_out(arrivals)
+        if write is None:
+            return None
+        began_s = time.monotonic()
+        self._do([write])
+        waited_s = time.monotonic() - began_s
+        self._held_until_s = max(self._held_until_s, began_s - HELD_FOR * HELD_AT_ONCE_S) + HELD_FOR * waited_s
+        if write.error is not None:
+            self.journalled(write.numbers)
+            raise write.error
+        return write.numbers
+
     def append(self, arrivals: Sequence[Arrival], on_durable: OnDurable) -> range | None:
         """Have arrivals made durable; their numbers here, or None where the file has no room for them.
 
-        ``on_durable`` is called on the event loop, within ``wait`` or later; with an error nothing of this is stored. Where no other write
-        is under way this one has begun when it returns, so what its caller does before ``wait`` is done beside it.
+        ``on_durable`` is called on the event loop later; with an error nothing of this is stored.
         """
-        numbers = range(self._next, self._next + len(arrivals))
-        payloads = [
-            msgspec.msgpack.encode(
-                Logged(number=number, wire=arrival.envelope.wire, via=arrival.via, path=arrival.path,
-                       received_wall_ms=arrival.received_wall_ms, received_monotonic_ms=arrival.received_monotonic_ms)
-            ) for number, arrival in zip(numbers, arrivals, strict=True)
-        ]  # fmt: skip
-        first = page = self._room_for(sum(map(_pages_of, payloads)))
-        if first is None or page is None:
+        write = self._laid_out(arrivals)
+        if write is None:
             return None
-        self._next = numbers.stop
-        journalled_below = min(self._pages, default=numbers.start)
-        data = bytearray()
-        for number, payload in zip(numbers, payloads, strict=True):
-            data += bytes(-len(data) % PAGE_BYTES)
-            data += _record(self._key, number, journalled_below, payload)
-            self._take(number, range(page, page + _pages_of(payload)))
-            page += _pages_of(payload)
-        self._cursor = page
         self._under_way += 1
-        write = _Write(at_bytes=first * PAGE_BYTES, data=bytes(data), numbers=numbers, on_durable=on_durable,
-                       is_first=self._under_way == 1)  # fmt: skip
-        self._require_loop()
-        self._asked.put(write)
-        if write.is_first:
-            with contextlib.suppress(queue.Empty):
-                while self._begun.get(timeout=MOST_BEGIN_S) is not write:
-                    pass
-        return numbers
-
-    def wait(self) -> None:
-        """Stand still for what is under way, if the disk is a quick one: that is sooner than to be called back.
-
-        Never for longer than ``MOST_WAIT_S``, and not where the loop has something else to do; a disk that took longer is not waited for in the
-        next ``SLOW_FOR_S``.
-        """
-        now_s = time.monotonic()
-        if now_s < self._slow_until_s:
-            return
-        ends_s = now_s + MOST_WAIT_S
-        while self._under_way:
-            left_s = ends_s - time.monotonic()
-            if left_s <= 0:
-                self._slow_until_s = time.monotonic() + SLOW_FOR_S
-                return
-            came = [descriptor for descriptor, _ in self._came.poll(ceil(left_s * 1000))]
-            if self._has_written in came:
-                self._deliver()
-            elif came:
-                return
+        self._asked.put(_Asked(write=write, loop=asyncio.get_running_loop(), on_durable=on_durable))
+        return write.numbers
 
     def journalled(self, numbers: Sequence[int]) -> None:
         """The journal has these, durably."""
@@ -223,47 +194,57 @@ class IntakeLog:
                 page = taken + 1
         return None
 
-    def _require_loop(self) -> None:
-        """Have the running event loop look out for what is written."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._loop = loop
-        loop.add_reader(self._has_written, self._deliver)
-        if isinstance(loop, PeekableLoop):
-            self._came.register(loop.came_descriptor, select.POLLIN)
+    def _laid_out(self, arrivals: Sequence[Arrival]) -> _Write | None:
+        """Their records side by side, in a place of their own."""
+        numbers = range(self._next, self._next + len(arrivals))
+        payloads = [
+            msgspec.msgpack.encode(
+                Logged(number=number, wire=arrival.envelope.wire, via=arrival.via, path=arrival.path,
+                       received_wall_ms=arrival.received_wall_ms, received_monotonic_ms=arrival.received_monotonic_ms)
+            ) for number, arrival in zip(numbers, arrivals, strict=True)
+        ]  # fmt: skip
+        first = page = self._room_for(sum(map(_pages_of, payloads)))
+        if first is None or page is None:
+            return None
+        self._next = numbers.stop
+        journalled_below = min(self._pages, default=numbers.start)
+        data = bytearray()
+        for number, payload in zip(numbers, payloads, strict=True):
+            data += bytes(-len(data) % PAGE_BYTES)
+            data += _record(self._key, number, journalled_below, payload)
+            self._take(number, range(page, page + _pages_of(payload)))
+            page += _pages_of(payload)
+        self._cursor = page
+        return _Write(at_bytes=first * PAGE_BYTES, data=bytes(data), numbers=numbers)
+
+    def _do(self, writes: Sequence[_Write]) -> None:
+        """On the event loop or the thread, and never on both: what is under way is the thread's."""
+        try:
+            _write_durably(self._descriptor, [(one.at_bytes, one.data) for one in writes])
+        except OSError as error:
+            for one in writes:
+                one.error = error
 
     def _serve(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            writes = [asked]
+        is_open = True
+        while is_open:
+            group = [self._asked.get()]
             with contextlib.suppress(queue.Empty):
-                while (asked := self._asked.get_nowait()) is not None:
-                    writes.append(asked)
-            if writes[0].is_first:
-                self._begun.put(writes[0])
-            try:
-                _write_durably(self._descriptor, [(one.at_bytes, one.data) for one in writes])
-            except OSError as error:
-                for one in writes:
-                    one.error = error
-            self._written.put(writes)
-            os.eventfd_write(self._has_written, 1)
-            if asked is None:
-                return
+                while group[-1] is not None:
+                    group.append(self._asked.get_nowait())
+            is_open = group[-1] is not None
+            asked = [one for one in group if one is not None]
+            if asked:
+                self._do([one.write for one in asked])
+            for one in asked:
+                with contextlib.suppress(RuntimeError):  # the loop was closed: the next start finds it in the file
+                    one.loop.call_soon_threadsafe(self._tell, one)
 
-    def _deliver(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._has_written)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._tell(self._written.get_nowait())
-
-    def _tell(self, writes: list[_Write]) -> None:
-        for write in writes:
-            self._under_way -= 1
-            if write.error is not None:
-                self.journalled(write.numbers)
-            write.on_durable(write.numbers, write.error)
+    def _tell(self, asked: _Asked) -> None:
+        self._under_way -= 1
+        if asked.write.error is not None:
+            self.journalled(asked.write.numbers)
+        asked.on_durable(asked.write.numbers, asked.write.error)
 
 
 def open_if_room(file: Path) -> IntakeLog | None:

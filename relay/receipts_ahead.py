@@ -120,16 +120,25 @@ class ReceiptsAhead(Generic[T]):
         """Have a group logged, receipted and journalled; False: nothing was done, it is for the journal's own commit."""
         if not self._is_for_the_log(group):
             return False
-        signed: list[_Signed] = []
-        numbers = self._intake.append(
-            [arrival for arrival, _ in group], lambda numbers, error: self._logged(group, numbers, signed, error)
-        )
+        signed = self._sign(group)
+        arrivals = [arrival for arrival, _ in group]
+        if not self._intake.is_quick:
+            return self._have_logged(group, arrivals, signed)
+        try:
+            numbers = self._intake.write(arrivals)
+        except OSError as error:
+            self._not_logged(group, error)
+            return True
+        if numbers is not None:
+            self._receipted(group, numbers, signed)
+        return numbers is not None
+
+    def _have_logged(self, group: Group, arrivals: Sequence[Arrival], signed: Sequence[_Signed]) -> bool:
+        numbers = self._intake.append(arrivals, lambda numbers, error: self._logged(group, numbers, signed, error))
         if numbers is None:
             return False
-        self._logging |= {number: arrival.envelope.header for (arrival, _), number in zip(group, numbers, strict=True)}
+        self._logging |= {number: arrival.envelope.header for arrival, number in zip(arrivals, numbers, strict=True)}
         self._is_logged.clear()
-        signed += self._sign(group)  # while the disk is at work
-        self._intake.wait()
         return True
 
     def _sign(self, group: Group) -> list[_Signed]:
@@ -146,20 +155,26 @@ class ReceiptsAhead(Generic[T]):
             for stream, ranges in settled.items()
         ]  # fmt: skip
 
-    def _logged(self, group: Group, numbers: Sequence[int], signed: list[_Signed], error: OSError | None) -> None:
+    def _logged(self, group: Group, numbers: Sequence[int], signed: Sequence[_Signed], error: OSError | None) -> None:
         for number in numbers:
             del self._logging[number]
         if not self._logging:
             self._is_logged.set()
         if error is not None:
-            self._counters.refused("not_logged")
-            _log.error("not in the intake log: receipts wait for the journal", error=str(error))
-            self._shut_until_s = asyncio.get_running_loop().time() + _AGAIN_S
-            self._again(group)
-            return
+            self._not_logged(group, error)
+        elif any(self._settled.get(one.stream) is not one.before for one in signed):
+            self._receipted(group, numbers, self._sign(group))
+        else:
+            self._receipted(group, numbers, signed)
+
+    def _not_logged(self, group: Group, error: OSError) -> None:
+        self._counters.refused("not_logged")
+        _log.error("not in the intake log: receipts wait for the journal", error=str(error))
+        self._shut_until_s = asyncio.get_running_loop().time() + _AGAIN_S
+        self._again(group)
+
+    def _receipted(self, group: Group, numbers: Sequence[int], signed: Sequence[_Signed]) -> None:
         wall_ms, monotonic_ms, began_s = self._clock.wall_ms(), self._clock.monotonic_ms(), time.perf_counter()
-        if any(self._settled.get(one.stream) is not one.before for one in signed):
-            signed = self._sign(group)
         for one in signed:
             self._settled[one.stream] = one.settled
             self._receipts.send(one.receipt, is_urgent=True, came_by=one.came_by)

@@ -1,11 +1,12 @@
-"""The file in which a lone alert is durable first: round and round, whole or not at all, and on the event loop never for long."""
+"""The file in which a lone alert is durable first: round and round, whole or not at all, and the event loop waits for it never for long."""
 
 import asyncio
 import contextlib
-import socket
+import itertools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,9 +14,8 @@ import pytest
 from relay import intake_log
 from relay.arrival import Arrival
 from relay.errors import SpoolDamaged
-from relay.intake_log import FILE_NAME, PAGE_BYTES, PAGES, IntakeLog
+from relay.intake_log import FILE_NAME, HELD_AT_ONCE_S, HELD_FOR, PAGE_BYTES, PAGES, IntakeLog
 from relay.passport import Role
-from relay.peekable_loop import PeekableLoop
 from tests.relay.arrivals import arrivals_of
 from tests.relay.house import House, until
 from tests.relay.small_disk import fill, small_disk
@@ -35,7 +35,6 @@ async def logged(log: IntakeLog, arrivals: Sequence[Arrival]) -> Sequence[int]:
     told: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
     numbers = log.append(arrivals, lambda _, error: told.set_result(error))
     assert numbers is not None, "there is room"
-    log.wait()
     if error := await told:
         raise error
     return numbers
@@ -143,7 +142,6 @@ async def test_a_disk_that_stands_still_does_not_hold_the_event_loop(
     with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
         for name, arrival in zip(("first", "second"), arrivals, strict=False):
             log.append([arrival], lambda _, error, name=name: order.append(name))  # type: ignore[misc]
-            log.wait()
             order.append(f"the loop after the {name}")
         assert writing.wait(10)
         await asyncio.sleep(0.05)
@@ -154,63 +152,38 @@ async def test_a_disk_that_stands_still_does_not_hold_the_event_loop(
     assert wires_in(tmp_path / FILE_NAME) == [arrival.envelope.wire for arrival in arrivals[:2]]
 
 
-@pytest.mark.parametrize("something_else", [True, False], ids=["something else came", "nothing came"])
-def test_the_loop_stands_still_for_the_disk_only_while_it_has_nothing_else_to_do(
-    something_else: bool, tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intake_log, "MOST_WAIT_S", 0.3)
-    goes_on, write_durably = threading.Event(), intake_log._write_durably
-    order: list[str] = []
-
-    def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
-        assert goes_on.wait(60)
-        write_durably(descriptor, pieces)
-
-    monkeypatch.setattr(intake_log, "_write_durably", stand_still)
-
-    async def stand() -> None:
-        ours, theirs = socket.socketpair()
-        with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log, ours, theirs:
-            asyncio.get_running_loop().add_reader(
-                ours, lambda: order.append("something else") if ours.recv(1) else None
-            )
-            log.append(arrivals[:1], lambda _, __: order.append("the alert"))
-            if something_else:
-                theirs.send(b"x")
-            log.wait()
-            order.append("the disk was slow" if log._slow_until_s else "it did not wait for it")
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            goes_on.set()
-            await until(lambda: "the alert" in order, "the disk", 30)
-            asyncio.get_running_loop().remove_reader(ours)
-
-    with asyncio.Runner(loop_factory=PeekableLoop) as runner:
-        runner.run(stand())
-    expected = ["it did not wait for it", "something else"] if something_else else ["the disk was slow"]
-    assert order == [*expected, "the alert"]
+def test_what_is_written_on_the_spot_is_in_the_file_when_that_returns(tmp_path: Path, arrivals: list[Arrival]) -> None:
+    file = tmp_path / FILE_NAME
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        assert log.is_quick
+        assert log.write(arrivals[:1]) == range(1, 2)
+        assert wires_in(file) == [arrivals[0].envelope.wire]
+        assert log.write(arrivals[1:]) == range(2, 4)
+        assert wires_in(file) == [arrival.envelope.wire for arrival in arrivals]
+        while log.write([sized(arrivals[0], bytes(20 * PAGE_BYTES))]) is not None:
+            pass
+        assert len(log) == 3 + (PAGES - 4) // 21
 
 
-async def test_a_second_write_that_comes_meanwhile_is_waited_for_too_and_both_are_told_in_order(
+def test_a_write_on_the_spot_that_fails_is_raised_and_leaves_its_room(
     tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_log, "MOST_WAIT_S", 30)
-    told: list[int] = []
     with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
-        for arrival in arrivals[:2]:
-            log.append([arrival], lambda numbers, _: told.extend(numbers))
-        log.wait()
-        assert told == [1, 2]
+        with monkeypatch.context() as patch:
+            patch.setattr(intake_log, "_write_durably", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                log.write(arrivals[:1])
+        assert len(log) == 0
+        log.write(arrivals[1:2])
+    assert wires_in(tmp_path / FILE_NAME) == [arrivals[1].envelope.wire]
 
 
-async def test_a_write_with_none_before_it_has_begun_when_append_returns(
+async def test_nothing_is_written_on_the_spot_while_the_thread_has_something(
     tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_log, "MOST_BEGIN_S", 30)
-    goes_on, write_durably, begun = threading.Event(), intake_log._write_durably, list[int]()
+    goes_on, write_durably = threading.Event(), intake_log._write_durably
 
     def stand_still(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
-        begun.append(len(pieces))
         assert goes_on.wait(60)
         write_durably(descriptor, pieces)
 
@@ -218,18 +191,51 @@ async def test_a_write_with_none_before_it_has_begun_when_append_returns(
     told: list[int] = []
     with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
         log.append(arrivals[:1], lambda numbers, _: told.extend(numbers))
-        assert begun == [1]
-        log.append(arrivals[1:2], lambda numbers, _: told.extend(numbers))  # is not waited for: it can't begin
+        assert not log.is_quick
         goes_on.set()
-        await until(lambda: told == [1, 2], "the disk", 30)
+        await until(lambda: told == [1], "the disk", 30)
+        assert log.is_quick
+
+
+@pytest.mark.parametrize("disk_s", [[0.0003], [0.004], [0.008], [0.03], [0.0003] * 200 + [0.1], [0.0003] * 500 + [1.9]],
+                         ids=["flash", "slow flash", "a spinning disk", "a card", "stands still for 0.1 s", "for 1.9 s"])  # fmt: skip
+def test_the_event_loop_waits_for_a_disk_a_tenth_of_its_time_at_most(
+    disk_s: list[float], tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred alerts a second for a minute; the clock and the disk are simulated."""
+    now_s, disk = 1000.0, itertools.cycle(disk_s)
+
+    def take_time(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        nonlocal now_s
+        now_s += next(disk)
+
+    monkeypatch.setattr(intake_log, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(intake_log, "_write_durably", take_time)
+    held_s, count = 0.0, 0
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        for number in range(6000):
+            now_s = max(now_s, 1000 + number / 100)
+            if not log.is_quick:
+                next(disk)  # the thread waits
+                continue
+            began_s = now_s
+            numbers = log.write(arrivals[:1])
+            assert numbers is not None
+            log.journalled(numbers)
+            assert held_s <= HELD_AT_ONCE_S + (began_s - 1000) / HELD_FOR, "and one write more"
+            held_s, count = held_s + now_s - began_s, count + 1
+    if disk_s == [0.0003]:
+        assert count == 6000, "of a quick disk nothing is the thread's"
+    assert count > 0
+
+
+def fail(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+    raise OSError(5, "Input/output error")
 
 
 async def test_a_write_that_fails_is_told_and_leaves_its_room(
     tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
-        raise OSError(5, "Input/output error")
-
     with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
         with monkeypatch.context() as patch:
             patch.setattr(intake_log, "_write_durably", fail)

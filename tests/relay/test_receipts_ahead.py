@@ -110,6 +110,28 @@ async def test_an_alert_is_receipted_while_the_journal_is_busy_and_journalled_af
         assert here.center.receiver.waiting_count == 0
 
 
+@pytest.mark.parametrize("is_quick", [True, False], ids=["on the spot", "by the thread"])
+async def test_what_the_log_s_disk_refuses_waits_for_the_journal_and_the_log_is_left_alone_for_a_while(
+    is_quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = list[int]()
+
+    def fail(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        tried.append(len(pieces))
+        raise OSError(5, "Input/output error")
+
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        monkeypatch.setattr(intake_log, "_write_durably", fail)
+        monkeypatch.setattr(IntakeLog, "is_quick", is_quick)
+        await here.raise_heard()
+        await here.raise_heard()
+        assert tried == [1], "the second is not tried"
+        assert here.center.counters["refused_not_logged"] == 1
+        assert here.center.counters["receipted_ahead"] == 0
+        assert here.came() == [1, 2, 3]
+
+
 async def test_a_receipt_that_another_overtook_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on, write_durably = threading.Event(), intake_log._write_durably
 
@@ -130,6 +152,7 @@ async def test_a_receipt_that_another_overtook_is_made_anew(tmp_path: Path, monk
         ahead = here.center.receiver._ahead
         assert ahead is not None
         with here.busy_journal(), monkeypatch.context() as patch:
+            patch.setattr(IntakeLog, "is_quick", False)
             patch.setattr(intake_log, "_write_durably", stand_still)
             for count in (1, 2):
                 await asyncio.sleep(2 * CLOSE_MS / 1000)
@@ -330,5 +353,4 @@ async def log_unreadable(file: Path) -> None:
     arrival = msgspec.structs.replace(arrival, envelope=msgspec.structs.replace(arrival.envelope, wire=b"\xc1"))
     with contextlib.closing(IntakeLog.open(file)) as log:
         log.append([arrival], lambda _numbers, _error: done.set())
-        log.wait()
         await done.wait()
