@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -43,42 +43,9 @@ SELDOM = 3
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        rows_ms, pgbench_ms, clear_ms = list[float](), list[float](), list[float]()
         with postgres_rows.cluster(CONNECTIONS) as rows:
-
-            async def by_turns() -> list[Run]:
-                with contextlib.ExitStack() as stack:
-                    places = [stack.enter_context(_bare(folder, what)) for what in ("bare beside", "bare")]
-                    table = None if rows is None else stack.enter_context(contextlib.closing(rows.load()))
-                    over_zeromq, over_tls = stack.enter_context(_center(folder))
-                    receivers = [Receiver(place) for place in (*places, over_zeromq, over_tls)]
-                    for receiver in receivers:
-                        await receiver.load.connect()
-                    for receiver in receivers:
-                        receiver.send(signal.SIGSTOP)
-                    for _ in range(ROUNDS):
-                        for receiver in receivers:
-                            with receiver.going_on():
-                                receiver.run_flat_out()
-                    _, bare, *ways = receivers
-                    for number in range(SLICES):
-                        for way in ways:
-                            with way.going_on():
-                                way.run_steady(number)
-                        if table is not None:
-                            rows_ms.extend(table.run_steady(rate_per_s=RATE, count=SLICE_S * RATE, seed=number))
-                        if number % SELDOM == 0:
-                            with bare.going_on():
-                                bare.run_steady(number)
-                        elif rows is not None and number % SELDOM == 1:
-                            pgbench_ms.extend(rows.took_ms(RATE, SLICE_S))
-                        elif rows is not None:
-                            clear_ms.extend(rows.took_in_the_clear_ms(RATE, SLICE_S))
-                    for receiver in receivers:
-                        receiver.send(signal.SIGCONT)
-                    return [receiver.close() for receiver in receivers]
-
-            beside, bare, over_zeromq, ours = asyncio.run(by_turns())
+            runs, postgres = asyncio.run(_by_turns(folder, rows))
+    beside, bare, floor, over_zeromq, ours = runs
     made = [
         Figure(name="ingest at full speed over zeromq, 1,000 in flight", value=over_zeromq.per_s, unit="/s",
                peer="bare verify + SQLite group commit", peer_value=bare.per_s, target_ratio=0.8),
@@ -99,20 +66,76 @@ def measure() -> list[Figure]:
         Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms", peer="bare, p99",
                peer_value=percentile(bare.took_ms, 0.99), is_more_better=False),
     ]  # fmt: skip
-    if rows_ms:
-        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
-                           peer="PostgreSQL, one row a commit, as many connections over TLS, from Python too, p99",
-                           peer_value=percentile(rows_ms, 0.99), target_ratio=1.2, is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s over zeromq, p99", value=percentile(over_zeromq.took_ms, 0.99), unit="ms",
-                           peer="the same", peer_value=percentile(rows_ms, 0.99), is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer="the same, p50",
-                           peer_value=percentile(rows_ms, 0.5), is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
-                           peer="PostgreSQL, the same by pgbench, p99", peer_value=percentile(pgbench_ms, 0.99), is_more_better=False))  # fmt: skip
-        made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
-                           peer="PostgreSQL, by pgbench, four connections over a Unix socket, p99", peer_value=percentile(clear_ms, 0.99),
-                           is_more_better=False))  # fmt: skip
+    made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p99", value=percentile(ours.took_ms, 0.99), unit="ms",
+                       peer="the least process that checks, writes and signs, over tls, p99", peer_value=percentile(floor.took_ms, 0.99),
+                       is_more_better=False))  # fmt: skip
+    if postgres is not None:
+        made += _beside_postgres(ours, over_zeromq, floor, postgres)
     return made
+
+
+def _beside_postgres(ours: "Run", over_zeromq: "Run", floor: "Run", postgres: "Commits") -> list[Figure]:
+    peers = (
+        ("PostgreSQL, one row a transaction, psycopg as it comes", postgres.program_ms),
+        ("PostgreSQL, the same with autocommit", postgres.autocommit_ms),
+        ("PostgreSQL, no transaction, no driver: libpq's own calls from Python", postgres.least_ms),
+    )
+    made = [
+        Figure(name=f"receipt at {RATE} alerts/s over {name}, p99", value=percentile(run.took_ms, 0.99), unit="ms", peer=f"{peer}, p99",
+               peer_value=percentile(took_ms, 0.99), target_ratio=1.2 if run is ours and took_ms is postgres.program_ms else None, is_more_better=False)
+        for peer, took_ms in peers for name, run in (("tls", ours), ("zeromq", over_zeromq))
+    ]  # fmt: skip
+    made.append(Figure(name="the least process that checks, writes and signs, over tls, p99", value=percentile(floor.took_ms, 0.99), unit="ms",
+                       peer=f"{peers[-1][0]}, p99", peer_value=percentile(postgres.least_ms, 0.99), is_more_better=False))  # fmt: skip
+    made.append(Figure(name=f"receipt at {RATE} alerts/s over tls, p50", value=percentile(ours.took_ms, 0.5), unit="ms", peer=f"{peers[0][0]}, p50",
+                       peer_value=percentile(postgres.program_ms, 0.5), is_more_better=False))  # fmt: skip
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """What PostgreSQL's took, ms."""
+
+    program_ms: list[float] = field(default_factory=list)
+    autocommit_ms: list[float] = field(default_factory=list)
+    least_ms: list[float] = field(default_factory=list)
+
+
+async def _by_turns(folder: Path, rows: postgres_rows.Cluster | None) -> "tuple[list[Run], Commits | None]":
+    """Who does not have its turn stands still."""
+    commits = Commits()
+    async with contextlib.AsyncExitStack() as stack:
+        places = [stack.enter_context(_bare(folder, what)) for what in ("bare beside", "bare")]
+        places.append(stack.enter_context(_least(folder)))
+        receivers = [Receiver(place) for place in (*places, *stack.enter_context(_center(folder)))]
+        for receiver in receivers:
+            await receiver.load.connect()
+        if rows is not None:
+            least = stack.enter_context(contextlib.closing(rows.load()))
+            program, autocommit = [
+                await stack.enter_async_context(contextlib.aclosing(await rows.program(autocommit=yes)))
+                for yes in (False, True)
+            ]
+        for receiver in receivers:
+            receiver.send(signal.SIGSTOP)
+        beside, bare, floor, *ways = receivers
+        for _ in range(ROUNDS):
+            for receiver in (beside, bare, *ways):
+                with receiver.going_on():
+                    receiver.run_flat_out()
+        for number in range(SLICES):
+            for receiver in (*ways, *((bare,) if number % SELDOM == 0 else (floor,) if number % SELDOM == 1 else ())):
+                with receiver.going_on():
+                    receiver.run_steady(number)
+            if rows is not None:
+                asked = {"rate_per_s": RATE, "count": SLICE_S * RATE, "seed": number}
+                commits.least_ms.extend(least.run_steady(**asked))
+                commits.program_ms.extend(await program.run_steady(**asked))
+                if number % SELDOM == 2:
+                    commits.autocommit_ms.extend(await autocommit.run_steady(**asked))
+        for receiver in receivers:
+            receiver.send(signal.SIGCONT)
+        return [receiver.close() for receiver in receivers], None if rows is None else commits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +210,9 @@ class Receiver:
         """Close the load; what was found."""
         self.load.close()
         return Run(
-            per_s=statistics.median(self._speeds), cpu_us=statistics.median(self._costs_us), took_ms=self._took_ms
+            per_s=statistics.median(self._speeds or [0.0]),
+            cpu_us=statistics.median(self._costs_us or [0.0]),
+            took_ms=self._took_ms,
         )
 
 
@@ -219,9 +244,23 @@ def _bare(folder: Path, what: str) -> Iterator[Running]:
     port_file = folder / f"{what}.port"
     with _process([sys.executable, "-m", "tests.benchmarks.bare_ingest", str(folder / f"{what}.key"), str(port_file),
                    str(folder / f"{what}.sqlite"), *what.split()[1:]]) as process:  # fmt: skip
-        while not port_file.exists() or not port_file.read_text():
-            time.sleep(0.05)
+        _await_port(port_file)
         yield f"tcp://127.0.0.1:{port_file.read_text()}", server, authority, process
+
+
+@contextlib.contextmanager
+def _least(folder: Path) -> Iterator[Running]:
+    server, authority = Identity.generate(), Identity.generate()
+    server.save(folder / "least.key")
+    port_file = folder / "least.port"
+    with _process([sys.executable, "-m", "tests.benchmarks.bare_receipts", folder / "least.key", port_file, folder / "least.log"]) as process:  # fmt: skip
+        _await_port(port_file)
+        yield f"tls://127.0.0.1:{port_file.read_text()}", server, authority, process
+
+
+def _await_port(port_file: Path) -> None:
+    while not port_file.exists() or not port_file.read_text():
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

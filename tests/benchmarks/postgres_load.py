@@ -1,16 +1,19 @@
 """Rows for PostgreSQL as ``ingest_load`` has alerts for a center: one thread in Python sends them, at the same moments, and takes the time.
 
-By libpq's own asynchronous calls (psycopg's thin layer over them), a prepared statement and a binary parameter: there is no less that a
-program in Python can do. Each connection has one row under way at a time, so the next one goes over one that is free.
+Two ways. By libpq's own asynchronous calls (psycopg's thin layer over them), a prepared statement, a binary parameter, no ``BEGIN`` and ``COMMIT``:
+there is no less that a program in Python can do. And as programs do: psycopg on asyncio, with a transaction a row as it comes, or with ``autocommit``.
+Each connection has one row under way at a time, so the next one goes over one that is free.
 """
 
+import asyncio
 import select
 import time
 from collections import deque
 from math import ceil
 from random import Random
+from typing import Final
 
-from psycopg import pq
+from psycopg import AsyncConnection, pq
 from psycopg.pq.abc import PGconn
 
 _SQL = b"INSERT INTO alert (wire) VALUES ($1)"
@@ -18,7 +21,7 @@ _BYTEA = 17
 
 
 class PostgresLoad:
-    """Connections that stay."""
+    """The least, over connections that stay."""
 
     def __init__(self, database: str, connections: int, row_bytes: int) -> None:
         """``database``: a libpq connection string.
@@ -77,3 +80,60 @@ class PostgresLoad:
         """Close the connections."""
         for connection in self._connections:
             connection.finish()
+
+
+_WARMED: Final = 7
+"""Rows over each new connection: from the sixth on psycopg has prepared the statement, and the server knows its tables."""
+
+
+class PostgresProgram:
+    """psycopg on asyncio, over connections that stay."""
+
+    def __init__(self, connections: list[AsyncConnection], row_bytes: int) -> None:
+        self._row = Random(0).randbytes(row_bytes)
+        self._connections = connections
+        self._free: asyncio.Queue[AsyncConnection] = asyncio.Queue()
+        for connection in connections:
+            self._free.put_nowait(connection)
+
+    @classmethod
+    async def connected(cls, database: str, connections: int, row_bytes: int, *, autocommit: bool) -> "PostgresProgram":
+        """Without ``autocommit`` a row is ``BEGIN``, ``INSERT``, ``COMMIT``: psycopg's default.
+
+        Raises:
+            psycopg.Error: it can't be reached, or does not know the table.
+        """
+        opened = [await AsyncConnection.connect(database, autocommit=autocommit) for _ in range(connections)]
+        made = cls(opened, row_bytes)
+        for _ in range(_WARMED * connections):
+            await made._commit_one()
+        return made
+
+    async def _commit_one(self) -> None:
+        connection = await self._free.get()
+        await connection.execute("INSERT INTO alert (wire) VALUES (%s)", [self._row])
+        await connection.commit()  # with autocommit there is nothing to do, and nothing is sent
+        self._free.put_nowait(connection)
+
+    async def run_steady(self, *, rate_per_s: float, count: int, seed: int) -> list[float]:
+        """As ``PostgresLoad.run_steady``."""
+        random = Random(seed)
+        took_ms = list[float]()
+
+        async def commit() -> None:
+            began_s = time.perf_counter()
+            await self._commit_one()
+            took_ms.append((time.perf_counter() - began_s) * 1000)
+
+        due_s = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+                group.create_task(commit())
+                due_s += random.expovariate(rate_per_s)
+        return took_ms
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for connection in self._connections:
+            await connection.close()
