@@ -229,6 +229,23 @@ def test_the_event_loop_waits_for_a_disk_a_tenth_of_its_time_at_most(
     assert count > 0
 
 
+def test_of_a_quick_disk_a_hundred_at_once_are_written_on_the_spot(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+
+    def take_time(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
+        nonlocal now_s
+        now_s += 0.0003
+
+    monkeypatch.setattr(intake_log, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(intake_log, "_write_durably", take_time)
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        for _ in range(100):
+            assert log.is_quick
+            log.write(arrivals[:1])
+
+
 def fail(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:
     raise OSError(5, "Input/output error")
 

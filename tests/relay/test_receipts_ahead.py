@@ -124,8 +124,10 @@ async def test_what_the_log_s_disk_refuses_waits_for_the_journal_and_the_log_is_
         await here.raise_heard()
         monkeypatch.setattr(intake_log, "_write_durably", fail)
         monkeypatch.setattr(IntakeLog, "is_quick", is_quick)
+        sent = here.gate.counters["envelopes_sent"]
         await here.raise_heard()
         await here.raise_heard()
+        assert here.gate.counters["envelopes_sent"] == sent + 2, "nothing had to be sent again"
         assert tried == [1], "the second is not tried"
         assert here.center.counters["refused_not_logged"] == 1
         assert here.center.counters["receipted_ahead"] == 0
