@@ -58,6 +58,7 @@ class DialedTlsSession:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.connections: dict[Lane, TlsConnection] = {}
         """Of the lanes that have said who we are."""
+        self._pace_bytes_s = 0
         self._events = events
         self._counters = counters
 
@@ -71,9 +72,16 @@ class DialedTlsSession:
         return True
 
     def pace(self, bytes_s: int) -> None:
-        """Spread what goes on the bulk lane evenly over time."""
+        """Spread what goes on the bulk lane evenly over time, from when it is up."""
+        self._pace_bytes_s = bytes_s
         if Lane.BULK in self.connections:
             self.connections[Lane.BULK].pace(bytes_s)
+
+    def joined(self, connection: TlsConnection, lane: Lane) -> None:
+        """A lane is up."""
+        self.connections[lane] = connection
+        if lane == Lane.BULK and self._pace_bytes_s:
+            connection.pace(self._pace_bytes_s)
 
     def bulk_tcp(self) -> TcpInfo | None:
         """What the kernel knows of the bulk lane's connection."""
@@ -190,7 +198,7 @@ class TlsDial:
                                  certificate_sha256=certificate_sha256)  # fmt: skip
         if not connection.send(said):
             return False
-        session.connections[lane] = connection
+        session.joined(connection, lane)
         return True
 
     async def _connect(self, session: DialedTlsSession, lane: Lane) -> TlsConnection:

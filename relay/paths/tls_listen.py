@@ -34,6 +34,7 @@ class AcceptedTlsSession:
         self.transport_key = transport_key
         self.is_outgoing = False
         self.connections: dict[Lane, TlsConnection] = {}
+        self._pace_bytes_s = 0
 
     @property
     def facts(self) -> PathFacts:
@@ -51,9 +52,16 @@ class AcceptedTlsSession:
         return True
 
     def pace(self, bytes_s: int) -> None:
-        """Spread what goes on the bulk lane evenly over time."""
+        """Spread what goes on the bulk lane evenly over time, from when it is up."""
+        self._pace_bytes_s = bytes_s
         if Lane.BULK in self.connections:
             self.connections[Lane.BULK].pace(bytes_s)
+
+    def joined(self, connection: TlsConnection, lane: Lane) -> None:
+        """A lane is up, or another connection has taken its place."""
+        self.connections[lane] = connection
+        if lane == Lane.BULK and self._pace_bytes_s:
+            connection.pace(self._pace_bytes_s)
 
     def drop(self, reason: str) -> None:
         """Hang up; the neighbor dials again and says hello again."""
@@ -214,7 +222,7 @@ class TlsListen:
         if replaced is not None:
             self._of_connection.pop(replaced, None)
             replaced.close()
-        session.connections[lane] = connection
+        session.joined(connection, lane)
         self._of_connection[connection] = (session, lane)
         if session.attempt not in self._sessions:
             self._sessions[session.attempt] = session

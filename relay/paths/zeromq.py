@@ -146,6 +146,7 @@ class AcceptedSession:
         self.connections: dict[Lane, tuple[int, object]] = {}
         """The descriptor and far address of each lane's TCP connection, to cut it when its key is banned."""
         self._congestion = Congestion()
+        self._pace_bytes_s = 0
 
     @property
     def facts(self) -> PathFacts:
@@ -160,10 +161,17 @@ class AcceptedSession:
         return is_taken
 
     def pace(self, bytes_s: int) -> None:
-        """Spread what goes on the bulk lane evenly over time."""
+        """Spread what goes on the bulk lane evenly over time, from when its connection is known."""
+        self._pace_bytes_s = bytes_s
+        self._congestion.paced(bytes_s)
         if Lane.BULK in self.connections:
             slow_down(*self.connections[Lane.BULK], bytes_s)
-            self._congestion.paced(bytes_s)
+
+    def joined(self, connection: tuple[int, object], lane: Lane) -> None:
+        """A lane's first parcel has come, and told its connection."""
+        self.connections[lane] = connection
+        if lane == Lane.BULK and self._pace_bytes_s:
+            slow_down(*connection, self._pace_bytes_s)
 
     def drop(self, reason: str) -> None:
         """Forget the neighbor; it must say hello again."""
@@ -282,7 +290,7 @@ class ZeroMqListen:
         lane = _LANES[routing_id[-1]]
         if lane not in session.lanes:
             session.lanes.add(lane)
-            session.connections[lane] = connection_of(frames[0])
+            session.joined(connection_of(frames[0]), lane)
             if lane == Lane.URGENT:
                 hurry(*session.connections[lane])
             else:  # accepted connections begin with the listener's marking

@@ -39,6 +39,7 @@ class DialedSession:
         self.bulk_connection: tuple[int, object] = (-1, None)
         """The descriptor and far address of the bulk lane's TCP connection."""
         self._congestion = Congestion()
+        self._pace_bytes_s = 0
 
     def add_lane(self, lane: Lane, socket: "zmq.Socket[bytes]", pump: Pump) -> None:
         """Start using a socket."""
@@ -78,9 +79,16 @@ class DialedSession:
         return True
 
     def pace(self, bytes_s: int) -> None:
-        """Spread what goes on the bulk lane evenly over time."""
-        slow_down(*self.bulk_connection, bytes_s)
+        """Spread what goes on the bulk lane evenly over time, from when its connection is known."""
+        self._pace_bytes_s = bytes_s
         self._congestion.paced(bytes_s)
+        slow_down(*self.bulk_connection, bytes_s)
+
+    def bulk_joined(self, connection: tuple[int, object]) -> None:
+        """Somebody has taken the bulk lane's call."""
+        self.bulk_connection = connection
+        if self._pace_bytes_s:
+            slow_down(*connection, self._pace_bytes_s)
 
     def bulk_tcp(self) -> TcpInfo | None:
         """What the kernel knows of the bulk lane's connection."""
@@ -114,7 +122,7 @@ def watch(
         told = parse_monitor_message([frame.bytes for frame in frames])
         event = told["event"]
         if event == zmq.EVENT_CONNECTED and lane == Lane.BULK:
-            session.bulk_connection = (told["value"], peer_of(told["value"]))
+            session.bulk_joined((told["value"], peer_of(told["value"])))
         elif event == zmq.EVENT_CONNECTED:
             hurry(told["value"], peer_of(told["value"]))
             session.call(Lane.BULK)
