@@ -10,7 +10,7 @@ And where two segments take long, an alert that meets them waits for both: Linux
 (``bbr_min_tso_segs``), and all others by two. On 256 kbit/s the median of an alert's round trip beside a clip was 12 % longer for that. Where the way is
 short, BBR's pauses are, too.
 
-So a connection begins with CUBIC, and changes when it was seen to lose or to be thin, if the kernel has BBR and lets us. Pure; the carriers in
+So a connection begins with CUBIC, and changes when it was seen to lose, soon where it loses much, or to be thin, if the kernel has BBR and lets us. Pure; the carriers in
 ``relay/paths`` read what the kernel counts and set what this says. The urgent lane's is ``retransmission``'s part.
 """
 
@@ -30,6 +30,10 @@ SHORT_MS: Final = 200.0
 """Round trip up to which a pause of BBR's, two of them and 0.2 s, takes 6 % of its ten seconds at the most."""
 LOOK_AFTER_SEGMENTS: Final = 500
 """Some 700 kB: fewer can't tell a loss of one in five hundred."""
+_PLAINLY_LOSSY_FROM: Final = 0.01
+_PLAINLY_TIMES: Final = 3
+"""So often losses came again, after a look that found no new ones, and more than one segment in a hundred is lost by then: no full queue does
+that, whose losses come in one go. 4 in 100 show within a hundred segments."""
 _LOSSY_FROM: Final = 0.003
 """Share of the segments that were sent again. At this CUBIC has 80 packets on their way (RFC 9438, section 5.1), a link of some Mbit/s more."""
 _LOSSLESS_UNTIL: Final = 0.0005
@@ -46,11 +50,14 @@ class Congestion:
         self._parcels = 0
         self._sent_segments = 0
         self._resent_segments = 0
+        self._resent_so_far = 0
+        self._is_losing = False
+        self._times_it_lost = 0
 
     def is_due(self) -> bool:
-        """Another parcel goes: whether to look, with the first one and now and again."""
+        """Another parcel goes: whether to look, with each of the first and then now and again."""
         self._parcels += 1
-        return self._parcels % _LOOK_EVERY_PARCELS == 1
+        return self._parcels < _LOOK_EVERY_PARCELS or self._parcels % _LOOK_EVERY_PARCELS == 1
 
     def paced(self, bytes_s: int) -> None:
         """At what rate its packets go now; 0 where that is not known yet, or not held."""
@@ -73,8 +80,13 @@ class Congestion:
 
     def _weigh(self, info: TcpInfo) -> None:
         sent = info.sent_segments - self._sent_segments
+        resent = info.resent_segments - self._resent_segments
+        was_losing, self._is_losing = self._is_losing, info.resent_segments > self._resent_so_far
+        self._resent_so_far = info.resent_segments
+        self._times_it_lost += self._is_losing and not was_losing
         if sent < LOOK_AFTER_SEGMENTS:
+            self._is_lossy |= self._times_it_lost >= _PLAINLY_TIMES and resent > sent * _PLAINLY_LOSSY_FROM
             return
-        share = (info.resent_segments - self._resent_segments) / sent
-        self._is_lossy = share > (_LOSSLESS_UNTIL if self._is_lossy else _LOSSY_FROM)
+        self._is_lossy = resent / sent > (_LOSSLESS_UNTIL if self._is_lossy else _LOSSY_FROM)
         self._sent_segments, self._resent_segments = info.sent_segments, info.resent_segments
+        self._times_it_lost = 0

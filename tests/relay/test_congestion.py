@@ -49,6 +49,25 @@ def test_a_few_segments_decide_nothing() -> None:
     assert congestion.choice(counted(20_000, 20)) == LOSSLESS, "they count with the rest"
 
 
+def test_a_link_that_loses_four_in_a_hundred_shows_within_a_hundred_segments() -> None:
+    congestion = Congestion()
+    seen = ((20, 1), (40, 1), (60, 3), (80, 3), (100, 4))
+    assert [congestion.choice(counted(*each)) for each in seen] == [LOSSLESS, LOSSLESS, LOSSLESS, LOSSLESS, LOSSY]
+    assert congestion.choice(counted(120, 4)) == LOSSY
+    assert congestion.choice(counted(500, 4)) == LOSSY, "of all that were sent by then eight in a thousand"
+    assert congestion.choice(counted(1_000, 4)) == LOSSLESS, "none since"
+
+
+def test_what_a_full_queue_drops_in_one_go_is_no_lossy_link_nor_is_one_in_a_hundred_and_a_few_looks() -> None:
+    full, few, far = Congestion(), Congestion(), Congestion()
+    for sent, resent in ((60, 0), (90, 20), (110, 25), (120, 30), (150, 32), (300, 32), (499, 32)):
+        assert full.choice(counted(sent, resent)) == LOSSLESS, "it took some looks until all were sent again"
+    for sent, resent in ((100, 1), (150, 1), (200, 2), (250, 2), (300, 3), (350, 3), (400, 4)):
+        assert few.choice(counted(sent, resent)) == LOSSLESS, "no more than one in a hundred"
+    for sent, resent in ((100, 1), (150, 1), (300, 2), (1_100, 2), (1_150, 15)):
+        assert far.choice(counted(sent, resent)) == LOSSLESS, "what was weighed with 500 segments counts no more"
+
+
 def test_a_thin_link_gets_the_one_that_sends_segments_one_by_one_where_its_pauses_are_short() -> None:
     congestion = Congestion()
     congestion.paced(33_000)
@@ -67,7 +86,8 @@ def test_a_link_that_turns_out_thin_is_looked_at_with_the_next_parcel_and_one_th
 ):
     thin, wide = Congestion(), Congestion()
     for congestion, bytes_s in ((thin, 33_000), (wide, 400_000)):
-        assert congestion.is_due()
+        for _ in range(200):  # of the first ones each is
+            congestion.is_due()
         assert not congestion.is_due()
         congestion.paced(bytes_s)
     assert thin.is_due()
@@ -86,10 +106,10 @@ def test_the_kernel_tells_the_shortest_round_trip_of_a_connection_that_has_sent(
         assert 0 < told.least_rtt_ms < 1_000
 
 
-def test_it_is_looked_at_with_the_first_parcel_and_then_now_and_again() -> None:
+def test_it_is_looked_at_with_each_of_the_first_parcels_and_then_now_and_again() -> None:
     congestion = Congestion()
-    due = [n for n in range(300) if congestion.is_due()]
-    assert due == [0, 128, 256]
+    due = [n for n in range(400) if congestion.is_due()]
+    assert due == [*range(127), 128, 256, 384]
     congestion.look_again()
     assert congestion.is_due(), "there was no connection yet"
 
