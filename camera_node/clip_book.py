@@ -8,7 +8,7 @@ Invariants:
 2. A clip is HEARD when the center's receipts cover each of its exhibits and every byte of it, and not before.
 3. A clip that is to be sent and not HEARD is evicted only when the quota forces it, and then counted apart. One that shows an
    alert on hold (``clip_orders``) is not evicted at all.
-4. A row of ``clip_chunk`` is a chunk whose receipt is not known yet; at most ``clip_sender.IN_FLIGHT`` of them exist.
+4. A row of ``clip_chunk`` is a chunk whose receipt is not known yet; at most ``clip_sender.MOST_IN_FLIGHT`` of them exist.
 """
 
 import enum

@@ -1,7 +1,7 @@
 """Sends clips: an exhibit that names the SHA-256, and the bytes as BULK chunks, a few at a time.
 
-The spool holds at most ``IN_FLIGHT`` chunks of clips, however long the clip is and however long the way is down; the next
-are put as receipts come. Where sending stands is in the database, so a restart goes on where it was. Steps, each safe to
+The spool holds ``IN_FLIGHT`` chunks of clips and what travels, at most ``MOST_IN_FLIGHT``, however long the clip is and however long the way
+is down; the next are put as receipts come. Where sending stands is in the database, so a restart goes on where it was. Steps, each safe to
 repeat after a kill:
 
 1. ``settle``: what has left the spool was heard, or is to be put again.
@@ -40,7 +40,9 @@ from relay.station import Answer, AnswerLevel, Station
 _log = structlog.get_logger("camera_node.clip_sender")
 
 IN_FLIGHT: Final = 128
-"""Chunks in the spool at once: 640 KiB, what several links of some Mbit/s have on the way, a satellite's among them."""
+"""Chunks in the spool at once beyond what travels: 640 KiB, which waits its turn, or is stored and its receipt under way."""
+MOST_IN_FLIGHT: Final = 640
+"""With what travels: 3.1 MiB. The sender has room for a thousand in memory, and what else is no alert needs some of it."""
 _PORTION: Final = 16
 """Chunks in one transaction: sealing, signing and inserting one takes 0.2 ms, and an alert may wait for them."""
 _CHUNK_BYTES: Final = limits.DEFAULT_CHUNK_BYTES
@@ -106,7 +108,8 @@ class ClipSender:
         """Put the next portion; whether there may be more to do at once."""
         answers = await self._station.database.run(self._answer)
         self._station.announce(answers)
-        turn = await self._station.database.run(self._look)
+        most = in_flight(self._station.bulk_travels_bytes)
+        turn = await self._station.database.run(lambda connection: self._look(connection, most))
         if turn is None:
             return False
         if turn.is_heard:
@@ -139,14 +142,14 @@ class ClipSender:
             clip_orders.spooled(connection, number)
         return spooled
 
-    def _look(self, connection: sqlite3.Connection) -> _Turn | None:
+    def _look(self, connection: sqlite3.Connection, most: int) -> _Turn | None:
         clip = clip_book.next_to_send(connection)
         if clip is None:
             return None
         waiting, lost = clip_book.settle(connection, clip.id, self._covers(connection))
         if clip_book.heard_if_done(connection, clip.id):
             return _Turn(clip=clip, alerts=[], pieces=[], segments=[], is_heard=True)
-        room = max(0, min(_PORTION, IN_FLIGHT - waiting))
+        room = max(0, min(_PORTION, most - waiting))
         fresh = range(clip.next_offset_bytes, clip.size_bytes, _CHUNK_BYTES)[:room]
         pieces = lost + [(offset, min(_CHUNK_BYTES, clip.size_bytes - offset)) for offset in fresh]
         alerts = clip_book.unannounced(connection, clip.id)
@@ -205,6 +208,11 @@ class ClipSender:
         plain = Exhibit(alert_id=alert_id, items=(item,))
         said = ClipExhibit(alert_id=alert_id, items=(item,), segments=tuple(segments)) if segments else plain
         return self._station.draft_up(Kind.EXHIBIT, Precedence.PRIORITY, body.encode(said))
+
+
+def in_flight(travels_bytes: float) -> int:
+    """How many chunks the spool may hold, where so much is on the way when every link is full."""
+    return min(MOST_IN_FLIGHT, IN_FLIGHT + int(travels_bytes / _CHUNK_BYTES))
 
 
 def _longer(file: Path, segments: list[Segment]) -> list[Segment]:

@@ -30,14 +30,21 @@ class SendPolicy:
     first_recheck_ms: int = 60_000
     most_recheck_ms: int = 3_600_000
     bulk_window_bytes: int = 512 * 1024
-    """Without an answer on one link's bulk lane, stored there or not: what a neighbor with a slow disk has to hold. How much
-    is on the way is ``bulk_pace``'s to say, and less."""
+    """Without an answer on one link's bulk lane, beyond what travels there as ``bulk_pace`` has measured it: what a neighbor with a slow disk
+    has to hold."""
+    most_bulk_window_bytes: int = 3 * 1024 * 1024
+    """With what travels: 28 Mbit/s at 600 ms there and back, and no more than the sender has in memory anyway."""
     urgent_window: int = 512
     """Envelopes in flight on one link's urgent lane."""
     is_bulk_metered: bool = False
     """Whether BULK may go on a metered link where there is no other."""
     bulk_at_least_every_ms: int = 1_000
     """While alerts are under way BULK stops, but for one chunk in this time: they must not starve it for ever."""
+
+    def unanswered_bulk_bytes(self, room: BulkRoom) -> float:
+        """How much may be without an answer on one link's bulk lane, stored there or not."""
+        most = max(self.bulk_window_bytes, self.most_bulk_window_bytes)
+        return min(float(most), self.bulk_window_bytes + room.travels_bytes)
 
 
 Way = tuple[bytes, str]

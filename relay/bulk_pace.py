@@ -22,6 +22,7 @@ trip), which looks the same. So, when answers are in time again, what it carried
 A ``BulkPace`` lives as long as a session; ``links`` owns it, ``striping`` reads its ``BulkRoom``.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -78,6 +79,11 @@ class BulkRoom:
     no second one beside faster ones, and never shows more. 0 if unknown."""
     idle_ms: int = 1 << 40
     """Since something was last sent on it."""
+
+    @property
+    def travels_bytes(self) -> float:
+        """What is on the way when it is full; 0 where that is not measured."""
+        return self.window_bytes if math.isfinite(self.window_bytes) else 0.0
 
     @property
     def is_open(self) -> bool:
@@ -197,8 +203,18 @@ class BulkPace:
         self._grow(least_rtt_ms, now_ms)
         rate = self.rate_bytes_s
         allowance_bytes = self._allowance_bytes if rate > 0 else float(not self._sent)
-        return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=self._window_bytes(least_rtt_ms), allowance_bytes=allowance_bytes,
+        return BulkRoom(in_flight_bytes=self._in_flight_bytes, window_bytes=self.window_bytes(least_rtt_ms), allowance_bytes=allowance_bytes,
                         rate_bytes_s=self._sought_bytes_s(), idle_ms=now_ms - self._last_sent_ms)  # fmt: skip
+
+    def window_bytes(self, least_rtt_ms: float) -> float:
+        """How much may be in flight: what travels, and ``QUEUE_MS`` of it; 0 where nothing was measured yet.
+
+        Half a parcel more than the rule says: in whole ones, a link on which two travel would never be seen to carry three.
+        """
+        sought = self._sought_bytes_s()
+        if sought == 0:
+            return 0.0
+        return max(sought * (least_rtt_ms + QUEUE_MS) / 1000 + self._largest_bytes / 2, float(self._largest_bytes))
 
     def spread_bytes_s(self) -> int:
         """At what rate a carrier that can should let a parcel's packets go: a little above the pace; 0 while nothing is known of the link."""
@@ -230,19 +246,12 @@ class BulkPace:
             return sought * _AFTER_PROBE_GAIN
         return sought * (_DRAIN_GAIN if self._standing_ms > _STANDING_MS else 1.0)
 
-    def _window_bytes(self, least_rtt_ms: float) -> float:
-        """Half a parcel more than the rule says: in whole ones, a link on which two travel would never be seen to carry three."""
-        sought = self._sought_bytes_s()
-        if sought == 0:
-            return 0.0
-        return max(sought * (least_rtt_ms + QUEUE_MS) / 1000 + self._largest_bytes / 2, float(self._largest_bytes))
-
     def _grow(self, least_rtt_ms: float, now_ms: int) -> None:
         """Let the allowance grow at the pace; what was not used while there was nothing to send is not saved up."""
         pace = self._pace_bytes_s()
         most = max(_LEAST_CREDIT_BYTES, pace * _LATE_CREDIT_MS / 1000)
         grown = self._allowance_bytes + pace * max(0, now_ms - self._allowance_ms) / 1000
-        if grown > most and self._in_flight_bytes <= self._window_bytes(least_rtt_ms):
+        if grown > most and self._in_flight_bytes <= self.window_bytes(least_rtt_ms):
             self._short_until_bytes = self._delivered_bytes + self._in_flight_bytes
         self._allowance_bytes = min(most, grown)
         self._allowance_ms = now_ms

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from relay.budget import Purse, share_left
+from relay.ids import AUTHORITY
 from relay.links import Link, Links
 from relay.path import PathFacts
 from relay.path_health import PathReport
@@ -35,3 +36,8 @@ def report(links: Links, now_ms: int) -> tuple[LinkReport, ...]:
                    last_word_age_ms=max(0, now_ms - link.last_heard_ms))
         for link in links if link.peer is not None and link.is_known
     )  # fmt: skip
+
+
+def bulk_travels_bytes(links: Links) -> float:
+    """What of a clip is on the way up when every link that carries it is full, as far as that is measured."""
+    return sum(link.pace.window_bytes(link.meter.least_rtt_ms) for link in links.towards(AUTHORITY) if link.is_paced)

@@ -197,9 +197,7 @@ class Station:
     async def _start(self) -> None:
         await self.database.run(self.spool.start)
         await self.database.run(self.trust.load)
-        await self.database.run(
-            lambda connection: self._purse.load(connection, self.clock.boot_id, self.clock.monotonic_ms())
-        )
+        await self.database.run(lambda connection: self._purse.load(connection, self.clock.boot_id, self.clock.monotonic_ms()))  # fmt: skip
         self.enforce_roster()
         for number, path in enumerate([*self._listeners, *self._dials]):
             self._crew.start(path.run(self._switchboard), f"path {number} {path.facts.name}")
@@ -311,6 +309,11 @@ class Station:
     def path_facts(self) -> tuple[PathFacts, ...]:
         """What is known of each dialed path."""
         return tuple(dial.facts for dial in self._dials)
+
+    @property
+    def bulk_travels_bytes(self) -> float:
+        """What of a clip is on the way up when every link that carries it is full: whoever puts chunks keeps more than that in the spool."""
+        return link_reports.bulk_travels_bytes(self._links)
 
     @property
     def is_narrow(self) -> bool:

@@ -113,7 +113,7 @@ class Rooms:
 
     def _opened(self, link: LinkView) -> _Room:
         room = self._rooms[link.id] = _Room(
-            link=link, urgent=self._policy.urgent_window, unanswered_bulk=self._policy.bulk_window_bytes,
+            link=link, urgent=self._policy.urgent_window, unanswered_bulk=self._policy.unanswered_bulk_bytes(link.bulk),
             allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes, budget=link.budget_left_bytes,
             flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
             alert_retry_ms=retry_ms(link.rtt_ms, self._policy, Precedence.FLASH),

@@ -24,6 +24,8 @@ from relay.kinds.alert import Alert, Rule
 from relay.kinds.chunk import Chunk
 from relay.kinds.exhibit import ClipExhibit
 from relay.precedence import Precedence
+from relay.sender import WINDOW
+from relay.station import Station
 from tests.camera_node.film import pictures, write_film
 from tests.camera_node.house import CenterInbox, House
 from tests.camera_node.test_node import model, running
@@ -141,6 +143,32 @@ async def test_clip_never_fills_the_spool_alerts_go_before_it_and_a_restart_resu
         numbers = [arrival.envelope.header.sequence for arrival in inbox.arrivals]
         assert len(numbers) == len(set(numbers))
         assert {alerts.decode(house.open(arrival)).label for arrival in inbox.of(Kind.ALERT)} == {"handgun", "knife"}
+
+
+def test_more_of_a_clip_is_in_the_spool_where_more_travels_up_to_a_bound() -> None:
+    chunk_bytes = limits.DEFAULT_CHUNK_BYTES
+    assert clip_sender.in_flight(0) == 128
+    assert clip_sender.in_flight(100 * chunk_bytes) == 228
+    assert clip_sender.in_flight(1e9) == 640 < WINDOW - 250, "others' chunks have room beside them"
+
+
+async def test_a_clip_has_what_its_links_carry_on_the_way_besides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_sender, "IN_FLIGHT", 8)
+    monkeypatch.setattr(Station, "bulk_travels_bytes", 12 * limits.DEFAULT_CHUNK_BYTES)
+    house = House(tmp_path)
+    state_dir = house.enroll_camera()
+    async with running(config(tmp_path, state_dir, size=(640, 480))) as node:  # no path: nothing leaves
+        count = "SELECT COUNT(*) FROM clip_chunk"
+
+        def chunks() -> int:
+            return int(node.station.database.run_blocking(lambda connection: connection.execute(count).fetchone()[0]))
+
+        await until(lambda: is_all(node, ClipState.WAITING), what="the clip waits")
+        await until(lambda: chunks() == 20)
+        await asyncio.sleep(0.5)
+        assert chunks() == 20
 
 
 async def test_chunks_that_gave_way_in_the_spool_are_put_again(tmp_path: Path) -> None:

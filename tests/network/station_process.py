@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from camera_node.clip_sender import in_flight
 from relay import budget, garbage, ledger, limits, log, open_files, spool, timeline, trust
 from relay.arrival import Arrival
 from relay.config import ListenConfig, PathConfig, StationConfig
@@ -77,9 +78,8 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True, tag="raise"):
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
-    """Keep so many chunks of a clip in the spool, beside the alerts, until told to halt."""
+    """Keep as many chunks of a clip in the spool as a node would, beside the alerts, until told to halt."""
 
-    in_spool: int = 256
     chunk_bytes: int = limits.DEFAULT_CHUNK_BYTES
 
 
@@ -239,7 +239,7 @@ class Feeder:
     async def run(self) -> None:
         while True:
             self._has_room.clear()
-            room = min(16, self._order.in_spool - self._waiting)
+            room = min(16, in_flight(self._station.bulk_travels_bytes) - self._waiting)
             if room > 0:
                 self._waiting += room
                 await self._station.put_all([self._draft() for _ in range(room)])

@@ -101,10 +101,12 @@ async def test_both_paths_carry_a_clip_and_their_goodput_is_told(tmp_path: Path)
         paths = [PathConfig(name=name, endpoint=endpoint, peer="center") for name in ("lte", "wifi")]
         async with house.station("gate", to=paths) as gate:
             await until(lambda: all(report.is_up for report in gate.path_health()), "both paths")
+            assert gate.bulk_travels_bytes == 0, "nobody knows"
             await put_clip(gate, 300)
             await until(lambda: gate.counters["envelopes_receipted"] == 300, "all of it", 60)
             reports = gate.path_health()
             assert all(report.bytes_up > 20_000 for report in reports), [report.bytes_up for report in reports]
             assert all(report.goodput_up_bytes_s > 0 for report in reports)
+            assert gate.bulk_travels_bytes >= sum(0.1 * report.goodput_up_bytes_s for report in reports)
             assert gate.counters["envelopes_sent"] <= 310, "nothing twice but the tail"
             assert sum(report.bytes_up for report in reports) < 300 * 5_500 * 1.2

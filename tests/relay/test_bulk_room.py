@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from relay import limits
+from relay.attempts import Entry, LinkId, LinkView, SendPolicy
 from relay.bulk_pace import FIRST_TOKEN, PARCEL_BYTES, BulkPace, BulkRoom
 from relay.header import Kind
 from relay.kinds import body
 from relay.kinds.chunk import Chunk
 from relay.passport import Role
 from relay.precedence import Precedence
+from relay.scheduler import plan
 from tests.relay.house import House
 
 CHUNK = 5_334
@@ -65,6 +67,35 @@ def test_an_answer_that_nobody_waits_for_says_nothing() -> None:
     assert hand.answered(third, 80)
     assert not hand.answered(third, 80)
     assert hand.pace.rate_bytes_s == pytest.approx(3 * CHUNK / 0.080)
+
+
+def test_what_may_be_unanswered_follows_what_travels_up_to_a_bound_and_stays_where_nothing_is_measured() -> None:
+    policy = SendPolicy(bulk_window_bytes=500_000, most_bulk_window_bytes=2_000_000)
+    satellite = Hand(1_600_000, least_rtt_ms=600.0).room(0)
+    assert satellite.window_bytes > 1_300_000, "16 Mbit/s"
+    assert policy.unanswered_bulk_bytes(satellite) == pytest.approx(500_000 + satellite.window_bytes)
+    assert policy.unanswered_bulk_bytes(Hand(16_000_000, least_rtt_ms=600.0).room(0)) == 2_000_000
+    assert policy.unanswered_bulk_bytes(Hand().room(0)) == 500_000, "nobody knows the link"
+    assert policy.unanswered_bulk_bytes(BulkRoom()) == 500_000, "nobody asks after what it carries"
+    assert (
+        SendPolicy(bulk_window_bytes=5_000_000, most_bulk_window_bytes=1).unanswered_bulk_bytes(BulkRoom()) == 5_000_000
+    )
+
+
+def test_a_neighbor_that_stores_nothing_is_given_what_travels_and_its_disk_s_share_and_no_more() -> None:
+    """3 MB wait, 16 Mbit/s with 600 ms: all 1.4 MB that travel have come through, and no receipt has come."""
+    room = Hand(1_600_000, least_rtt_ms=600.0).room(0)
+    policy = SendPolicy()
+    come_through = BulkRoom(window_bytes=room.window_bytes, rate_bytes_s=room.rate_bytes_s)
+    link = LinkView(id=LinkId(1), peer=b"center", path="sat", rtt_ms=600, bulk=come_through)
+    entries = [Entry(number=n, precedence=Precedence.BULK, size_bytes=CHUNK, links=[link]) for n in range(600)]
+    for entry in entries[:400]:
+        entry.note_sent(link.way, 900)
+    least = int((policy.bulk_window_bytes + room.window_bytes) / CHUNK)
+    assert 330 < least < 400
+    assert not plan(entries, 1_000, policy).sends
+    assert plan([*entries[:least], entries[400]], 1_000, policy).sends == ((400, link.id),)
+    assert not plan([*entries[: least + 1], entries[400]], 1_000, policy).sends
 
 
 def test_what_an_earlier_session_measured_is_where_the_next_one_begins() -> None:
