@@ -127,7 +127,12 @@ def _remark(kind: str, remark: Remark) -> str:
         return f"{remark.what} = {remark.detail}"
     if kind in {"viewed", "journal-read", "export-fetched"}:
         return " ".join(
-            part for part in ("as", remark.detail, f"from {remark.address}" if remark.address else "") if part
+            part
+            for part in (
+                f"as {remark.detail}" if remark.detail else "",
+                f"from {remark.address}" if remark.address else "",
+            )
+            if part
         )
     if remark.detail.startswith("{"):
         try:

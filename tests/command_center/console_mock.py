@@ -27,7 +27,8 @@ CSRF: Final = "csrf-of-the-mock"
 SESSION: Final = {"username": USERNAME, "role": "dispatcher", "csrf": CSRF}
 MAX_FAILED_SIGN_INS: Final = 5
 NOTHING_YET: Final[dict[str, "Record"]] = {"/api/v1/units": {"units": []}, "/api/v1/places": {"places": []},
-                                        "/api/v1/suppressions": {"suppressions": []}}  # fmt: skip
+                                        "/api/v1/suppressions": {"suppressions": []}, "/api/v1/quality": {"sources": []},
+                                        "/api/v1/nodes/waiting": {"waiting": []}}  # fmt: skip
 """What this stand-in has none of; the pages about it are tested with a real center."""
 
 Record = dict[str, Any]

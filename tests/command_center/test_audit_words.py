@@ -15,6 +15,7 @@ from command_center.accounts import UserRole, register
 from command_center.api.audit import LOOKS
 from command_center.audit import pages, terms, wording
 from command_center.evidence import deeds, tables
+from command_center.facts import Remark
 from tests.command_center.console_desk import center_of_today
 from tests.command_center.console_scene import PLANS, busy_evening
 from tests.command_center.house import House, running_center
@@ -191,3 +192,10 @@ async def test_words_find_the_same_from_the_index_as_without_one(house: House, m
         monkeypatch.setattr(pages, "MOST_NAMED", 3)
         assert [await found(client, **one) for one in asked] == scanned
         assert not all(reads), "of more names than it takes, it was not"
+
+
+def test_look_of_somebody_without_a_role_says_where_from_and_no_as() -> None:
+    assert tables._remark("viewed", Remark(what="incident:2", address="10.0.0.7")) == "from 10.0.0.7"
+    assert tables._remark("viewed", Remark(what="incident:2", detail="auditor", address="10.0.0.7")) == (
+        "as auditor from 10.0.0.7"
+    )

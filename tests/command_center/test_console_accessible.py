@@ -150,3 +150,62 @@ async def test_axe_finds_nothing_on_the_small_pages_of_units_and_other_agencies(
     found += await look(page, f"aid-phone-{theme}")
     await go("/u/nothing", "refused")
     assert found == [], "\n".join(found)
+
+
+FIND_UNLABELED = """() => [...document.querySelectorAll("#page table.table")].flatMap((table) => {
+  const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+  return [...table.querySelectorAll("tbody tr")].flatMap((row) => [...row.cells].flatMap((cell, at) =>
+    cell.tagName === "TH" || cell.colSpan > 1 || cell.dataset.label === heads[at] ? [] : [`${heads[at]}: ${cell.dataset.label}`])); })"""
+FIND_SIDEWAYS = """() => [...document.querySelectorAll("#page, #page .table-scroll, #page table, #page tbody tr")].filter((one) => one.checkVisibility() && (one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth))
+  .map((one) => `${one.tagName}.${one.className} ${one.scrollWidth} in ${one.clientWidth}`)"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_on_a_phone_every_table_is_read_without_scrolling_sideways(busy_room: Room, theme: str) -> None:
+    async with busy_room.house.signed_in("custodian", UserRole.SUPERVISOR) as browser:
+        held = await browser.post("/api/v1/holds", json={"incident": 2, "reason": "case 12, the prosecutor asked"})
+        assert held.status_code < 300, held.text
+    page = await busy_room.at_work("okafor", UserRole.ADMINISTRATOR, width=390, height=844, is_light=theme == "light")
+    found: list[str] = []
+
+    async def read(name: str, region: str, told: str) -> None:
+        await expect(page.get_by_role("region", name=region)).to_contain_text(told)
+        shown = page.get_by_role("region", name=region)
+        assert await shown.get_by_role("columnheader").count() > 2, "still a table for whoever hears it"
+        assert await shown.get_by_role("cell").count() > 2
+        assert await page.evaluate(FIND_UNLABELED) == [], name
+        assert await page.evaluate(FIND_SIDEWAYS) == [], name
+        found.extend(await look(page, f"{name}-phone-{theme}"))
+
+    for digit, region, told in (("4", "Nodes", "depot-02"), ("4", "Alarm quality", "knife"), ("6", "Deliveries", "HTTP 410"),
+                                ("6", "Receivers", "410"), ("8", "Accounts", "Sign out everywhere")):  # fmt: skip
+        await page.keyboard.press(digit)
+        await read(f"{PAGES[digit]}-{region.lower().replace(' ', '-')}", region, told)
+    await page.keyboard.press("7")
+    for tab in ("Search", "Who looked"):
+        await page.get_by_role("button", name=tab, exact=True).first.click()
+        await page.get_by_role("search").get_by_role("button", name="Search").click()
+        await read(f"audit-{tab.lower().replace(' ', '-')}", "Entries", "INC-2026-000001")
+    await page.get_by_role("button", name="Holds", exact=True).click()
+    await read("audit-holds", "Legal holds", "the prosecutor asked")
+    assert found == [], "\n".join(found)
+
+
+async def test_focus_stays_by_what_was_done_when_its_button_goes(busy_room: Room) -> None:
+    page = await busy_room.at_work("okafor", UserRole.ADMINISTRATOR)
+    await choose(page, 2)
+    await page.keyboard.press("u")
+    await expect(page.get_by_role("group", name="Send a unit")).to_be_focused()
+    await expect(page.locator(".choice").first).to_be_visible()
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".choice").first).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(page.locator('.row[data-incident="2"] .row-open')).to_be_focused()
+    await page.keyboard.press("3")
+    await page.get_by_role("button", name="M21: on scene").press("Enter")
+    await expect(page.locator('.unit[data-unit="M21"]')).to_have_attribute("data-status", "on_scene")
+    assert await page.get_by_role("button", name="M21: on scene").count() == 0
+    await expect(page.locator('.unit[data-unit="M21"]')).to_be_focused()
+    await page.get_by_role("button", name="T8: available").press("Enter")
+    await expect(page.locator('.unit[data-unit="T8"]')).to_have_attribute("data-status", "available")
+    assert await page.evaluate("document.activeElement.closest('#page') !== null")

@@ -3,12 +3,13 @@
  * writes them. Acts of the person are in `acts`.
  */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 import { Acts } from "./acts";
 import { DispatchActs } from "./dispatch_acts";
 import { Fleet } from "./fleet";
 import { loadPages } from "./loading";
+import { startOfDay } from "./model/format";
 import { IncidentBook } from "./model/incident_book";
 import { type Permission, permits } from "./model/permissions";
 import { Queue } from "./model/queue";
@@ -60,6 +61,11 @@ export class Desk {
   readonly leftBecause = signal("");
   /** Ticks each second. */
   readonly second = signal(0);
+  /** When the local day began, by the center's clock: what stands on the screen over midnight gets its date. */
+  readonly today = computed(() => {
+    void this.second.value;
+    return startOfDay(this.clock.now());
+  });
   /** Counts changes of incidents and of the queue's order. */
   readonly revision = signal(0);
   /** Counts requests to put the focus on the selected row. */

@@ -14,8 +14,10 @@ import { Desk } from "./desk";
 import { startTheme } from "./theme";
 import { App } from "./views/app";
 import { DeskContext } from "./views/desk_context";
+import { keepFocus } from "./views/kept_focus";
 
 startTheme();
+keepFocus(document);
 const desk = new Desk();
 const root = document.getElementById("desk");
 if (!root) throw new Error('expected an element with id "desk" in index.html, found none');

@@ -7,6 +7,9 @@ const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: 
 const dayAndTime = new Intl.DateTimeFormat(undefined, {
   month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
+const yearDayAndTime = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
 
 export function isKnown(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
@@ -46,12 +49,19 @@ export function bytes(count: number | null | undefined): string {
   return `${size.toFixed(1)} ${unit}`;
 }
 
-/** Local time of day; with the day when it is not today's. */
-export function localTime(atMs: number | null | undefined): string {
+/** Local time of day; with the day when it is not that of `nowMs`, and with the year when that differs, too. */
+export function localTime(atMs: number | null | undefined, nowMs: number): string {
   if (!isKnown(atMs)) return UNKNOWN;
   const at = new Date(atMs);
+  const now = new Date(nowMs);
   if (Number.isNaN(at.getTime())) return UNKNOWN;
-  return (at.toDateString() === new Date().toDateString() ? timeOfDay : dayAndTime).format(at);
+  if (at.getFullYear() !== now.getFullYear()) return yearDayAndTime.format(at);
+  return (at.toDateString() === now.toDateString() ? timeOfDay : dayAndTime).format(at);
+}
+
+/** When the local day of a moment began; milliseconds since 1970. */
+export function startOfDay(atMs: number): number {
+  return new Date(atMs).setHours(0, 0, 0, 0);
 }
 
 /** The moment in UTC, as it stands in the journal: `2026-11-20 22:13:05.120 UTC`. */

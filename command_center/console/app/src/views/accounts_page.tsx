@@ -80,13 +80,13 @@ function Row({ row, act, shown }: { row: AccountRow; act: Act; shown: (name: str
   return (
     <tr>
       <th scope="row">{row.name}{row.unit && <span class="hint"> {row.unit}</span>}</th>
-      <td>{may(desk, "accounts.manage") && !isMe
+      <td data-label="Role">{may(desk, "accounts.manage") && !isMe
         ? <select aria-label={`Role of ${row.name}`} value={row.role} onChange={(event) => void act("PATCH", path, { role: event.currentTarget.value }, () => `${row.name} has another role now.`)}>{ROLES.map((role) => <option key={role} value={role}>{words(role)}</option>)}</select>
         : words(row.role)}</td>
-      <td>{row.is_disabled ? "× ended" : row.must_change ? "must change the password" : "✓ may sign in"}{row.is_external && ", by single sign-on"}</td>
-      <td>{row.has_second_factor ? "✓ set up" : row.needs_second_factor ? "at the next sign-in" : "none"}</td>
-      <td>{plural(row.session_count, "place")}</td>
-      {may(desk, "accounts.manage") && <td><span class="unit-steps">{!isMe && <>
+      <td data-label="State">{row.is_disabled ? "× ended" : row.must_change ? "must change the password" : "✓ may sign in"}{row.is_external && ", by single sign-on"}</td>
+      <td data-label="Second factor">{row.has_second_factor ? "✓ set up" : row.needs_second_factor ? "at the next sign-in" : "none"}</td>
+      <td data-label="Signed in">{plural(row.session_count, "place")}</td>
+      {may(desk, "accounts.manage") && <td data-label="Change"><span class="unit-steps">{!isMe && <>
         <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`))}>{row.is_disabled ? "Let in again" : "End account"}<span class="visually-hidden"> {row.name}</span></button>
         {!row.is_external && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("POST", `${path}/password`, {}, (made) => shown(row.name, made)))}>New password<span class="visually-hidden"> for {row.name}</span></button>}
         {row.has_second_factor && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`))}>Reset second factor<span class="visually-hidden"> of {row.name}</span></button>}

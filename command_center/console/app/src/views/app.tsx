@@ -141,5 +141,5 @@ function WallClock(): JSX.Element {
   const desk = useDesk();
   void desk.second.value;
   const now = desk.clock.now();
-  return <p id="wall-clock" class="wall-clock" title={utcTime(now)}>{localTime(now)}</p>;
+  return <p id="wall-clock" class="wall-clock" title={utcTime(now)}>{localTime(now, now)}</p>;
 }

@@ -133,9 +133,9 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
           <thead><tr><th>Entry</th><th>When (UTC)</th><th>Who</th><th>What</th><th>About</th><th>Detail</th></tr></thead>
           <tbody>{rows.map((row) => (
             <tr key={row.id}>
-              <td>{row.id}</td><td class="mono" title={`${localTime(row.at_ms)} here`}>{utcTime(row.at_ms).replace(" UTC", "")}</td>
-              <Words shown={row.by} exact={row.actor} isExact={isExact} /><Words shown={row.said} exact={row.kind} isExact={isExact} /><Words shown={row.about} exact={row.subject} isExact={isExact} />
-              <td>{row.detail}</td>
+              <td data-label="Entry">{row.id}</td><td data-label="When (UTC)" class="mono" title={`${localTime(row.at_ms, desk.today.value)} here`}>{utcTime(row.at_ms).replace(" UTC", "")}</td>
+              <Words of="Who" shown={row.by} exact={row.actor} isExact={isExact} /><Words of="What" shown={row.said} exact={row.kind} isExact={isExact} /><Words of="About" shown={row.about} exact={row.subject} isExact={isExact} />
+              <td data-label="Detail">{row.detail}</td>
             </tr>
           ))}</tbody>
         </table></div>
@@ -147,8 +147,8 @@ function Search({ path }: { path: "/audit/entries" | "/audit/looks" }): JSX.Elem
 }
 
 /** A name or a kind for people; what the journal has for it is at hand, or shown instead. */
-function Words({ shown, exact, isExact }: { shown: string; exact: string; isExact: boolean }): JSX.Element {
-  return isExact ? <td class="mono" title={shown}>{exact}</td> : <td title={exact}>{shown}</td>;
+function Words({ of: column, shown, exact, isExact }: { of: string; shown: string; exact: string; isExact: boolean }): JSX.Element {
+  return isExact ? <td data-label={column} class="mono" title={shown}>{exact}</td> : <td data-label={column} title={exact}>{shown}</td>;
 }
 
 /** What entries may be of, by their words. */

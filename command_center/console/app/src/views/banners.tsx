@@ -52,7 +52,7 @@ export function StreamBanner(): JSX.Element {
     );
   }
   const since = lastWordAt > 0
-    ? `This screen has not changed since ${localTime(lastWordWall(desk, wentLostAt))}, ${duration(now - lastWordAt)} ago.`
+    ? `This screen has not changed since ${localTime(lastWordWall(desk, wentLostAt), desk.today.value)}, ${duration(now - lastWordAt)} ago.`
     : `No word from the command center for ${duration(now - wentLostAt)}.`;
   return (
     <div id="stream-banner" class="banner" role="alert">
@@ -63,12 +63,12 @@ export function StreamBanner(): JSX.Element {
   );
 }
 
-/** Across the whole page, so that nobody takes an old queue for the present one. */
+/** Across the whole page, below what is old, so that nobody takes it for the present. */
 export function StaleMark(): JSX.Element {
   const desk = useDesk();
   const { wentLostAt } = useLoss();
   const isLost = desk.streamState.value === "lost";
-  return <div id="stale-mark" class="stale-mark" aria-hidden="true" hidden={!isLost}>{isLost && `NOT LIVE since ${localTime(lastWordWall(desk, wentLostAt))}`}</div>;
+  return <div id="stale-mark" class="stale-mark" aria-hidden="true" hidden={!isLost}>{isLost && `NOT LIVE since ${localTime(lastWordWall(desk, wentLostAt), desk.today.value)}`}</div>;
 }
 
 export function StreamStateWord(): JSX.Element {

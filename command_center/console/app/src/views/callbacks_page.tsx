@@ -65,15 +65,15 @@ function Row({ row, tell }: { row: CallbackDelivery; tell: (text: string) => voi
   return (
     <tr data-delivery={row.id}>
       <th scope="row">{row.receiver}</th>
-      <td title={row.event}>{words(row.event.replaceAll(".", " "))}</td>
-      <td><button type="button" class="button quiet" onClick={() => {
+      <td data-label="What" title={row.event}>{words(row.event.replaceAll(".", " "))}</td>
+      <td data-label="Incident"><button type="button" class="button quiet" onClick={() => {
         desk.select(row.incident);
         goTo("incidents");
       }}><span class="visually-hidden">Incident </span>{row.incident}</button></td>
-      <td><Time at={row.created_at_ms} /></td>
-      <td>{row.attempts}{row.state === "pending" && row.next_at_ms > desk.clock.now() && <span class="hint"> next at <Time at={row.next_at_ms} /></span>}</td>
-      <td class={row.state === "dead" ? "down" : ""}>{row.last_answer || "–"}</td>
-      <td>{row.state === "dead" && may(desk, "callbacks.resend") && <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(resend)}>Send again<span class="visually-hidden"> to {row.receiver}, {words(row.event.replaceAll(".", " "))}</span></button>}</td>
+      <td data-label="When"><Time at={row.created_at_ms} /></td>
+      <td data-label="Tries">{row.attempts}{row.state === "pending" && row.next_at_ms > desk.clock.now() && <span class="hint"> next at <Time at={row.next_at_ms} /></span>}</td>
+      <td data-label="Last answer" class={row.state === "dead" ? "down" : ""}>{row.last_answer || "–"}</td>
+      <td data-label="Act">{row.state === "dead" && may(desk, "callbacks.resend") && <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(resend)}>Send again<span class="visually-hidden"> to {row.receiver}, {words(row.event.replaceAll(".", " "))}</span></button>}</td>
     </tr>
   );
 }
@@ -88,9 +88,9 @@ function Receivers({ receivers }: { receivers: readonly CallbackReceiver[] }): J
           <thead><tr><th>Name</th><th>Kind</th><th>Where</th><th>Told of</th><th>State</th></tr></thead>
           <tbody>{receivers.map((one) => (
             <tr key={one.name}>
-              <th scope="row">{one.name}</th><td>{one.kind}</td><td class="mono">{one.url}</td>
-              <td>{one.only_called ? "what a plan or an assignment calls it for" : one.only_flash ? "FLASH" : "every incident"}</td>
-              <td class={one.disabled_why ? "down" : ""}>{one.disabled_why ? `× off: ${one.disabled_why}` : "✓ on"}</td>
+              <th scope="row">{one.name}</th><td data-label="Kind">{one.kind}</td><td data-label="Where" class="mono">{one.url}</td>
+              <td data-label="Told of">{one.only_called ? "what a plan or an assignment calls it for" : one.only_flash ? "FLASH" : "every incident"}</td>
+              <td data-label="State" class={one.disabled_why ? "down" : ""}>{one.disabled_why ? `× off: ${one.disabled_why}` : "✓ on"}</td>
             </tr>
           ))}</tbody>
         </table></div>}

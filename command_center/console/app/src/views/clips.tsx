@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 
 import { bytes, localTime } from "../model/format";
 import type { ClipFacts } from "../wire/shapes";
+import { useDesk } from "./desk_context";
 
 export function Clips({ clips }: { clips: readonly ClipFacts[] }): JSX.Element | null {
   if (clips.length === 0) return null;
@@ -17,8 +18,9 @@ export function Clips({ clips }: { clips: readonly ClipFacts[] }): JSX.Element |
 }
 
 function Clip({ clip }: { clip: ClipFacts }): JSX.Element {
+  const desk = useDesk();
   const [failed, setFailed] = useState(false);
-  const facts = `from ${localTime(clip.begins_at_ms)} by the node's clock, ${bytes(clip.size_bytes)}`;
+  const facts = `from ${localTime(clip.begins_at_ms, desk.today.value)} by the node's clock, ${bytes(clip.size_bytes)}`;
   if (!clip.url) return <p class="hint">Not here yet: {facts}. Alerts go first; it follows.</p>;
   return (
     <figure>

@@ -49,7 +49,10 @@ function Content({ incident }: { incident: Incident }): JSX.Element {
   return (
     <div class="detail-content">
       <header class="detail-head">
-        <button type="button" class="button quiet back" onClick={() => { desk.isDetailOpen.value = false; }}>‹ Queue</button>
+        <button type="button" class="button quiet back" onClick={() => {
+          desk.isDetailOpen.value = false;
+          desk.focusAsked.value += 1;
+        }}>‹ Queue</button>
         <PrecedenceMark precedence={incident.precedence} />
         <h2 class="detail-title">{words(incident.label)}</h2>
         <span class="detail-number">{incident.number}</span>

@@ -36,6 +36,7 @@ export function FleetPage(): JSX.Element {
 
 function NodeRow({ node }: { node: FleetNode }): JSX.Element {
   const desk = useDesk();
+  void desk.second.value; // the same node is not drawn anew with the table, and it may fall silent
   const state = desk.fleet.state(node);
   const waiting = backlog(node);
   const isLive = desk.streamState.value !== "lost";
@@ -43,20 +44,20 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
   return (
     <tr class="node" data-node={node.id} data-state={state}>
       <th scope="row">{node.name}<span class="hint"> {node.role}</span><br /><span class="hint node-id">{node.id}</span></th>
-      <td><span class="node-state">{stateWords(state, isLive)}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>{isLive ? "last word" : "last known word"} <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
+      <td data-label="State"><span class="node-state">{stateWords(state, isLive)}</span><br /><span class="node-heard">{node.last_heard_at_ms === null ? "never heard" : <>{isLive ? "last word" : "last known word"} <Age at={node.last_heard_at_ms} /> ago</>}, expected every {node.interval_s} s</span>
         {node.reason && <p class="node-troubles">{node.reason}</p>}
         <Standing node={node} />
         {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}
         {refusalWords(node) && <p class="hint">refused: {refusalWords(node)}</p>}</td>
-      <td><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
-      <td><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {pathQuality(path)}</li>)}</ul></td>
-      <td>{isAllHeard ? "nothing missing" : <ul class="node-troubles">
+      <td data-label="Cameras"><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
+      <td data-label="Paths"><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {pathQuality(path)}</li>)}</ul></td>
+      <td data-label="Not heard yet">{isAllHeard ? "nothing missing" : <ul class="node-troubles">
         {node.missing > 0 && <li>{node.missing} missing ({gapWords(node.gaps ?? [])})</li>}
         {waiting > 0 && <li>{waiting} waiting, oldest {duration(node.oldest_waiting_s * 1000)}</li>}
         {node.forgone > 0 && <li>{node.forgone} given up</li>}
       </ul>}</td>
-      <td>{node.model || "–"}<br /><span class="hint">{node.release && `Heard ${node.release}`}</span></td>
-      <td>{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
+      <td data-label="Model, software">{node.model || "–"}<br /><span class="hint">{node.release && `Heard ${node.release}`}</span></td>
+      <td data-label="Owner">{node.agency || "–"}{node.site && <span class="hint"><br />{node.site}</span>}<PassportEnd untilMs={node.passport_until_ms} /></td>
     </tr>
   );
 }
@@ -87,7 +88,7 @@ function Quality(): JSX.Element | null {
         <tbody>{value.sources.map((row) => (
           <tr key={`${row.node.id} ${row.camera} ${row.label} ${row.model_sha256_prefix}`}>
             <th scope="row">{words(row.label)} at {row.node.name}, {row.camera}</th>
-            <td>{row.incidents}</td><td>{row.real}</td><td>{row.not_real}</td><td>{row.precision === null ? "not known" : percent(row.precision)}</td>
+            <td data-label="Closed incidents">{row.incidents}</td><td data-label="Real">{row.real}</td><td data-label="Not real">{row.not_real}</td><td data-label="Precision">{row.precision === null ? "not known" : percent(row.precision)}</td>
           </tr>
         ))}</tbody>
       </table></div>

@@ -39,6 +39,7 @@ export function FleetStrip(): JSX.Element {
 
 function Card({ node }: { node: FleetNode }): JSX.Element {
   const desk = useDesk();
+  void desk.second.value; // the same node is not drawn anew with the strip, and its age goes on
   const state = desk.fleet.state(node);
   const age = desk.fleet.age(node);
   const isLive = desk.streamState.value !== "lost";

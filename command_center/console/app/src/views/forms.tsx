@@ -28,14 +28,14 @@ export function Form({ name, lead, choose, children }: { name: string; lead: str
   useLayoutEffect(() => {
     const cameFrom = document.activeElement;
     const box = frame.current;
-    (box?.querySelector<HTMLElement>("[data-first]") ?? box?.querySelector<HTMLElement>("button"))?.focus();
+    (box?.querySelector<HTMLElement>("[data-first]") ?? box?.querySelector<HTMLElement>("button") ?? box)?.focus(); // itself, where the choices are still to come
     box?.scrollIntoView({ block: "nearest" });
     return () => {
       desk.choose = () => {};
       if (box?.contains(document.activeElement) && cameFrom instanceof HTMLElement && cameFrom.isConnected) cameFrom.focus({ preventScroll: true });
     };
   }, []);
-  return <div class="close-form" role="group" aria-label={name} ref={frame}><p class="close-lead">{lead}</p>{children}</div>;
+  return <div class="close-form" role="group" aria-label={name} tabIndex={-1} ref={frame}><p class="close-lead">{lead}</p>{children}</div>;
 }
 
 export function Choice({ at, name, meaning, onChoose, ...more }: { at: number; name: string; meaning?: string; onChoose: () => void; "data-disposition"?: string; "data-first"?: boolean }): JSX.Element {

@@ -28,11 +28,11 @@ export function HoldsPane(): JSX.Element {
       {may(desk, "evidence.hold") && <PlaceForm tell={setNotice} set={answer.set} />}
       {answer.value && found.length === 0 && <p class="empty">Nothing is on hold: pictures and clips go when their retention ends.</p>}
       {found.length > 0 && <div class="table-scroll" tabIndex={0} role="region" aria-label="Legal holds"><table class="table">
-        <thead><tr><th>Incident</th><th>Since</th><th>By</th><th>Why</th><th>Clips at the nodes</th>{may(desk, "evidence.hold") && <th>Lift</th>}</tr></thead>
+        <thead><tr><th>Incident</th><th>Since</th><th>By</th><th>Why</th><th>Clips at nodes</th>{may(desk, "evidence.hold") && <th>Lift</th>}</tr></thead>
         <tbody>{found.map((hold) => (
           <tr key={hold.incident}>
-            <th scope="row">{hold.number}</th><td><Time at={hold.at_ms} /></td><td>{hold.by}</td><td class="pre">{hold.reason}</td><td>{clipWords(hold)}</td>
-            {may(desk, "evidence.hold") && <td><Lift hold={hold} tell={setNotice} set={answer.set} /></td>}
+            <th scope="row">{hold.number}</th><td data-label="Since"><Time at={hold.at_ms} /></td><td data-label="By">{hold.by}</td><td data-label="Why" class="pre">{hold.reason}</td><td data-label="Clips at nodes">{clipWords(hold)}</td>
+            {may(desk, "evidence.hold") && <td data-label="Lift"><Lift hold={hold} tell={setNotice} set={answer.set} /></td>}
           </tr>
         ))}</tbody>
       </table></div>}

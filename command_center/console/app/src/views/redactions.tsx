@@ -37,9 +37,9 @@ export function Redactions(): JSX.Element {
           <Fragment key={one.sha256}>
             <tr>
               <th scope="row"><span class="redacted-of">{one.incidents.join(", ") || "No incident of this center"} <button type="button" class="button quiet" aria-expanded={shown === one.sha256} onClick={() => setShown(shown === one.sha256 ? "" : one.sha256)}>{shown === one.sha256 ? "Hide" : "Show"}<span class="visually-hidden"> {one.sha256.slice(0, 8)}</span></button></span><span class="mono" title="SHA-256">{one.sha256}</span></th>
-              <td>{howWords(one)}</td>
-              <td>{one.by}</td><td class="pre">{one.reason}</td><td><Time at={one.at_ms} /></td>
-              {mayDecide && <td><Withdraw one={one} act={act} /></td>}
+              <td data-label="How">{howWords(one)}</td>
+              <td data-label="By">{one.by}</td><td data-label="Why" class="pre">{one.reason}</td><td data-label="Since"><Time at={one.at_ms} /></td>
+              {mayDecide && <td data-label="As it is again"><Withdraw one={one} act={act} /></td>}
             </tr>
             {shown === one.sha256 && <tr><td colSpan={mayDecide ? 6 : 5}><GivenAway one={one} /></td></tr>}
           </Fragment>

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
 
-import { localTime, sentence, words } from "../model/format";
+import { sentence, words } from "../model/format";
 import { goTo } from "../page";
 import { announce } from "../sound/announcer";
 import type { IncidentResponse, Recommendation, Unit } from "../wire/dispatch_shapes";
@@ -39,7 +39,7 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
       {answer.problem && <p class="form-problem">Not known: {answer.problem}</p>}
       <ul class="responding">
         {answer.value?.units.map((told) => <Responder key={told.name} unit={desk.units.called(told.name) ?? told} incident={incident} tell={tell} />)}
-        {ended.map((row) => <li key={`${row.unit} ${row.assigned_at_ms}`} class="hint">{row.unit} was sent at {localTime(row.assigned_at_ms)}, {words(row.ended_as)} at {localTime(row.ended_at_ms)}</li>)}
+        {ended.map((row) => <li key={`${row.unit} ${row.assigned_at_ms}`} class="hint">{row.unit} was sent at <Time at={row.assigned_at_ms} />, {words(row.ended_as)} at <Time at={row.ended_at_ms} /></li>)}
         {answer.value && answer.value.units.length === 0 && <li class="hint">Nobody has been sent.</li>}
       </ul>
       <p class="form-problem" role="status">{notice}</p>

@@ -7,7 +7,8 @@ import { useDesk } from "./desk_context";
 
 /** Local time, and UTC on hover. */
 export function Time({ at, class: name }: { at: number | null | undefined; class?: string }): JSX.Element {
-  return <time class={name} title={utcTime(at)} dateTime={isoTime(at)}>{localTime(at)}</time>;
+  const desk = useDesk();
+  return <time class={name} title={utcTime(at)} dateTime={isoTime(at)}>{localTime(at, desk.today.value)}</time>;
 }
 
 /** How long ago, by the center's clock; "unknown" where it is not known. */

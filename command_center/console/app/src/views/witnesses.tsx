@@ -27,9 +27,9 @@ export function Witnesses(): JSX.Element {
           <tbody>{value.ours.map((one) => (
             <tr key={one.target}>
               <th scope="row" class="mono">{one.target}</th>
-              <td>{state(one, desk.clock.now(), value.every_s)}{one.problem && <p class="node-troubles">{one.problem}</p>}</td>
-              <td>{one.size}</td>
-              <td>{one.at_ms > 0 ? <><Age at={one.at_ms} /> ago, <Time at={one.at_ms} /></> : "never"}</td>
+              <td data-label="State">{state(one, desk.clock.now(), value.every_s)}{one.problem && <p class="node-troubles">{one.problem}</p>}</td>
+              <td data-label="Entries">{one.size}</td>
+              <td data-label="Last word">{one.at_ms > 0 ? <><Age at={one.at_ms} /> ago, <Time at={one.at_ms} /></> : "never"}</td>
             </tr>
           ))}</tbody>
         </table></div>}
@@ -39,7 +39,7 @@ export function Witnesses(): JSX.Element {
         {value?.theirs.length === 0 && <p class="hint">Nobody's yet.</p>}
         {value && value.theirs.length > 0 && <div class="table-scroll" tabIndex={0} role="region" aria-label="Witnessed here"><table class="table">
           <thead><tr><th>Center</th><th>Entries</th><th>Signed here</th></tr></thead>
-          <tbody>{value.theirs.map((one) => <tr key={one.origin}><th scope="row" class="mono">{one.origin}</th><td>{one.size}</td><td><Age at={one.at_ms} /> ago, <Time at={one.at_ms} /></td></tr>)}</tbody>
+          <tbody>{value.theirs.map((one) => <tr key={one.origin}><th scope="row" class="mono">{one.origin}</th><td data-label="Entries">{one.size}</td><td data-label="Signed here"><Age at={one.at_ms} /> ago, <Time at={one.at_ms} /></td></tr>)}</tbody>
         </table></div>}
       </section>
     </>
