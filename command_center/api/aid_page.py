@@ -1,7 +1,6 @@
 """``/aid/TOKEN``: one incident for another agency, read-only. A button opens it, in one browser only; each look is journalled."""
 
 import html
-from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -34,9 +33,7 @@ async def look(token: str, request: Request, parts: Parts) -> Response:
     except (AccessDenied, NotFound) as error:
         return phone.refusal(error, 403)
     left_min = max(0, share.until_ms - parts.clock.wall_ms()) // 60_000
-    at = datetime.fromtimestamp(parts.clock.wall_ms() / 1000, UTC).strftime("%H:%M:%S UTC")
-    # A link and no timed refresh: whoever reads slowly or by ear is not thrown back to the top (WCAG 2.2.1).
-    again = f"<p>As of {at}. <a href='/aid/{html.escape(token)}'>Look again</a></p>"
+    again = phone.as_of(parts.clock.wall_ms(), f"/aid/{token}")
     foot = f"<p class='small'>For {html.escape(share.agency)}. Ends in {left_min} min; it can't be shared further.</p>"
     return phone.page(content + again + foot)
 

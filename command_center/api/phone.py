@@ -1,6 +1,7 @@
 """What the small pages share: plain HTML without any script, for phones from 360 px on, and their style sheet."""
 
 import html
+from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter
@@ -58,7 +59,15 @@ def page(content: str, *, status: int = 200, title: str = "Heard") -> HTMLRespon
 
 def refusal(text: object, status: int) -> HTMLResponse:
     """A page that says why not."""
-    return page(f"<h1>Not possible</h1><p>{html.escape(str(text))}</p>", status=status)
+    why = str(text)
+    return page(f"<h1>Not possible</h1><p>{html.escape(why[:1].upper() + why[1:])}</p>", status=status)
+
+
+def as_of(at_ms: int, address: str) -> str:
+    """How old the page is, and the way to a newer one. ``at_ms``: since 1970 UTC."""
+    # A link and no timed refresh: whoever reads slowly or by ear is not thrown back to the top (WCAG 2.2.1).
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")
+    return f"<p>As of {at}. <a href='{html.escape(address)}'>Look again</a></p>"
 
 
 def facts_list(facts: list[tuple[str, str]]) -> str:

@@ -9,6 +9,7 @@ import html
 import secrets
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -271,7 +272,8 @@ async def _picture(speaker: _Speaker, request: Request, parts: Services) -> Resp
 def _content(connection: sqlite3.Connection, parts: Services, speaker: _Speaker) -> str:
     link = speaker.find(connection, parts.clock.wall_ms())
     unit = rows.find(connection, link.receiver)
-    foot = f"<p class='small'>For {html.escape(link.receiver)}</p>{_sign_out(speaker)}"
+    again = phone.as_of(parts.clock.wall_ms(), speaker.base)
+    foot = f"{again}<p class='small'>For {html.escape(link.receiver)}</p>{_sign_out(speaker)}"
     if link.incident is None:
         assert unit is not None
         words = [step.value for step in (UnitStatus.AVAILABLE, UnitStatus.OUT_OF_SERVICE)
@@ -329,7 +331,8 @@ def _buttons(speaker: _Speaker, words: list[str], said: str) -> str:
 def _notes(connection: sqlite3.Connection, speaker: _Speaker, incident_id: int) -> str:
     written = response_queries.response(connection, incident_id).notes[-20:]
     rows_shown = "".join(
-        f"<li>{html.escape(note.by.partition(':')[2])}: {html.escape(note.text)}</li>" for note in written
+        f"<li>{datetime.fromtimestamp(note.at_ms / 1000, UTC):%m-%d %H:%M} UTC, {html.escape(note.by.partition(':')[2])}: {html.escape(note.text)}</li>"
+        for note in written
     )
     return (
         f"<h2>Notes</h2><ul>{rows_shown}</ul><form method='post' action='{html.escape(speaker.base)}'>{_hidden(speaker)}"

@@ -106,7 +106,8 @@ def _detail(entry: Entry) -> str:
             return f"{stored.media_type}, {stored.size_bytes} bytes {stored.reason}".strip()
         if entry.kind in {"incident-acknowledged", "incident-closed"}:
             act = facts.decode(entry.payload, IncidentAct)
-            return " ".join(part for part in (f"as {act.role}", act.disposition.replace("_", " "), act.note) if part)
+            said = ": ".join(part for part in (act.disposition.replace("_", " "), act.note) if part)
+            return f"as {act.role}, {said}" if said else f"as {act.role}"
         if entry.kind in {"node-admitted", "node-standing"}:
             change = facts.decode(entry.payload, NodeChange)
             return f"{change.status} {change.reason}".strip()

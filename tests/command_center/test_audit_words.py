@@ -102,6 +102,7 @@ async def test_nothing_of_a_busy_evening_is_shown_in_a_machines_words(tmp_path: 
         "relay-harbor, relay",
         "vera, auditor",
     }
+    assert "as supervisor, false alarm: a broom, carried by the cleaner" in {row["detail"] for row in rows}
     about = {row["about"] for row in rows}
     assert about >= {"M21, unit", "shift", "command center"}
     assert any(re.fullmatch(r"INC-\d{4}-000002", word) for word in about)

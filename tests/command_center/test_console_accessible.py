@@ -1,5 +1,6 @@
 """Every page, in both colors and on a small screen: axe-core finds nothing, and each is photographed for people to look at."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -206,6 +207,7 @@ async def test_focus_stays_by_what_was_done_when_its_button_goes(busy_room: Room
     await expect(page.locator('.unit[data-unit="M21"]')).to_have_attribute("data-status", "on_scene")
     assert await page.get_by_role("button", name="M21: on scene").count() == 0
     await expect(page.locator('.unit[data-unit="M21"]')).to_be_focused()
+    await expect(page.get_by_role("status").filter(has_text="M21")).to_have_text(re.compile(r"M21.* \d\d:\d\d:\d\d$"))
     await page.get_by_role("button", name="T8: available").press("Enter")
     await expect(page.locator('.unit[data-unit="T8"]')).to_have_attribute("data-status", "available")
     assert await page.evaluate("document.activeElement.closest('#page') !== null")

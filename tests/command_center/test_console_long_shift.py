@@ -156,3 +156,27 @@ def test_number_of_an_incident_is_whole_beside_its_warnings(
 
 NUMBER_ENDS = """facts => { const number = [...facts.childNodes].find((one) => one.nodeType === 3 && /^\\d+$/.test(one.data)), range = document.createRange();
   range.selectNodeContents(number); return range.getBoundingClientRect().right; }"""
+
+
+def test_on_a_phone_no_key_is_named_that_it_lacks_and_the_colors_can_be_changed(
+    console: Page,  # noqa: F811
+    center: MockCenter,  # noqa: F811
+) -> None:
+    center.add_incident()
+    expect(row(console, 1)).to_be_visible()
+    console.keyboard.press("c")
+    lead = console.locator(".close-lead")
+    expect(lead).to_have_text("Close as… press 1 to 7, Esc to leave it open", use_inner_text=True)
+    console.keyboard.press("Escape")
+    console.set_viewport_size({"width": 390, "height": 844})
+    row(console, 1).locator(".row-open").click()
+    console.locator("#detail").get_by_role("button", name="Close…").click()
+    expect(lead).to_have_text("Close as…", use_inner_text=True)
+    expect(console.locator(".choice kbd").first).to_be_hidden()
+    console.get_by_role("button", name="‹ Queue").click()
+    colors = console.get_by_role("button", name="Colors: dark. Change.")
+    colors.click()
+    expect(console.get_by_role("button", name="Colors: light. Change.")).to_be_visible()
+    bar = console.locator(".bar").bounding_box()
+    assert bar is not None
+    assert bar["height"] <= 84, "two lines, beside a sound that is not tested"

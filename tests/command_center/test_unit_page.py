@@ -1,6 +1,7 @@
 """The small page of a field unit, by link and by sign-in: what it says, what it may say, and what is refused."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -65,6 +66,27 @@ async def test_unit_works_through_its_assignment_on_its_own_page(house: House) -
     looks = await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'viewed' AND actor = 'unit:M21'")
     assert looks == [(1,)], "looks are kept, once in ten minutes"
     await assert_all_as_written(house)
+
+
+async def test_page_says_how_old_it_is_and_when_each_note_was_written(house: House) -> None:
+    node = house.node()
+    await house.deliver(node, node.alert())
+    async with house.signed_in() as client, house.browser() as phone:
+        await on_board(client)
+        link = await link_for(client)
+        at = datetime.fromtimestamp(house.clock.wall_ms() / 1000, UTC)
+        asked = f"As of {at:%H:%M:%S} UTC. <a href='{link}'>Look again</a>"
+        assert asked in (await phone.get(link)).text, "without an assignment, too: that is when one waits for it"
+        await send(client, "M21")
+        await client.post("/api/v1/incidents/1/notes", json={"text": "two people"})
+        house.clock.advance(390 * 60 * 1000)
+        link = await link_for(client)
+        shown = (await phone.get(link)).text
+        later = at + timedelta(hours=6.5)
+        assert f"As of {later:%H:%M:%S} UTC. <a href='{link}'>Look again</a>" in shown
+        assert re.search(rf"<li>{at:%m-%d %H:%M} UTC, \w+: two people</li>", shown)
+        refused = await phone.get("/u/nothing")
+        assert "<p>This link is not good" in refused.text
 
 
 async def test_unit_that_is_unable_is_out_of_service_and_free_for_nobody(house: House) -> None:

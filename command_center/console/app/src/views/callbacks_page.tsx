@@ -11,6 +11,7 @@ import { wordsOf } from "../wire/center";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Time } from "./time";
 
@@ -23,7 +24,7 @@ export function CallbacksPage(): JSX.Element {
   const [state, setState] = useState<State>("dead");
   const receivers = useAnswer<CallbackReceiver[]>("/callbacks/receivers", { everyMs: 2 * LOOK_EVERY_MS });
   const deliveries = useAnswer<{ deliveries: CallbackDelivery[] }>(`/callbacks/deliveries?state=${state}`, { everyMs: LOOK_EVERY_MS });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const rows = deliveries.value?.deliveries;
   const problem = receivers.problem || deliveries.problem;
   return (
@@ -36,7 +37,7 @@ export function CallbacksPage(): JSX.Element {
         {rows && <p class="hint">{plural(rows.length, "callback")}{rows.length === 200 ? ": the latest" : ""}</p>}
       </div>
       {problem && <p class="notice problem" role="alert">Not known: {problem}</p>}
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {rows?.length === 0 && <p class="empty">{NOTHING[state]}</p>}
       {rows && rows.length > 0 && <div class="table-scroll" tabIndex={0} role="region" aria-label="Deliveries"><table class="table">
         <thead><tr><th>To</th><th>What</th><th>Incident</th><th>When</th><th>Tries</th><th>Last answer</th><th><span class="visually-hidden">Act</span></th></tr></thead>

@@ -19,9 +19,11 @@ export const DISPOSITIONS: readonly (readonly [Disposition, string, string])[] =
 ];
 const TIMES: readonly (readonly [minutes: number, name: string])[] = [[15, "15 minutes"], [60, "1 hour"], [240, "4 hours"], [480, "8 hours"]];
 const MOST_TARGETS = 9;
+/** How a choice is made by keyboard. */
+export const NUMBER_KEYS = "– press its number, Esc to leave it";
 
-/** The frame of a form: it takes the digits, and gives the focus back when it goes. */
-export function Form({ name, lead, choose, children }: { name: string; lead: string; choose: (at: number) => void; children: ComponentChildren }): JSX.Element {
+/** The frame of a form: it takes the digits, and gives the focus back when it goes. `keys` is for whoever has a keyboard. */
+export function Form({ name, lead, keys, choose, children }: { name: string; lead: string; keys?: string; choose: (at: number) => void; children: ComponentChildren }): JSX.Element {
   const desk = useDesk();
   const frame = useRef<HTMLDivElement>(null);
   desk.choose = choose;
@@ -35,7 +37,7 @@ export function Form({ name, lead, choose, children }: { name: string; lead: str
       if (box?.contains(document.activeElement) && cameFrom instanceof HTMLElement && cameFrom.isConnected) cameFrom.focus({ preventScroll: true });
     };
   }, []);
-  return <div class="close-form" role="group" aria-label={name} tabIndex={-1} ref={frame}><p class="close-lead">{lead}</p>{children}</div>;
+  return <div class="close-form" role="group" aria-label={name} tabIndex={-1} ref={frame}><p class="close-lead">{lead}{keys && <span class="by-key"> {keys}</span>}</p>{children}</div>;
 }
 
 export function Choice({ at, name, meaning, onChoose, ...more }: { at: number; name: string; meaning?: string; onChoose: () => void; "data-disposition"?: string; "data-first"?: boolean }): JSX.Element {
@@ -57,7 +59,7 @@ export function CloseForm({ incident }: { incident: Incident }): JSX.Element {
     void desk.acts.close(incident.id, disposition[0], said);
   };
   return (
-    <Form name="Close with disposition" lead="Close as… press 1 to 7, Esc to leave it open" choose={choose}>
+    <Form name="Close with disposition" lead="Close as…" keys="press 1 to 7, Esc to leave it open" choose={choose}>
       <div class="choices">
         {DISPOSITIONS.map(([disposition, name, meaning], at) => <Choice key={disposition} at={at} name={name} meaning={meaning} data-disposition={disposition} onChoose={() => choose(at)} />)}
       </div>
@@ -78,9 +80,9 @@ export function MergeForm({ incident }: { incident: Incident }): JSX.Element {
     desk.form.value = null;
     void desk.acts.merge(incident.id, into.id);
   };
-  const lead = targets.length ? "It is part of… nearest in time first; press its number, Esc to leave it" : "There is no other open incident that it could be part of.";
+  const lead = targets.length ? "It is part of… nearest in time first" : "There is no other open incident that it could be part of.";
   return (
-    <Form name="Merge into another incident" lead={lead} choose={choose}>
+    <Form name="Merge into another incident" lead={lead} keys={targets.length ? NUMBER_KEYS : ""} choose={choose}>
       <div class="choices">
         {targets.map((other, at) => (
           <Choice key={other.id} at={at} name={`${words(other.label)}, ${place(other)}`} meaning={`${other.number}, ${duration(desk.clock.age(other.first_alert_at_ms))} old`} onChoose={() => choose(at)} />

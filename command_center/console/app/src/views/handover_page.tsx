@@ -11,13 +11,14 @@ import { useAnswer } from "./answer";
 import { attempt } from "./attempt";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
+import { Notice, useNotice } from "./notice";
 import { PrecedenceMark } from "./precedence_mark";
 import { Age, Time } from "./time";
 
 export function HandoverPage(): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<Page>("/handovers", { everyMs: 30_000, on: ["incident", "unit", "shelves", "handover"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const page = answer.value;
   const last = page?.last;
   const me = desk.session.value?.username;
@@ -30,7 +31,7 @@ export function HandoverPage(): JSX.Element {
     <main id="page" tabIndex={-1} class="page handover" aria-labelledby="handover-title">
       <div class="page-head"><h2 id="handover-title">Shift handover</h2></div>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {last && (
         <section class="card" aria-label="Last handover">
           <h3>Given by {last.by.replace(/^user:/, "")}, <Age at={last.at_ms} /> ago</h3>

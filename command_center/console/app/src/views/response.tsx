@@ -10,7 +10,7 @@ import type { IncidentResponse, Recommendation, Unit } from "../wire/dispatch_sh
 import type { Incident } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
-import { Choice, Form } from "./forms";
+import { Choice, Form, NUMBER_KEYS } from "./forms";
 import { may, mayAct } from "./may";
 import { useOnce } from "./once";
 import { Plans } from "./plans";
@@ -112,9 +112,9 @@ export function AssignForm({ incident }: { incident: Incident }): JSX.Element {
     desk.form.value = null;
     void desk.dispatch.assign(incident.id, chosen.unit, chosen.version).then((said) => desk.acts.tell(incident.id, said.text, said.isDone ? "plain" : "problem"));
   };
-  const lead = problem ? `Not known who is free: ${problem}` : !value ? "Asking who is nearest…" : shown.length === 0 ? "There is no unit on the board." : "Send… the best first; press its number, Esc to leave it";
+  const lead = problem ? `Not known who is free: ${problem}` : !value ? "Asking who is nearest…" : shown.length === 0 ? "There is no unit on the board." : "Send… the best first";
   return (
-    <Form name="Send a unit" lead={lead} choose={choose}>
+    <Form name="Send a unit" lead={lead} keys={shown.length > 0 ? NUMBER_KEYS : ""} choose={choose}>
       <div class="choices">
         {shown.map((row, at) => <Choice key={row.unit} at={at} name={`${row.unit}: ${words(row.status)}`} meaning={meaning(row)} onChoose={() => choose(at)} />)}
       </div>

@@ -10,6 +10,7 @@ import { wordsOf } from "../wire/center";
 import type { Unit } from "../wire/dispatch_shapes";
 import { useDesk } from "./desk_context";
 import { may, mayAct } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { PhoneLink } from "./phone_link";
 import { Age } from "./time";
@@ -30,7 +31,7 @@ export const STATUS_SIGNS: Record<string, string> = { available: "○", assigned
 export function UnitsPage(): JSX.Element {
   const desk = useDesk();
   const units = desk.units.all.value;
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [link, setLink] = useState<{ unit: string; url: string } | null>(null);
   const tell = (text: string) => {
     setNotice(text);
@@ -39,7 +40,7 @@ export function UnitsPage(): JSX.Element {
   return (
     <main id="page" tabIndex={-1} class="page" aria-labelledby="units-title">
       <div class="page-head"><h2 id="units-title">Units</h2><p class="hint">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {link && <PhoneLink {...link} close={() => setLink(null)} />}
       {units.length === 0 && <p class="empty">No unit is on the board yet.</p>}
       {GROUPS.map(([title, states]) => {
