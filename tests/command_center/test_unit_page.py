@@ -228,7 +228,7 @@ async def test_page_works_at_360_pixels_with_scripts_off(house: House) -> None:
                 await expect(phone.locator("dl")).to_contain_text({"Accept": "accepted"}.get(name, name.lower()))
             await phone.get_by_label("Add a note").fill("two people, calm")
             await phone.get_by_role("button", name="Write it down").click()
-            await expect(phone.locator("li")).to_have_text("M21: two people, calm")
+            await expect(phone.locator("li")).to_have_text(re.compile(r"\d\d:\d\d UTC, M21: two people, calm$"))
         finally:
             await browser.close()
         assert (await unit(client))["status"] == "on_scene"
