@@ -40,6 +40,8 @@ _MOST_BYTES: Final = {False: 4_000_000, True: 150_000}
 """Each way; on a metered path less."""
 _RAMP: Final = 0.3
 """Of the answers, the first: TCP is still finding its pace."""
+_AT_ONCE: Final = 0.25
+"""Of the mean time between two answers: those that came within less came with each other."""
 _LEAST_SEGMENTS: Final = 100
 LEAST_SPAN_S: Final = 0.05
 """Answers that came within less tell how busy the machines were, and not how fast the path is."""
@@ -245,7 +247,8 @@ class Surveyor:
     async def _goodput(self, link: Link, facts: PathFacts, *, is_up: bool) -> "Goodput | None":
         """Of payload, once TCP has found its pace."""
         if isinstance(link.session, PacedSession):
-            link.session.pace(0)  # whatever ``bulk_pace`` has chosen: it chooses again with the next clip
+            link.session.pace(0)  # whatever ``bulk_pace`` has chosen: the next clip tells it again
+            link.spread_bytes_s = 0
         asked = self._asked[link.id] = _Asked()
         piece = min(_PIECE_BYTES, facts.mtu_bytes - 64)
         padding, wanted = (piece, 0) if is_up else (0, piece)
@@ -309,9 +312,17 @@ def goodput_of(answered_s: Sequence[float], piece_bytes: int) -> Goodput | None:
     steady = ordered[int(len(ordered) * _RAMP) :]
     if len(steady) < 4:
         return None
+    steady = steady[_left_of_burst(steady) :]
     span_s = steady[-1] - steady[0]
     kbit = (len(steady) - 1) * piece_bytes * 8 / 1000 / max(LEAST_SPAN_S, span_s)
     return Goodput(kbit=kbit, is_faster=span_s < LEAST_SPAN_S)
+
+
+def _left_of_burst(answered_s: Sequence[float]) -> int:
+    """How many more came at once with the first: they waited for the same lost segment, and the time in which they did is before it."""
+    mean_s = (answered_s[-1] - answered_s[0]) / (len(answered_s) - 1)
+    most = len(answered_s) // 4
+    return next((n for n in range(most) if answered_s[n + 1] - answered_s[n] >= mean_s * _AT_ONCE), most)
 
 
 def order_of(raw: msgspec.Raw) -> SurveyOrder:

@@ -106,6 +106,17 @@ async def test_a_path_whose_session_is_replaced_while_it_is_measured_is_measured
         assert found.redial_ms
 
 
+async def test_after_a_survey_the_carrier_is_told_again_at_what_pace_a_clip_goes(house: House) -> None:
+    async with house.station("center", listen=ANYWHERE) as center:
+        lan = PathConfig(name="lan", endpoint=center.listening_on[0], peer="center", metered=True)
+        async with house.station("gate-camera", to=[lan]) as node:
+            await until(lambda: node.path_health()[0].is_up, "the path")
+            [link] = node._links
+            link.spread_bytes_s = 90_000  # as an earlier clip went
+            await node.survey(SurveyOrder(interrupts=False))
+            assert link.spread_bytes_s == 0, "nothing was held back while it was measured"
+
+
 async def test_the_command_says_it_in_words_and_as_json(house: House) -> None:
     state_dir = house.dir_of("gate-camera")
     async with house.station("center", listen=ANYWHERE) as center:
@@ -156,6 +167,15 @@ def test_goodput_is_what_came_in_the_steady_part_and_beyond_what_can_be_told_a_f
         assert found.is_faster
         assert found.kbit <= kbit
         assert found.kbit <= pieces * piece_bytes * 8 / 1000 / LEAST_SPAN_S
+
+
+@pytest.mark.parametrize("burst_at", range(8, 30))
+def test_goodput_is_right_where_a_lost_segment_held_answers_up_wherever_they_came_at_once(burst_at: int) -> None:
+    """60 pieces, one each 0.1 s; 8 of them wait for the last of these."""
+    answered_s = [max(n, burst_at + 7) / 10 + n * 1e-4 if burst_at <= n < burst_at + 8 else n / 10 for n in range(60)]
+    found = goodput_of(answered_s, 1_250)
+    assert found is not None
+    assert found.kbit == pytest.approx(100, rel=0.03)
 
 
 def test_loss_is_the_kernel_s_also_where_the_bulk_connection_came_up_only_during_the_survey() -> None:
