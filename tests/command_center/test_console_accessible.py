@@ -182,6 +182,8 @@ async def test_on_a_phone_every_table_is_read_without_scrolling_sideways(busy_ro
                                 ("6", "Receivers", "410"), ("8", "Accounts", "Sign out everywhere")):  # fmt: skip
         await page.keyboard.press(digit)
         await read(f"{PAGES[digit]}-{region.lower().replace(' ', '-')}", region, told)
+    mine = page.get_by_role("region", name="Accounts").get_by_role("row", name="okafor")
+    await expect(mine.locator("[data-label=Change]")).to_be_hidden()
     await page.keyboard.press("7")
     for tab in ("Search", "Who looked"):
         await page.get_by_role("button", name=tab, exact=True).first.click()

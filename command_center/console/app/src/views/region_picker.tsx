@@ -5,7 +5,7 @@
  */
 
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { type Point, type Region, type Size, between, fresh, isClick, moved, pointAt, regionWords, resized, within } from "../model/regions";
 import { announce } from "../sound/announcer";
@@ -174,7 +174,8 @@ function focusChip(stage: HTMLElement | null, at: number): void {
 
 /** Escape ends what is half done, and nothing else with it. */
 function useEscape(isOn: boolean, act: () => void): void {
-  useEffect(() => {
+  // With the drawing itself: a key that comes right after the click is meant for it already.
+  useLayoutEffect(() => {
     if (!isOn) return undefined;
     const press = (event: KeyboardEvent) => {
       if (event.key !== "Escape") return;
