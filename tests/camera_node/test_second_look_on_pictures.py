@@ -56,6 +56,8 @@ def test_a_first_stage_that_mistakes_umbrellas_is_put_right_and_no_knife_is_lost
             told[way] += [finding.label for frame in frames for finding in sight.look(frame).findings]
             stopped += sight.second_look.stopped["look_alike"]
     assert told["alone"].count("handgun") >= 2, "the false alarms are there"
-    assert told["alone"].count("knife") >= 3
+    assert told["alone"].count("knife") >= 2, (
+        "there is something to lose; eight-bit nets round as the processor does: 2 or 3"
+    )
     assert told["looked at twice"] == ["knife"] * told["alone"].count("knife")
     assert stopped == told["alone"].count("handgun"), "each is counted where it was stopped"
