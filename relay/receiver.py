@@ -121,6 +121,16 @@ class Receiver:
         Raises:
             SenderError: refused at once.
         """
+        if self._ahead is None or self._in_succession > FEW:
+            self._offered(link, parcel, on_refused)
+            return
+        self._database.hold_back()
+        try:
+            self._offered(link, parcel, on_refused)
+        finally:
+            self._database.let_go()
+
+    def _offered(self, link: Link, parcel: bytes, on_refused: OnRefused) -> None:
         arrival = self._arrival(link, parcel)
         if arrival is None:
             return

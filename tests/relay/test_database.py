@@ -334,3 +334,37 @@ def numbers_in_place(file: Path) -> set[int]:
 def test_a_thread_that_gives_way_pushes_nobody_off_a_processor(tmp_path: Path, gives_way: bool, policy: int) -> None:
     with contextlib.closing(Database.open(tmp_path / "one.sqlite", parts={}, gives_way=gives_way)) as database:
         assert database.run_blocking(lambda _: os.sched_getscheduler(0)) == policy
+
+
+@pytest.mark.parametrize("gives_way", [True, False], ids=["gives way", "does not"])
+def test_what_gives_way_waits_at_its_next_statement_while_it_is_held_back(
+    tmp_path: Path, gives_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.database.GIVES_WAY_FOR_S", 60)
+    began, goes_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        began.set()
+        assert goes_on.wait(60)
+        connection.execute("INSERT INTO number VALUES (1)")
+        connection.executemany("INSERT INTO number VALUES (?)", [(2,), (3,)])
+        done.set()
+
+    with contextlib.closing(Database.open(tmp_path / "one.sqlite", parts=NUMBERS, gives_way=gives_way)) as database:
+        working = threading.Thread(target=database.run_blocking, args=(work,))
+        working.start()
+        assert began.wait(60)
+        database.hold_back()
+        goes_on.set()
+        assert done.wait(0.2 if gives_way else 60) is not gives_way
+        database.let_go()
+        assert done.wait(60)
+        working.join(60)
+        assert numbers_in(database) == {1, 2, 3}
+
+
+def test_what_is_held_back_and_forgotten_goes_on(tmp_path: Path) -> None:
+    with contextlib.closing(Database.open(tmp_path / "one.sqlite", parts=NUMBERS, gives_way=True)) as database:
+        database.hold_back()
+        database.run_blocking(insert(1))
+        assert numbers_in(database) == {1}

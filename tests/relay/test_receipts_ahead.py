@@ -14,11 +14,12 @@ import pytest
 
 from relay import envelope as envelopes
 from relay import intake_log
+from relay.arrival import Arrival
 from relay.attempts import LinkId
 from relay.clock import SimulatedClock
 from relay.config import SpoolConfig
 from relay.envelope import Envelope
-from relay.errors import BadSignature
+from relay.errors import BadSignature, SenderError
 from relay.header import Kind
 from relay.intake_log import FILE_NAME, IntakeLog
 from relay.passport import Role
@@ -108,6 +109,32 @@ async def test_an_alert_is_receipted_while_the_journal_is_busy_and_journalled_af
         assert here.inbox.arrivals[1].ahead is not None
         assert here.center.counters["receipted_ahead"] == 1
         assert here.center.receiver.waiting_count == 0
+
+
+async def test_the_journal_stands_aside_for_an_alert_that_comes_alone_and_goes_on_after_a_refused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path) as here:
+        await here.raise_heard()
+        database, log = here.center.database, here.center.receiver._ahead
+        assert log is not None
+        held: list[bool] = []
+        write = IntakeLog.write
+
+        def written(self: IntakeLog, arrivals: Sequence[Arrival]) -> range | None:
+            held.append(database._right_of_way.taken_s > 0)
+            return write(self, arrivals)
+
+        monkeypatch.setattr(IntakeLog, "write", written)
+        await asyncio.sleep(2 * CLOSE_MS / 1000)
+        spooled = await here.raise_heard()
+        assert held == [True]
+        assert database._right_of_way.taken_s == 0, "the receipt is out"
+        forged = bytearray(spooled.envelope.wire)
+        forged[-1 - len(spooled.envelope.sealed_body) - 8] ^= 1
+        with pytest.raises(SenderError):
+            here.center.receiver.offer(next(iter(here.center._links)), bytes(forged), lambda _link, _error: None)
+        assert database._right_of_way.taken_s == 0
 
 
 @pytest.mark.parametrize("is_quick", [True, False], ids=["on the spot", "by the thread"])
