@@ -25,13 +25,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from relay.ballast import Ballast
 from relay.errors import DiskFull, OperatorError, SpoolBusy, SpoolDamaged
+from relay.right_of_way import RightOfWay, connected
 from relay.schema_steps import statements_in
 
 T = TypeVar("T")
 
-GIVES_WAY_FOR_S: Final = 0.003
-"""So long after ``hold_back`` at most: an alert is receipted in half of it."""
-_LOOKS_EVERY_S: Final = 0.0002
 _LOCK_WAIT_S: Final = 3.0
 _MAX_GROUP: Final = 512
 """Jobs in one commit: past 100 the cost per row hardly falls, and a later job waits longer."""
@@ -70,37 +68,11 @@ def explain(error: sqlite3.Error, file: Path) -> OperatorError:
     return OperatorError(f"{file}: {text}")
 
 
-class _RightOfWay:
-    """Whether somebody on another thread has something in a hurry: both would take the interpreter's lock from each other at every step."""
-
-    def __init__(self) -> None:
-        self.taken_s = 0.0
-
-    def give(self) -> None:
-        """Wait while it is taken; not for long."""
-        while self.taken_s and time.monotonic() - self.taken_s < GIVES_WAY_FOR_S:
-            time.sleep(_LOOKS_EVERY_S)
-
-
-class _GivingWay(sqlite3.Connection):
-    """Looks before each statement."""
-
-    right_of_way: _RightOfWay
-
-    def execute(self, *args: Any) -> sqlite3.Cursor:
-        self.right_of_way.give()
-        return super().execute(*args)
-
-    def executemany(self, *args: Any) -> sqlite3.Cursor:
-        self.right_of_way.give()
-        return super().executemany(*args)
-
-
 class Database:
     """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
 
     def __init__(self, file: Path, connection: sqlite3.Connection, lock_descriptor: int, ballast: Ballast,
-                 log_pages: int, right_of_way: _RightOfWay, *, gives_way: bool) -> None:  # fmt: skip
+                 log_pages: int, right_of_way: RightOfWay, *, gives_way: bool) -> None:  # fmt: skip
         self.file = file
         self._ballast = ballast
         self._connection = connection
@@ -109,7 +81,7 @@ class Database:
         self._thread = threading.Thread(target=self._serve, name=f"database {file.name}", daemon=True)
         self._closed = False
         self._log_pages = log_pages
-        self._right_of_way = right_of_way
+        self.right_of_way = right_of_way
         self._gives_way = gives_way
         self._checkpointed_at = 0
         self.checkpoints_postponed = 0
@@ -131,7 +103,7 @@ class Database:
         ``parts`` maps a part's name to its SQL steps; step *i* leads from version *i* to *i* + 1. ``ballast_bytes`` of the disk are
         kept for alerts (``ballast``). With ``log_pages`` in the write-ahead log a commit is held up to fold it into the file; an
         idle moment is used for that from half of them on. With ``gives_way`` the thread does not push another off its processor when there is
-        work for it, and waits at its next statement while it is held back (``hold_back``): where receipts do not wait for it.
+        work for it, and waits at its next statement while ``right_of_way`` is taken: where receipts do not wait for it.
 
         Raises:
             SpoolBusy: another process has it open.
@@ -140,7 +112,7 @@ class Database:
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         lock_descriptor = lock(file, wait_s=_LOCK_WAIT_S)
-        right_of_way = _RightOfWay()
+        right_of_way = RightOfWay()
         ballast = Ballast(file.with_suffix(".ballast"), ballast_bytes)
         ballast.take()
         try:
@@ -213,14 +185,6 @@ class Database:
             return self._ballast.is_held
 
         return await self.run(work)
-
-    def hold_back(self) -> None:
-        """Something in a hurry begins on the calling thread, and ends with ``let_go``: a database that gives way does nothing more meanwhile."""
-        self._right_of_way.taken_s = time.monotonic()
-
-    def let_go(self) -> None:
-        """It is over."""
-        self._right_of_way.taken_s = 0.0
 
     def reader(self) -> sqlite3.Connection:
         """A new connection that can only read. The caller closes it and keeps it on one thread at a time."""
@@ -398,11 +362,8 @@ def lock(file: Path, *, wait_s: float = 0.0) -> int:
         return descriptor
 
 
-def _prepared(file: Path, parts: Mapping[str, Sequence[str]], right_of_way: _RightOfWay | None) -> sqlite3.Connection:
-    factory = sqlite3.Connection if right_of_way is None else _GivingWay
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0, factory=factory)
-    if isinstance(connection, _GivingWay) and right_of_way is not None:
-        connection.right_of_way = right_of_way
+def _prepared(file: Path, parts: Mapping[str, Sequence[str]], right_of_way: RightOfWay | None) -> sqlite3.Connection:
+    connection = connected(file, right_of_way)
     try:
         prepare(connection, file, parts)
     except BaseException:  # whatever it was goes on; the file does not stay open

@@ -124,11 +124,11 @@ class Receiver:
         if self._ahead is None or self._in_succession > FEW:
             self._offered(link, parcel, on_refused)
             return
-        self._database.hold_back()
+        self._database.right_of_way.take()
         try:
             self._offered(link, parcel, on_refused)
         finally:
-            self._database.let_go()
+            self._database.right_of_way.leave()
 
     def _offered(self, link: Link, parcel: bytes, on_refused: OnRefused) -> None:
         arrival = self._arrival(link, parcel)

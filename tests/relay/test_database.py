@@ -340,7 +340,7 @@ def test_a_thread_that_gives_way_pushes_nobody_off_a_processor(tmp_path: Path, g
 def test_what_gives_way_waits_at_its_next_statement_while_it_is_held_back(
     tmp_path: Path, gives_way: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.database.GIVES_WAY_FOR_S", 60)
+    monkeypatch.setattr("relay.right_of_way.GIVES_WAY_FOR_S", 60)
     began, goes_on, done = threading.Event(), threading.Event(), threading.Event()
 
     def work(connection: sqlite3.Connection) -> None:
@@ -354,10 +354,10 @@ def test_what_gives_way_waits_at_its_next_statement_while_it_is_held_back(
         working = threading.Thread(target=database.run_blocking, args=(work,))
         working.start()
         assert began.wait(60)
-        database.hold_back()
+        database.right_of_way.take()
         goes_on.set()
         assert done.wait(0.2 if gives_way else 60) is not gives_way
-        database.let_go()
+        database.right_of_way.leave()
         assert done.wait(60)
         working.join(60)
         assert numbers_in(database) == {1, 2, 3}
@@ -365,6 +365,6 @@ def test_what_gives_way_waits_at_its_next_statement_while_it_is_held_back(
 
 def test_what_is_held_back_and_forgotten_goes_on(tmp_path: Path) -> None:
     with contextlib.closing(Database.open(tmp_path / "one.sqlite", parts=NUMBERS, gives_way=True)) as database:
-        database.hold_back()
+        database.right_of_way.take()
         database.run_blocking(insert(1))
         assert numbers_in(database) == {1}

@@ -122,19 +122,19 @@ async def test_the_journal_stands_aside_for_an_alert_that_comes_alone_and_goes_o
         write = IntakeLog.write
 
         def written(self: IntakeLog, arrivals: Sequence[Arrival]) -> range | None:
-            held.append(database._right_of_way.taken_s > 0)
+            held.append(database.right_of_way.is_taken)
             return write(self, arrivals)
 
         monkeypatch.setattr(IntakeLog, "write", written)
         await asyncio.sleep(2 * CLOSE_MS / 1000)
         spooled = await here.raise_heard()
         assert held == [True]
-        assert database._right_of_way.taken_s == 0, "the receipt is out"
+        assert not database.right_of_way.is_taken, "the receipt is out"
         forged = bytearray(spooled.envelope.wire)
         forged[-1 - len(spooled.envelope.sealed_body) - 8] ^= 1
         with pytest.raises(SenderError):
             here.center.receiver.offer(next(iter(here.center._links)), bytes(forged), lambda _link, _error: None)
-        assert database._right_of_way.taken_s == 0
+        assert not database.right_of_way.is_taken
 
 
 @pytest.mark.parametrize("is_quick", [True, False], ids=["on the spot", "by the thread"])
