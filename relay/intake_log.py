@@ -9,7 +9,7 @@ journal, or was journalled a moment before: the ledger knows which.
 A page that does not hold a record that this file's key proves is free: the rest of an old record, which a sender chose the bytes of, can't
 pass for one.
 
-The event loop writes by itself while the disk is quick: to wake a thread, and to be woken by it, takes as long as the disk does. Of a slow one a
+The event loop writes by itself while the disk is quick: to wake a thread, and to be woken by it, takes nearly as long as the disk does. Of a slow one a
 thread waits in its place.
 """
 
