@@ -120,7 +120,7 @@ async def open_center(
                     after_commit=bell.arrived, on_word=bell.word)  # fmt: skip
     listeners = listen_configs(config.listen if listen is None else listen)
     async with contextlib.AsyncExitStack() as stack:
-        socket = web_server.bind(http or config.http)
+        socket = web_server.bind(http or config.http, metrics)
         stack.callback(socket.close)
         tls = _encryption(config, state, socket.getsockname()[0], clock)
         station = bell.station = await stack.enter_async_context(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Generator
@@ -9,6 +10,8 @@ from collections.abc import AsyncIterator, Generator
 import uvicorn
 from fastapi import FastAPI
 
+from command_center.metrics import Metrics
+from command_center.web_connections import Connections, HttpConnection, Listener
 from relay.errors import ConfigError, EndpointInUse
 
 
@@ -19,7 +22,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(address: str) -> socket.socket:
+def bind(address: str, metrics: Metrics) -> Listener:
     """Take ``host:port``; port 0 takes a free one.
 
     Raises:
@@ -27,7 +30,8 @@ def bind(address: str) -> socket.socket:
         EndpointInUse: somebody else listens there.
     """
     host, port = require_address(address)
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener = Listener(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.connections = Connections(metrics)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -62,12 +66,13 @@ def url_of(listener: socket.socket, *, is_tls: bool = False) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serve(app: FastAPI, listener: socket.socket, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+async def serve(app: FastAPI, listener: Listener, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     """Serve for the block, encrypted where there is a context; open requests get 3 s when it ends."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
                             timeout_graceful_shutdown=3, timeout_keep_alive=30)  # fmt: skip
     config.load()
     config.ssl = context
+    config.http_protocol_class = functools.partial(HttpConnection, connections=listener.connections)  # type: ignore[assignment]
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
