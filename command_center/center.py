@@ -37,8 +37,9 @@ from command_center.callbacks.postman import Postman
 from command_center.callbacks.writer import Origin
 from command_center.certificates import Tls
 from command_center.config import CenterConfig, listen_configs
-from command_center.custody import clip_orders, retention
+from command_center.custody import clip_orders
 from command_center.custody.clip_orders import ClipOrders
+from command_center.custody.retaining import Retaining
 from command_center.dispatch import Dispatch
 from command_center.event_feed import EventFeed
 from command_center.evidence.export_office import ExportOffice
@@ -227,13 +228,15 @@ def _start_work(members: Crew, services: Services, bell: Bell, timings: Timings,
     members.start(services.postman.run(), "callbacks")
     welfare = Welfare(clock=services.clock, metrics=services.metrics, limits=services.config.welfare)
     members.start(services.live.run(), "live video")
+    retaining = Retaining(database=services.database, blobs=services.blobs, clock=services.clock, metrics=services.metrics,
+                          days=services.config.retention.media_days)  # fmt: skip
     every: dict[str, tuple[float, Callable[[], Awaitable[object]]]] = {
         "checkpoint": (services.config.checkpoint_every_s, lambda: _checkpoint(services)),
         "fleet watch": (_FLEET_WATCHED_EVERY_S, lambda: _watch_fleet(services)),
         "sessions": (_SESSIONS_SWEPT_EVERY_S, services.door.sweep),
         "incident watch": (_WATCHED_EVERY_S, lambda: _watch_incidents(services, watch)),
         "response watch": (_WATCHED_EVERY_S, lambda: _watch_responses(services, welfare)),
-        "housekeeping": (_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services)),
+        "housekeeping": (_HOUSEKEEPING_EVERY_S, lambda: _keep_house(services, retaining)),
     }
     if tls is not None:
         every["certificate"] = (_CERTIFICATE_EVERY_S, lambda: _renew(tls))
@@ -367,7 +370,7 @@ async def _renew(tls: Tls) -> None:
         _log.info("the server certificate was made anew")
 
 
-async def _keep_house(services: Services) -> None:
+async def _keep_house(services: Services, retaining: Retaining) -> None:
     def work(connection: sqlite3.Connection) -> None:
         event_feed.prune(connection, services.config.events_kept)
         enrollments.erase_old_secrets(connection, services.clock.wall_ms())
@@ -375,16 +378,7 @@ async def _keep_house(services: Services) -> None:
 
     await services.database.run(work)
     await asyncio.to_thread(services.exports.keep_house)
-    await asyncio.to_thread(_keep_retention, services)
-
-
-def _keep_retention(services: Services) -> None:
-    """Delete what retention says, and the files of what was marked before; blocking."""
-    retention.unlink(services.database, services.blobs)
-    if days := services.config.retention.media_days:
-        now = services.clock.wall_ms()
-        gone = retention.keep(services.database, services.blobs, days=days, now_ms=now, actor="center")
-        services.metrics.count("objects_erased", len(gone))
+    await asyncio.to_thread(retaining.turn)
 
 
 __all__ = ["Center", "open_center", "origin_of"]
