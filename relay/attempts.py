@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NewType
 
-from relay.bulk_pace import BulkRoom
+from relay.bulk_pace import QUEUE_MS, BulkRoom
 from relay.path import Lane
 from relay.precedence import Precedence
 
@@ -38,8 +38,15 @@ class SendPolicy:
     """Envelopes in flight on one link's urgent lane."""
     is_bulk_metered: bool = False
     """Whether BULK may go on a metered link where there is no other."""
+    bulk_stops_ms: int = int(QUEUE_MS)
+    """While an alert is under way BULK stops, but for no longer than this: what stood before the alert has left by then, and what goes after it
+    stands behind it, however long its answer takes."""
     bulk_at_least_every_ms: int = 1_000
-    """While alerts are under way BULK stops, but for one chunk in this time: they must not starve it for ever."""
+    """One chunk goes in this time all the same: alerts that follow one another sooner must not starve it for ever."""
+
+    def stop_ms(self, link: "LinkView") -> int:
+        """How long an alert that is sent on a link stops BULK there, if it is not answered before."""
+        return min(self.bulk_stops_ms, int(link.p95_ms))
 
     def unanswered_bulk_bytes(self, room: BulkRoom) -> float:
         """How much may be without an answer on one link's bulk lane, stored there or not."""

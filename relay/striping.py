@@ -42,8 +42,10 @@ class _Room:
     flood_left: float
     ahead: float
     """Bytes of bulk that are sent before whatever is placed next, those included that wait for this link."""
+    stop_ms: int
+    """How long an alert stops BULK."""
     held_until_ms: int = 0
-    """An alert is under way: BULK waits for its answer until then."""
+    """An alert is under way: BULK waits until then."""
     alert_retry_ms: int = 0
     """How long an alert's first try may go unanswered."""
     alerts_of: dict[bytes, int] = field(default_factory=dict)
@@ -116,14 +118,14 @@ class Rooms:
             link=link, urgent=self._policy.urgent_window, unanswered_bulk=self._policy.unanswered_bulk_bytes(link.bulk),
             allowance=link.bulk.allowance_bytes, in_flight=link.bulk.in_flight_bytes, budget=link.budget_left_bytes,
             flood_left=link.flood_left_bytes, ahead=link.bulk.in_flight_bytes,
-            alert_retry_ms=retry_ms(link.rtt_ms, self._policy, Precedence.FLASH),
+            stop_ms=self._policy.stop_ms(link), alert_retry_ms=retry_ms(link.rtt_ms, self._policy, Precedence.FLASH),
         )  # fmt: skip
         if (under_way := self._set_aside.on_link.get(link.id)) is not None:
             room.urgent -= under_way.alerts
             room.unanswered_bulk -= under_way.other_bytes
             room.alerts_of.update(under_way.alerts_of)
             if (last_ms := under_way.last_first_try_ms) is not None:
-                room.held_until_ms = last_ms + int(link.p95_ms)
+                room.held_until_ms = last_ms + room.stop_ms
         return room
 
     def _note_in_flight(self, entry: Entry, room: _Room, attempt: Attempt, *, is_alert: bool) -> int | None:
@@ -138,7 +140,7 @@ class Rooms:
             room.unanswered_bulk -= entry.size_bytes
             return again_ms
         room.urgent -= 1
-        if attempt.count == 1 and (held_until_ms := attempt.sent_ms + int(room.link.p95_ms)) > room.held_until_ms:
+        if attempt.count == 1 and (held_until_ms := attempt.sent_ms + room.stop_ms) > room.held_until_ms:
             room.held_until_ms = held_until_ms
         return again_ms
 
@@ -162,7 +164,7 @@ class Rooms:
         return True
 
     def _take_urgent(self, entry: Entry, room: _Room) -> bool:
-        room.held_until_ms = max(room.held_until_ms, self._now_ms + int(room.link.p95_ms))
+        room.held_until_ms = max(room.held_until_ms, self._now_ms + room.stop_ms)
         beyond_few = room.alerts_of.get(entry.origin, 0) - FEW
         if room.urgent <= (self._policy.urgent_window // 4 if beyond_few > 0 else 0):
             self._shut.add((room.link.id, entry.origin))

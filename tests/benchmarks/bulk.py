@@ -1,4 +1,4 @@
-"""A clip over emulated links: what it leaves to alerts, its share of a link, several links together. Needs root; two minutes."""
+"""A clip over emulated links: what it leaves to alerts, its share of a link, several links together. Needs root; under four minutes."""
 
 from tests.benchmarks.figure import Figure
 from tests.network import bulk

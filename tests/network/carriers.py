@@ -26,7 +26,6 @@ _SCENARIOS: Final = ("geo_satellite", "city_lte")
 _SEEDS: Final = (1, 2, 3)
 _PAIR: Final[tuple[Carrier, Carrier]] = ("tls", "zeromq")
 _SETTLED_S, _IDLE_S, _DAY_S = 6.0, 20.0, 86_400
-_SATELLITE: Final = next(link for link in bulk.UNEQUAL if link.name == "sat")
 
 
 async def _lived(name: str, seed: int, carrier: Carrier) -> Outcome:
@@ -82,7 +81,7 @@ async def _idle() -> list[Figure]:
 
 async def _clips() -> list[Figure]:
     pairs: dict[str, list[Fed]] = {}
-    for link, has_alerts in ((bulk.THIN, True), (bulk.THIN, False), (_SATELLITE, False)):
+    for link, has_alerts in ((bulk.THIN, True), (bulk.THIN, False), (bulk.SATELLITE, False)):
         what = f"{link.name}{' beside alerts' if has_alerts else ''}"
         pairs[what] = await asyncio.gather(*(_fed(link, carrier, has_alerts=has_alerts) for carrier in _PAIR))
     beside, calm, satellite = (pairs[what] for what in ("thin beside alerts", "thin", "sat"))
@@ -94,7 +93,7 @@ async def _clips() -> list[Figure]:
                  peer_value=of(list(beside[1].alert_ms)), is_more_better=False) for what, of in _MEASURES),
         *(Figure(name=f"a clip's {whose} over {ours}, {place}", value=_of(fed[0], link, is_wire=is_wire), unit="bytes/s",
                  peer="the link", peer_value=link.both["rate_kbit"] * 125, target_ratio=0.85)
-          for fed, link, place in ((calm, bulk.THIN, "256 kbit/s"), (satellite, _SATELLITE, "a satellite's 2 Mbit/s"))
+          for fed, link, place in ((calm, bulk.THIN, "256 kbit/s"), (satellite, bulk.SATELLITE, "a satellite's 2 Mbit/s"))
           for whose, is_wire in (("link, IP packets", True), ("own bytes", False))),
         *(Figure(name=f"a clip's own bytes over {ours}, {place}", value=fed[0].content_bytes_s, unit="bytes/s", peer=theirs,
                  peer_value=fed[1].content_bytes_s)

@@ -124,6 +124,19 @@ def test_an_alert_finds_little_of_a_clip_before_it(rate: float, rtt_ms: float, s
 
 
 @FEW
+@given(rate=st.floats(30_000, 300_000), rtt_ms=st.floats(200, 900), seed=st.integers(0, 1000))
+def test_alerts_on_a_long_way_leave_a_clip_most_of_it_from_its_beginning(rate: float, rtt_ms: float, seed: int) -> None:
+    """Two a second: one is always under way."""
+    pipe = Pipe(1, rate, rtt_ms, seed)
+    run([pipe], SETTLED_S + 2, in_spool=100, alerts_every_ms=500)
+    clear(pipe)
+    stood = run([pipe], 12, in_spool=100, alerts_every_ms=500)
+    assert len(stood) >= 23
+    assert max(stood) <= QUEUE_MS + 2 * CHUNK / rate * 1000
+    assert pipe.carried_bytes >= 0.7 * rate * 12
+
+
+@FEW
 @given(
     rates=st.lists(st.floats(30_000, 100_000), min_size=3, max_size=3),
     rtts=st.lists(st.floats(5, 200), min_size=3, max_size=3), seed=st.integers(0, 1000),

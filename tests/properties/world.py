@@ -150,7 +150,8 @@ class World:
         if entry.precedence == Precedence.BULK:
             assert not way.is_metered, "a clip cost money"
             # The p95 of a link with a steady round trip; a chunk a second is let through all the same.
-            is_alert_under_way = self.now_ms < way.alert_sent_ms + way.rtt_ms and self._owes_an_alert(way)
+            stops_ms = min(way.rtt_ms, POLICY.bulk_stops_ms)
+            is_alert_under_way = self.now_ms < way.alert_sent_ms + stops_ms and self._owes_an_alert(way)
             assert not is_alert_under_way or self.now_ms - way.bulk_sent_ms >= POLICY.bulk_at_least_every_ms, (
                 "a clip went while an alert was under way"
             )

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from relay.attempts import Entry, LinkId, LinkView, SendPolicy
+from relay.bulk_pace import QUEUE_MS, BulkRoom
 from relay.precedence import Precedence
 from relay.scheduler import plan
+from relay.set_aside import SetAside
 
 POLICY = SendPolicy()
 WIFI = LinkView(id=LinkId(1), peer=b"relay", path="wifi", rtt_ms=20, rtt_variation_ms=5)
@@ -102,3 +104,51 @@ def test_a_path_that_comes_back_gets_what_was_under_way_on_it() -> None:
     assert sent_on(picture, 100) == []
     picture.forget_unanswered(WIFI.peer, "wifi")
     assert sent_on(picture, 100) == ["wifi"]
+
+
+def bulk_goes(now_ms: int, *alerts: Entry, idle_ms: int = 0, set_aside: SetAside | None = None) -> bool:
+    """Whether a chunk goes on the satellite, on which the last one went so long ago."""
+    view = replace(SATELLITE, is_metered=False, bulk=BulkRoom(rate_bytes_s=100_000, idle_ms=idle_ms))
+    for alert in alerts:
+        alert.links = [view]
+    chunk = Entry(number=2, precedence=Precedence.BULK, size_bytes=5_300, links=[view])
+    return (2, view.id) in plan([*alerts, chunk], now_ms, POLICY, set_aside).sends
+
+
+def alert_sent(at_ms: int, times: int = 1) -> Entry:
+    alert = entry(Precedence.FLASH, SATELLITE)
+    for _ in range(times):
+        alert.note_sent(SATELLITE.way, at_ms)
+    return alert
+
+
+def test_an_alert_stops_a_clip_until_what_stood_before_it_has_left_and_not_until_its_answer_comes() -> None:
+    """What is sent then stands behind it. On a satellite the answer takes six times as long."""
+    stops_ms = int(QUEUE_MS)
+    assert not bulk_goes(1_000, entry(Precedence.FLASH)), "which goes in this very plan"
+    assert not bulk_goes(1_000, alert_sent(1_000))
+    assert not bulk_goes(1_000 + stops_ms - 1, alert_sent(1_000))
+    assert bulk_goes(1_000 + stops_ms, alert_sent(1_000))
+    assert not bulk_goes(1_050 + stops_ms, alert_sent(1_000), replace(alert_sent(1_060), number=3)), "the next one"
+    assert bulk_goes(1_000, alert_sent(1_000), idle_ms=POLICY.bulk_at_least_every_ms), "but for one chunk a second"
+    assert bulk_goes(1_000, alert_sent(1_000, times=2)), "what is said again does not stop it"
+
+
+def test_an_alert_that_was_set_aside_stops_a_clip_for_as_long() -> None:
+    set_aside = SetAside()
+    set_aside.add(alert_sent(1_000), 3_000, 1_001, POLICY)
+    assert not bulk_goes(1_000 + int(QUEUE_MS) - 1, set_aside=set_aside)
+    assert bulk_goes(1_000 + int(QUEUE_MS), set_aside=set_aside)
+
+
+def test_on_a_short_way_an_alert_stops_a_clip_for_no_longer_than_its_answer_nearly_always_takes() -> None:
+    alert, chunk = (
+        entry(Precedence.FLASH, WIFI),
+        Entry(number=2, precedence=Precedence.BULK, size_bytes=5_300, links=[WIFI]),
+    )
+    view = replace(WIFI, bulk=BulkRoom(rate_bytes_s=100_000, idle_ms=0))
+    alert.links = chunk.links = [view]
+    alert.note_sent(view.way, 1_000)
+    decided = plan([alert, chunk], 1_039, POLICY)
+    assert (decided.sends, decided.next_look_ms) == ((), 1_040)
+    assert plan([alert, chunk], 1_040, POLICY).sends == ((2, view.id),)
