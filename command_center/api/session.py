@@ -26,15 +26,16 @@ def shape_of(person: SignedIn) -> Session:
 
 def set_session(response: Response, parts: Services, token: str, person: SignedIn) -> Session:
     """Hand a new session's token to the browser, as a cookie that scripts can't read."""
-    _set_cookie(response, parts, COOKIE, token, max_age_s=int(parts.config.sessions.absolute_h * 3600))
+    set_cookie(response, parts, COOKIE, token, max_age_s=int(parts.config.sessions.absolute_h * 3600))
     if person.stage is Stage.FULL:
-        _set_cookie(response, parts, DEVICE_COOKIE, parts.door.devices.mark(person.username), max_age_s=_DEVICE_LASTS_S)
+        set_cookie(response, parts, DEVICE_COOKIE, parts.door.devices.mark(person.username), max_age_s=_DEVICE_LASTS_S)
     return shape_of(person)
 
 
-def _set_cookie(
+def set_cookie(
     response: Response, parts: Services, name: str, value: str, *, max_age_s: int, is_lax: bool = False
 ) -> None:
+    """A cookie that scripts can't read; strict unless ``is_lax``."""
     is_secure = parts.config.sessions.requires_https or parts.config.tls.mode != "off"
     response.set_cookie(name, value, httponly=True, samesite="lax" if is_lax else "strict", secure=is_secure, path="/",
                         max_age=max_age_s)  # fmt: skip
@@ -95,7 +96,7 @@ async def begin_single_sign_on(parts: Parts) -> Response:
     begun = await parts.provider.begin()
     response = RedirectResponse(begun.url, status_code=303)
     # Lax: the browser comes back from another site, and must bring it along.
-    _set_cookie(response, parts, _STATE_COOKIE, begun.state, max_age_s=600, is_lax=True)
+    set_cookie(response, parts, _STATE_COOKIE, begun.state, max_age_s=600, is_lax=True)
     return response
 
 

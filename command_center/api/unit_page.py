@@ -20,7 +20,7 @@ from command_center import facts, journal
 from command_center.accounts import Permission, SignedIn, Stage
 from command_center.api import incident_card, phone, queries, response_queries, snapshots
 from command_center.api.access import COOKIE, DEVICE_COOKIE, Parts, address_of, agent_of
-from command_center.api.session import set_session
+from command_center.api.session import set_cookie, set_session
 from command_center.callbacks import answers
 from command_center.callbacks.answers import Link, UnitState
 from command_center.errors import AccessDenied, ActionRefused, NotFound, NotPossible
@@ -36,12 +36,15 @@ _NAMES: Final = {
     "accepted": "Accept", "en_route": "En route", "on_scene": "On scene", "clear": "Clear", "unable": "Unable",
     "available": "Available", "out_of_service": "Out of service",
 }  # fmt: skip
+_FORM_COOKIE: Final = "heard_form"
+_FORM_LASTS_S: Final = 400 * 86_400
 _NOT_NEXT: Final = ("unable", "out_of_service")
 _LOOK_AGAIN_MS: Final = 10 * 60 * 1000
 _MOST_FIELDS: Final = 20
 _AT_WORK: Final = ("accepted", "en_route", "on_scene", "clear", "unable")
 _SIGN_IN: Final = (
-    "<h1>Field unit</h1><form method='post' action='/unit/sign-in'><label for='name'>Name</label>"
+    "<h1>Field unit</h1><form method='post' action='/unit/sign-in'><input type='hidden' name='form' value='{form}'>"
+    "<label for='name'>Name</label>"
     "<input id='name' name='name' autocomplete='username' autocapitalize='none' required>"
     "<label for='password'>Password</label>"
     "<input id='password' name='password' type='password' autocomplete='current-password' required>"
@@ -101,7 +104,7 @@ async def own_page(request: Request, parts: Parts) -> Response:
     if person is not None and person.stage is Stage.SECOND_FACTOR:
         return phone.page(_CODE.format(csrf=_hidden(_by_sign_in(person))))
     if person is None or not person.may(Permission.UNIT_OWN):
-        return phone.page(_SIGN_IN)
+        return _to_sign_in(request, parts)
     return await _shown(_by_sign_in(person), request, parts)
 
 
@@ -110,7 +113,7 @@ async def own_say(request: Request, parts: Parts) -> Response:
     """The signed-in unit's word."""
     person = await parts.door.who(request.cookies.get(COOKIE))
     if person is None or not person.may(Permission.UNIT_OWN):
-        return phone.page(_SIGN_IN, status=401)
+        return _to_sign_in(request, parts, status=401)
     return await _said(_by_sign_in(person), request, parts)
 
 
@@ -119,34 +122,41 @@ async def own_picture(request: Request, parts: Parts) -> Response:
     """The signed-in unit's snapshot."""
     person = await parts.door.who(request.cookies.get(COOKIE))
     if person is None or not person.may(Permission.UNIT_OWN):
-        return phone.page(_SIGN_IN, status=401)
+        return _to_sign_in(request, parts, status=401)
     return await _picture(_by_sign_in(person), request, parts)
 
 
 @router.post("/unit/sign-in")
 async def sign_in(request: Request, parts: Parts) -> Response:
-    """Open a session as the API does. A form of another site can't: its answer carries a cookie that is strict."""
+    """Open a session as the API does. A form of another site can't: it does not know what our own form carries."""
     form = await _form(request)
+    mark = request.cookies.get(_FORM_COOKIE, "")
+    if not mark or not hmac.compare_digest(form.get("form", "").encode(), mark.encode()):
+        return _to_sign_in(request, parts, why="this page was old: sign in here", status=403)
     try:
         token, person = await parts.door.sign_in(
             form.get("name", "").lower(), form.get("password", "")[:1024], address_of(request),
             device=request.cookies.get(DEVICE_COOKIE, ""), agent=agent_of(request),
         )  # fmt: skip
     except AccessDenied as error:
-        return phone.page(f"<p class='back'>{html.escape(str(error))}</p>{_SIGN_IN}", status=error.status)
+        return _to_sign_in(request, parts, why=str(error), status=error.status)
     return _signed_in(parts, token, person)
 
 
 @router.post("/unit/sign-out")
 async def sign_out(request: Request, parts: Parts) -> Response:
-    """End the session; a phone that is handed on says nothing more."""
+    """End the session; a phone that is handed on says nothing more.
+
+    Another site's form comes without the strict cookie: nobody is known then, and the browser must not be told to forget it.
+    """
     form = await _form(request)
     person = await parts.door.who(request.cookies.get(COOKIE))
-    if person is not None:
-        if not hmac.compare_digest(form.get("csrf", "").encode(), person.csrf.encode()):
-            return phone.refusal("this page is old: go back, reload it and try again", 403)
-        await parts.door.sign_out(person)
     response = RedirectResponse("/unit", status_code=303)
+    if person is None:
+        return response
+    if not hmac.compare_digest(form.get("csrf", "").encode(), person.csrf.encode()):
+        return phone.refusal("this page is old: go back, reload it and try again", 403)
+    await parts.door.sign_out(person)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return response
 
@@ -157,7 +167,7 @@ async def show_code(request: Request, parts: Parts) -> Response:
     form = await _form(request)
     person = await parts.door.who(request.cookies.get(COOKIE))
     if person is None or person.stage is not Stage.SECOND_FACTOR:
-        return phone.page(_SIGN_IN, status=401)
+        return _to_sign_in(request, parts, status=401)
     if not hmac.compare_digest(form.get("csrf", "").encode(), person.csrf.encode()):
         return phone.refusal("this page is old: go back, reload it and try again", 403)
     try:
@@ -168,6 +178,19 @@ async def show_code(request: Request, parts: Parts) -> Response:
     except AccessDenied as error:
         return phone.page(f"<p class='back'>{html.escape(str(error))}</p>", status=error.status)
     return _signed_in(parts, token, person)
+
+
+def _to_sign_in(request: Request, parts: Services, *, why: str = "", status: int = 200) -> Response:
+    """The form, with a random number that stands in a strict cookie, too.
+
+    Browsers take a strict cookie from the answer to another site's form, if that is a page of its own; so this form must prove that it is ours, or
+    any site could sign a browser in as somebody else. Where it comes from does not say it: with ``no-referrer`` its ``Origin`` is ``null``.
+    """
+    mark = request.cookies.get(_FORM_COOKIE, "") or secrets.token_urlsafe(16)
+    told = f"<p class='back'>{html.escape(why)}</p>" if why else ""
+    response = phone.page(told + _SIGN_IN.format(form=html.escape(mark)), status=status)
+    set_cookie(response, parts, _FORM_COOKIE, mark, max_age_s=_FORM_LASTS_S)
+    return response
 
 
 def _signed_in(parts: Services, token: str, person: SignedIn) -> Response:

@@ -134,6 +134,13 @@ async def _field_unit(house: House, name: str = "m21", speaks_for: str = "M21") 
     )  # fmt: skip
 
 
+async def sign_in(phone: httpx.AsyncClient, name: str, password: str = PASSWORD) -> httpx.Response:
+    """As the form does."""
+    found = re.search(r"name='form' value='([^']+)'", (await phone.get("/unit")).text)
+    assert found is not None
+    return await phone.post("/unit/sign-in", data={"form": found[1], "name": name, "password": password})
+
+
 async def test_signed_in_unit_answers_without_any_script(house: House) -> None:
     node = house.node()
     await house.deliver(node, node.alert())
@@ -143,9 +150,9 @@ async def test_signed_in_unit_answers_without_any_script(house: House) -> None:
         await send(client, "M21")
         assert "Sign in" in (await phone.get("/unit")).text
         assert (await phone.post("/unit", data={"state": "accepted"})).status_code == 401
-        wrong = await phone.post("/unit/sign-in", data={"name": "m21", "password": "wrong"})
+        wrong = await sign_in(phone, "m21", "wrong")
         assert (wrong.status_code, "Sign in" in wrong.text) == (401, True)
-        assert (await phone.post("/unit/sign-in", data={"name": "M21", "password": PASSWORD})).status_code == 303
+        assert (await sign_in(phone, "M21")).status_code == 303
         page = await phone.get("/unit")
         assert "handgun" in page.text
         csrf = re.findall(r"name='csrf' value='(\w+)'", page.text)[0]
@@ -161,7 +168,7 @@ async def test_signed_in_unit_answers_without_any_script(house: House) -> None:
 async def test_other_roles_and_units_that_are_gone_get_no_page(house: House) -> None:
     await _field_unit(house, speaks_for="M99")
     async with house.browser() as phone:
-        assert (await phone.post("/unit/sign-in", data={"name": "m21", "password": PASSWORD})).status_code == 303
+        assert (await sign_in(phone, "m21")).status_code == 303
         gone = await phone.get("/unit")
         assert (gone.status_code, "no unit &#x27;M99&#x27; on the board" in gone.text) == (404, True)
     async with house.signed_in() as dispatcher:
