@@ -75,11 +75,12 @@ class Door:
         is_local = row is not None and not row[2] and bool(row[0])
         is_right = await self.passwords.is_right(row[0] if is_local else None, password, origin)
         if row is None or not is_right or row[1]:
-            await self._database.run(lambda c: failures.note(c, name, origin, now))
+            await self._database.run(lambda c: self._note_failure(c, name, origin, now, is_known=is_known))
             await self.deny("sign-in", name, address, "disabled" if row and is_right else "wrong name or password")
             raise AccessDenied("wrong name or password")
 
         def work(connection: sqlite3.Connection) -> tuple[str, SignedIn]:
+            self._require_tries(connection, name, origin, now, is_known=is_known)
             stage = sessions.stage_after(connection, self.policy, name, has_shown_code=False)
             if stage is not Stage.SECOND_FACTOR:  # a right password alone wipes no wrong codes
                 failures.forgive(connection, name, origin)
@@ -143,30 +144,50 @@ class Door:
         Raises:
             AccessDenied: too many wrong ones.
         """
-        await self._require_tries(person.username, address)
-        if await self.passwords.is_right(encoded, password, address):
-            return True
-        await self._wrong(person.username, address, "password")
-        return False
+        now, name = self._clock.wall_ms(), person.username
+        await self._readers.run(lambda c: self._require_tries(c, name, address, now, is_known=True))
+        is_right = await self.passwords.is_right(encoded, password, address)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            self._note_failure(connection, name, address, now, is_known=True, is_one=not is_right)
+            return is_right
+
+        return await self._proven(work, name, address, "password")
 
     async def prove_code(self, person: SignedIn, code: str, address: str) -> bool:
         """The same for the second factor; a code is good once, here too."""
-        await self._require_tries(person.username, address)
         now, name = self._clock.wall_ms(), person.username
-        if await self._database.run(lambda c: second_factor.take(c, self.sealing, name, code, now)):
-            return True
-        await self._wrong(name, address, "second-factor")
-        return False
 
-    async def _require_tries(self, name: str, address: str) -> None:
-        now = self._clock.wall_ms()
-        if await self._readers.run(lambda c: failures.is_limited(c, name, address, now, is_known=True)):
-            raise AccessDenied("too many wrong ones: wait a quarter of an hour", status=429)
+        def work(connection: sqlite3.Connection) -> bool:
+            self._require_tries(connection, name, address, now, is_known=True)
+            is_right = second_factor.take(connection, self.sealing, name, code, now)
+            self._note_failure(connection, name, address, now, is_known=True, is_one=not is_right)
+            return is_right
 
-    async def _wrong(self, name: str, address: str, what: str) -> None:
-        now = self._clock.wall_ms()
-        await self._database.run(lambda c: failures.note(c, name, address, now))
-        await self.deny(what, name, address, "wrong, of somebody who is signed in")
+        return await self._proven(work, name, address, "second-factor")
+
+    async def _proven(self, work: Callable[[sqlite3.Connection], bool], name: str, address: str, what: str) -> bool:
+        is_right = await self._database.run(work)
+        if not is_right:
+            await self.deny(what, name, address, "wrong, of somebody who is signed in")
+        return is_right
+
+    @staticmethod
+    def _require_tries(connection: sqlite3.Connection, name: str, origin: str, now: int, *, is_known: bool) -> None:
+        """Asked before the answer is looked for and again where it counts: of many at once, too, only so many are answered."""
+        if failures.is_limited(connection, name, origin, now, is_known=is_known):
+            raise AccessDenied(
+                f"too many wrong ones in the last {failures.WINDOW_MS // 60_000} minutes: wait, or ask an administrator",
+                status=429,
+            )
+
+    def _note_failure(
+        self, connection: sqlite3.Connection, name: str, origin: str, now: int, *, is_known: bool, is_one: bool = True
+    ) -> None:
+        """One more wrong one, unless there are too many already: then neither right nor wrong is said."""
+        self._require_tries(connection, name, origin, now, is_known=is_known)
+        if is_one:
+            failures.note(connection, name, origin, now)
 
     async def who(self, token: str | None) -> SignedIn | None:
         """The person behind a session's token; None if it is unknown or expired."""
