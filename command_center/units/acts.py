@@ -4,6 +4,7 @@ Compare-and-set: whoever acts names the version of the unit (and, to assign, of 
 ``dispatch``; the camera is told by whoever calls.
 """
 
+import hashlib
 import math
 import re
 import sqlite3
@@ -198,7 +199,9 @@ def heard(connection: sqlite3.Connection, name: str, *, by: str, note: str, now:
 def write_note(
     connection: sqlite3.Connection, incident_id: int, text: str, *, by: str, role: str, key: str, now: int
 ) -> int:
-    """Add a note to an incident; returns its number. The same key of the same writer twice is one note.
+    """Add a note to an incident; returns its number. The same words under the same key of the same writer are one note.
+
+    Other words under a key that was used are another note: a page that somebody went back to keeps its key, and nothing that a person wrote may be lost.
 
     Raises:
         NotFound: no such incident.
@@ -208,16 +211,25 @@ def write_note(
     said = text.strip()
     if not said or len(said) > MOST_TEXT:
         raise NotPossible(f"expected a note of 1 to {MOST_TEXT} characters, found {len(said)}")
-    if key:
-        row = connection.execute(
-            "SELECT id FROM incident_note WHERE incident = ? AND by = ? AND key = ?", (incident_id, by, key)
-        ).fetchone()
-        if row is not None:
-            return int(row[0])
+    found = _note_under(connection, incident_id, by, key)
+    if found is not None and found[1] != said:
+        key = f"{key} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        found = _note_under(connection, incident_id, by, key)
+    if found is not None:
+        return found[0]
     fact = NoteWritten(incident=incident_id, by=by, role=role, text=said, key=key)
     number = record(connection, "note-written", fact, actor=by, subject=f"incident:{incident_id}", now=now)
     event_feed.note(connection, "incident", incident_id)
     return number
+
+
+def _note_under(connection: sqlite3.Connection, incident_id: int, by: str, key: str) -> tuple[int, str] | None:
+    """(number, words) of the note that a writer's key stands for."""
+    row: tuple[int, str] | None = connection.execute(
+        "SELECT id, text FROM incident_note WHERE incident = ? AND by = ? AND key = ? AND key <> ''",
+        (incident_id, by, key),
+    ).fetchone()
+    return row
 
 
 def set_place(connection: sqlite3.Connection, name: str, here: Position | None, *, by: str, now: int) -> None:

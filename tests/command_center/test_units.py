@@ -248,6 +248,17 @@ async def test_notes_are_kept_as_written_once_for_each_key_and_never_changed(hou
     await assert_all_as_written(house)
 
 
+async def test_other_words_under_a_key_that_was_used_are_another_note_and_not_lost(house: House) -> None:
+    node = house.node()
+    await house.deliver(node, node.alert())
+    async with house.signed_in() as client:
+        for text in ("one person", "one person", "two, one of them armed", "two, one of them armed", "one person"):
+            answer = await client.post("/api/v1/incidents/1/notes", json={"text": text, "key": "k1"})
+            assert answer.status_code == 201
+        assert [note["text"] for note in answer.json()["notes"]] == ["one person", "two, one of them armed"]
+    await assert_all_as_written(house)
+
+
 async def test_incident_that_units_work_at_stays_acknowledged(house: House) -> None:
     node = house.node()
     await house.deliver(node, node.alert())
