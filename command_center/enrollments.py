@@ -16,6 +16,7 @@ from command_center import event_feed, facts, fleet, ingest, journal
 from command_center.errors import BadRequest, NotFound
 from command_center.facts import Remark
 from command_center.fleet import Standing
+from command_center.networks import network_of
 from relay import passport as passports
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
 from relay.enrollment import AuthorityHex, EnrollmentReply, EnrollmentRequest, check_request, make_code
@@ -27,6 +28,8 @@ from relay.passport import Passport, Role
 VALIDITY_MS: Final = 3 * 365 * 86_400_000
 FAILURES_ALLOWED: Final = 10
 FAILURE_WINDOW_MS: Final = 15 * 60 * 1000
+FAILURES_NOTED: Final = 1000
+"""In the window, from wherever: beyond, strangers are refused without an entry, or they would fill the journal."""
 _RETRY_MS: Final = 86_400_000
 
 
@@ -90,10 +93,13 @@ def invite(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, name
 
 
 def answer(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, data: bytes, address: str) -> EnrollmentReply:
-    """Answer a machine's request; a refusal is journalled and counts against its address."""
-    now = clock.wall_ms()
-    connection.execute("DELETE FROM enrollment_failure WHERE at_ms < ?", (now - FAILURE_WINDOW_MS,))
-    failures = connection.execute("SELECT COUNT(*) FROM enrollment_failure WHERE address = ?", (address,)).fetchone()[0]
+    """Answer a machine's request; a refusal is journalled and counts against its network."""
+    now, network = clock.wall_ms(), network_of(address)
+    connection.execute(  # also what lies ahead, after a clock was set back: nobody waits longer for that
+        "DELETE FROM enrollment_failure WHERE at_ms NOT BETWEEN ? AND ?",
+        (now - FAILURE_WINDOW_MS, now + FAILURE_WINDOW_MS),
+    )
+    failures = connection.execute("SELECT COUNT(*) FROM enrollment_failure WHERE address = ?", (network,)).fetchone()[0]
     if failures >= FAILURES_ALLOWED:
         # Not journalled, and not counted against the address again: the ten before it were.
         return EnrollmentReply(state="refused", message="too many wrong requests from this address: wait 15 minutes")
@@ -195,8 +201,9 @@ def _secret_of(connection: sqlite3.Connection, invite_id: bytes) -> bytes | None
 
 
 def _refuse(connection: sqlite3.Connection, message: str, address: str, now: int) -> EnrollmentReply:
-    connection.execute("INSERT INTO enrollment_failure VALUES (?, ?)", (now, address))
-    _remark(connection, "enrollment-refused", "center", "", "enrollment refused", message[:300], address, now)
+    if connection.execute("SELECT COUNT(*) FROM enrollment_failure").fetchone()[0] < FAILURES_NOTED:
+        connection.execute("INSERT INTO enrollment_failure VALUES (?, ?)", (now, network_of(address)))
+        _remark(connection, "enrollment-refused", "center", "", "enrollment refused", message[:300], address, now)
     return EnrollmentReply(state="refused", message=message)
 
 

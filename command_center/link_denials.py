@@ -1,4 +1,4 @@
-"""Links that are good for nothing: counted each time, journalled once a minute and address.
+"""Links that are good for nothing: counted each time, journalled once a minute and network, and a thousand times a minute at most.
 
 Whoever guesses links must not fill the journal; whoever uses one that expired must be in it.
 """
@@ -9,11 +9,13 @@ from typing import Final
 from command_center import facts, journal
 from command_center.facts import Remark
 from command_center.metrics import Metrics
+from command_center.networks import network_of
 from relay.clock import Clock
 from relay.database import Database
 
 _AGAIN_AFTER_MS: Final = 60_000
-_REMEMBERED: Final = 10_000
+_MOST: Final = 1000
+"""In a minute: a thousand networks that guess are an entry each; beyond, they are counted."""
 
 
 class LinkDenials:
@@ -28,12 +30,14 @@ class LinkDenials:
     def must_note(self, what: str, address: str) -> bool:
         """Count a denial; whether it is to be journalled."""
         self._metrics.count("denials")
-        now = self._clock.monotonic_ms()
-        if now - self._noted.get((what, address), -_AGAIN_AFTER_MS) < _AGAIN_AFTER_MS:
+        now, key = self._clock.monotonic_ms(), (what, network_of(address))
+        if now - self._noted.get(key, -_AGAIN_AFTER_MS) < _AGAIN_AFTER_MS:
             return False
-        if len(self._noted) >= _REMEMBERED:
-            self._noted = {key: at for key, at in self._noted.items() if now - at < _AGAIN_AFTER_MS}
-        self._noted[what, address] = now
+        if len(self._noted) >= _MOST:
+            self._noted = {known: at for known, at in self._noted.items() if now - at < _AGAIN_AFTER_MS}
+        if len(self._noted) >= _MOST:
+            return False
+        self._noted[key] = now
         return True
 
     async def note(self, what: str, why: str, address: str) -> None:

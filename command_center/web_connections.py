@@ -11,7 +11,6 @@ What is ended or refused is counted. Source of the attack: slow headers, slow bo
 """
 
 import asyncio
-import ipaddress
 import logging
 import resource
 import socket
@@ -23,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from command_center.api.hardening import LARGE
 from command_center.metrics import Metrics
+from command_center.networks import network_of
 from relay import open_files
 
 MOST: Final = 1024
@@ -203,12 +203,6 @@ class HttpConnection(H11Protocol):
 
 
 def place_of(host: str) -> str:
-    """What counts as one place: an IPv4 address, or a network of 2^64 IPv6 ones, as one customer gets it; "" for this machine, where a proxy may be."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.is_loopback:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
-    return str(address)
+    """What counts as one place; "" for this machine, where a proxy may be."""
+    network = network_of(host)
+    return "" if network == "::1" or network.startswith("127.") else network

@@ -22,6 +22,7 @@ from command_center.config import AccountsConfig, SessionConfig
 from command_center.errors import AccessDenied
 from command_center.facts import Remark
 from command_center.metrics import Metrics
+from command_center.networks import network_of
 from command_center.readers import Readers
 from relay.clock import Clock
 from relay.database import Database
@@ -62,7 +63,7 @@ class Door:
         origin, is_known = self.devices.origin(name, address, device)
         if await self._readers.run(lambda c: failures.is_limited(c, name, origin, now, is_known=is_known)):
             self._metrics.count("sign_ins_limited")
-            await self._deny_seldom("sign-in", name, address, "too many failures")
+            await self.deny_seldom("sign-in", name, address, "too many failures")
             raise AccessDenied(
                 f"too many wrong passwords in the last {failures.WINDOW_MS // 60_000} minutes: wait, or ask an administrator",
                 status=429,
@@ -144,24 +145,24 @@ class Door:
         Raises:
             AccessDenied: too many wrong ones.
         """
-        now, name = self._clock.wall_ms(), person.username
-        await self._readers.run(lambda c: self._require_tries(c, name, address, now, is_known=True))
-        is_right = await self.passwords.is_right(encoded, password, address)
+        now, name, origin = self._clock.wall_ms(), person.username, network_of(address)
+        await self._readers.run(lambda c: self._require_tries(c, name, origin, now, is_known=True))
+        is_right = await self.passwords.is_right(encoded, password, origin)
 
         def work(connection: sqlite3.Connection) -> bool:
-            self._note_failure(connection, name, address, now, is_known=True, is_one=not is_right)
+            self._note_failure(connection, name, origin, now, is_known=True, is_one=not is_right)
             return is_right
 
         return await self._proven(work, name, address, "password")
 
     async def prove_code(self, person: SignedIn, code: str, address: str) -> bool:
         """The same for the second factor; a code is good once, here too."""
-        now, name = self._clock.wall_ms(), person.username
+        now, name, origin = self._clock.wall_ms(), person.username, network_of(address)
 
         def work(connection: sqlite3.Connection) -> bool:
-            self._require_tries(connection, name, address, now, is_known=True)
+            self._require_tries(connection, name, origin, now, is_known=True)
             is_right = second_factor.take(connection, self.sealing, name, code, now)
-            self._note_failure(connection, name, address, now, is_known=True, is_one=not is_right)
+            self._note_failure(connection, name, origin, now, is_known=True, is_one=not is_right)
             return is_right
 
         return await self._proven(work, name, address, "second-factor")
@@ -202,7 +203,7 @@ class Door:
         now = self._clock.wall_ms()
         person, is_notable = await self._readers.run(lambda c: sessions.behind_token(c, secret, now))
         if person is None:
-            await self._deny_seldom("api-token", "", address, "unknown, revoked or expired")
+            await self.deny_seldom("api-token", "", address, "unknown, revoked or expired")
         elif is_notable:
             await self._note_use("UPDATE api_token SET used_at_ms = ?, used_from = ? WHERE token_sha256 = ?", now,
                                  address[:64], person.token_sha256)  # fmt: skip
@@ -243,7 +244,7 @@ class Door:
 
     async def deny_stranger(self, address: str, path: str) -> None:
         """Somebody without a session, or with one that is over, asked for something: counted, and journalled once a minute and address."""
-        await self._deny_seldom("no-session", "", address, path)
+        await self.deny_seldom("no-session", "", address, path)
 
     def keep_house(self, connection: sqlite3.Connection) -> None:
         """Drop the rows of what is over."""
@@ -251,16 +252,17 @@ class Door:
         sessions.forget_old(connection, self.lives, now)
         failures.forget_old(connection, now)
 
-    async def _deny_seldom(self, what: str, name: str, address: str, detail: str) -> None:
-        """One entry a minute and address: whoever hammers at the door must not fill the journal."""
+    async def deny_seldom(self, what: str, name: str, address: str, detail: str) -> None:
+        """One entry a minute and network: whoever hammers at the door must not fill the journal."""
+        key = (what, network_of(address))
         now = self._clock.monotonic_ms()  # a wall clock that leapt back would keep it silent for as long
         if len(self._denials_noted) >= _MOST_NOTED:
-            self._denials_noted = {key: at for key, at in self._denials_noted.items() if now - at < _NOTED_AGAIN_MS}
-        is_known = now - self._denials_noted.get((what, address), -_NOTED_AGAIN_MS) < _NOTED_AGAIN_MS
+            self._denials_noted = {known: at for known, at in self._denials_noted.items() if now - at < _NOTED_AGAIN_MS}
+        is_known = now - self._denials_noted.get(key, -_NOTED_AGAIN_MS) < _NOTED_AGAIN_MS
         if is_known or len(self._denials_noted) >= _MOST_NOTED:
             self._metrics.count("denials")
             return
-        self._denials_noted[what, address] = now
+        self._denials_noted[key] = now
         await self.deny(what, name, address, detail)
 
     async def _note_use(self, sql: str, *values: object) -> None:

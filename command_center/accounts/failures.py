@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 from typing import Final
 
+from command_center.networks import network_of
 from relay.identity import Identity
 
 ALLOWED: Final = 5
@@ -36,7 +37,7 @@ class Devices:
         number, _, mac = mark[:200].partition(".")
         if number and hmac.compare_digest(mac.encode(), self._mac(name, number).encode()):
             return f"device:{number}", True
-        return address, False
+        return network_of(address), False
 
     def _mac(self, name: str, number: str) -> str:
         said = f"{name}\n{number}".encode()

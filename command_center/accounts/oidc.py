@@ -42,6 +42,10 @@ _POOR_SECRETS: Final = frozenset(
 )
 
 
+class NotBegun(AccessDenied):
+    """Anybody can come back from nowhere, as often as they like."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """A request that a browser takes to the provider."""
@@ -117,7 +121,7 @@ class Provider:
         is_own = hmac.compare_digest(state.encode(), kept_state.encode())
         under_way = self._under_way.pop(state, None) if is_own else None
         if under_way is None or self._clock.monotonic_ms() - under_way.began_ms > LASTS_MS:
-            raise AccessDenied("this sign-in was not begun here, or took too long: begin again")
+            raise NotBegun("this sign-in was not begun here, or took too long: begin again")
         if refusal or not code:
             raise AccessDenied(f"the identity provider let nobody in: {refusal[:100] or 'it gave no code'}")
         discovery = await self._discovery()

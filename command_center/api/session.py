@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from command_center.accounts import SignedIn, Stage
+from command_center.accounts.oidc import NotBegun
 from command_center.api.access import COOKIE, DEVICE_COOKIE, Anyone, Parts, address_of, agent_of
 from command_center.api.account_shapes import GivenCode, Session, SignIn, Ways
 from command_center.api.shapes import Problem
@@ -115,7 +116,8 @@ async def finish_single_sign_on(
         )
         token, person = await parts.door.admit(claims, address, agent=agent_of(request))
     except AccessDenied as denied:
-        await parts.door.deny("single-sign-on", "", address, str(denied))
+        note = parts.door.deny_seldom if isinstance(denied, NotBegun) else parts.door.deny
+        await note("single-sign-on", "", address, str(denied))
         raise
     response = HTMLResponse(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta http-equiv='refresh' content='0;url=/'>"

@@ -229,20 +229,20 @@ async def _shown(speaker: _Speaker, request: Request, parts: Services) -> Respon
         return phone.refusal(error, 404)
 
 
-def _note_look(connection: sqlite3.Connection, parts: Services, speaker: _Speaker, address: str) -> None:
-    """Once in ten minutes for each unit and incident."""
+def _note_look(connection: sqlite3.Connection, parts: Services, speaker: _Speaker, address: str, what: str = "unit page") -> Link:  # fmt: skip
+    """Once in ten minutes for each unit, incident, address and thing; returns what the speaker may speak about."""
     now = parts.clock.wall_ms()
     link = speaker.find(connection, now)
     if link.incident is None:
-        return
-    actor, subject = f"unit:{link.receiver}", f"incident:{link.incident.id}"
+        return link
+    actor, subject, payload = f"unit:{link.receiver}", f"incident:{link.incident.id}", facts.encode(Remark(what=what, address=address))  # fmt: skip
     lately = connection.execute(
-        "SELECT 1 FROM entry WHERE subject = ? AND kind = 'viewed' AND actor = ? AND at_ms > ? LIMIT 1",
-        (subject, actor, now - _LOOK_AGAIN_MS),
+        "SELECT 1 FROM entry WHERE subject = ? AND kind = 'viewed' AND actor = ? AND payload = ? AND at_ms > ? LIMIT 1",
+        (subject, actor, payload, now - _LOOK_AGAIN_MS),
     ).fetchone()
     if lately is None:
-        journal.append(connection, at_ms=now, kind="viewed", actor=actor, subject=subject,
-                       payload=facts.encode(Remark(what="unit page", address=address)))  # fmt: skip
+        journal.append(connection, at_ms=now, kind="viewed", actor=actor, subject=subject, payload=payload)
+    return link
 
 
 async def _said(speaker: _Speaker, request: Request, parts: Services) -> Response:
@@ -277,13 +277,9 @@ async def _carry_out(speaker: _Speaker, form: dict[str, str], parts: Services) -
 
 async def _picture(speaker: _Speaker, request: Request, parts: Services) -> Response:
     def note(connection: sqlite3.Connection) -> int:
-        now = parts.clock.wall_ms()
-        link = speaker.find(connection, now)
+        link = _note_look(connection, parts, speaker, address_of(request), "snapshot")
         if link.incident is None:
             raise NotFound("there is no incident to show a picture of")
-        journal.append(connection, at_ms=now, kind="viewed", actor=f"unit:{link.receiver}",
-                       subject=f"incident:{link.incident.id}",
-                       payload=facts.encode(Remark(what="snapshot", address=address_of(request))))  # fmt: skip
         return link.incident.id
 
     try:

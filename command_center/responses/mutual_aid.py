@@ -214,7 +214,7 @@ class MutualAid:
         return "its time is over" if not now < share.until_ms <= now + MOST_MINUTES * 60_000 else ""
 
     def _denied(self, connection: sqlite3.Connection, share: Share | None, why: str, address: str) -> str:
-        if share is None and not self._denials.must_note("shared incident", address):
+        if not self._denials.must_note("shared incident" if share is None else f"share {share.id}: {why}", address):
             return why
         subject = "share:unknown" if share is None else f"incident:{share.incident}"
         actor = "agency:unknown" if share is None else f"agency:{share.agency}"
