@@ -5,16 +5,12 @@ No journal, no incidents, no ledger, one alert after another: what a receipt cos
 Run as a process: ``python -m tests.benchmarks.bare_receipts KEYFILE PORTFILE LOGFILE``; speaks enough of the hop protocol for ``tls_load``.
 """
 
-import contextlib
 import os
 import select
 import socket
-import ssl
-import struct
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +20,8 @@ from relay.identity import Identity
 from relay.ids import NodeId
 from relay.paths import tls_proof
 from relay.ranges import RangeSet
+from tests.benchmarks.tls_line import TlsLine
 
-_LENGTH: Final = struct.Struct(">I")
 _PAGE_BYTES: Final = 4096
 _PAGES: Final = 256
 
@@ -34,34 +30,9 @@ _PAGES: Final = 256
 class _Caller:
     """A node's connection."""
 
-    socket: ssl.SSLSocket
-    came: bytearray = field(default_factory=bytearray)
+    line: TlsLine
     is_proved: bool = False
     signing_key: bytes = b""
-
-    def parcels(self) -> Iterator[bytes]:
-        """What has come, without waiting.
-
-        Raises:
-            ConnectionError: it hung up.
-        """
-        with contextlib.suppress(ssl.SSLWantReadError):
-            while True:
-                data = self.socket.recv(65_536)
-                if not data:
-                    raise ConnectionError("it hung up")
-                self.came += data
-        while len(self.came) >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self.came)
-            if len(self.came) < _LENGTH.size + size:
-                return
-            parcel = bytes(self.came[_LENGTH.size : _LENGTH.size + size])
-            del self.came[: _LENGTH.size + size]
-            yield parcel
-
-    def send(self, parcel: bytes) -> None:
-        """A receipt fits the kernel's buffer."""
-        self.socket.sendall(_LENGTH.pack(len(parcel)) + parcel)
 
 
 class BareReceipts:
@@ -82,7 +53,7 @@ class BareReceipts:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = self._context.wrap_socket(plain, server_side=True)
         connection.setblocking(False)
-        return _Caller(connection)
+        return _Caller(TlsLine(connection))
 
     def take(self, caller: _Caller, parcel: bytes) -> None:
         """Its proof, its hello, or an alert."""
@@ -94,7 +65,7 @@ class BareReceipts:
             if isinstance(note, hop.Hello):
                 signed = passport._signed_decoder.decode(note.passport)
                 caller.signing_key = passport._decoder.decode(signed.statement).signing_key
-                caller.send(hop.encode(hop.Welcome(note.passport, 0, bytes(16), bytes(64))))
+                caller.line.send(hop.encode(hop.Welcome(note.passport, 0, bytes(16), bytes(64))))
         elif not receipt.is_receipt(parcel):
             self._alert(caller, parcel)
 
@@ -108,7 +79,7 @@ class BareReceipts:
         settled.add(header.sequence)
         issued = receipt.issue(settled, signer=self._identity.node_id, signing=self._identity.signing, stored_at_s=int(time.time()),
                                origin=header.origin, series=header.series, answers=[header.sequence])  # fmt: skip
-        caller.send(issued.wire)
+        caller.line.send(issued.wire)
 
 
 def main(key_file: str, port_file: str, log_file: str) -> None:
@@ -123,15 +94,15 @@ def main(key_file: str, port_file: str, log_file: str) -> None:
         for descriptor, _ in ready.poll():
             if descriptor == listening.fileno():
                 caller = bare.accept(listening)
-                callers[caller.socket.fileno()] = caller
-                ready.register(caller.socket.fileno(), select.EPOLLIN)
+                callers[caller.line.socket.fileno()] = caller
+                ready.register(caller.line.socket.fileno(), select.EPOLLIN)
                 continue
             try:
-                for parcel in callers[descriptor].parcels():
+                for parcel in callers[descriptor].line.parcels():
                     bare.take(callers[descriptor], parcel)
             except OSError:
                 ready.unregister(descriptor)
-                callers.pop(descriptor).socket.close()
+                callers.pop(descriptor).line.socket.close()
 
 
 if __name__ == "__main__":

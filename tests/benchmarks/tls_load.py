@@ -1,14 +1,11 @@
 """The load of ``ingest_load`` over the TLS path: the same nodes and alerts, the same moments, one thread that blocks in ``poll``."""
 
-import contextlib
 import secrets
 import select
 import socket
-import ssl
-import struct
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from random import Random
 from typing import Final
@@ -19,39 +16,17 @@ from relay.identity import Identity
 from relay.path import Lane
 from relay.paths import tls_proof
 from tests.benchmarks.ingest_load import LoadNode
+from tests.benchmarks.tls_line import TlsLine
 
-_LENGTH: Final = struct.Struct(">I")
 _CONNECT_S: Final = 20.0
 
 
 @dataclass(eq=False, slots=True)
-class _Line:
-    """A node's connection."""
+class _Caller:
+    """A node, and its connection."""
 
     node: LoadNode
-    socket: ssl.SSLSocket
-    came: bytearray = field(default_factory=bytearray)
-
-    def send(self, parcels: Sequence[bytes]) -> None:
-        """What is in flight of a node fits the kernel's buffer."""
-        self.socket.sendall(b"".join(_LENGTH.pack(len(parcel)) + parcel for parcel in parcels))
-
-    def parcels(self) -> Iterator[bytes]:
-        """What has come, without waiting."""
-        with contextlib.suppress(ssl.SSLWantReadError):
-            while True:
-                data = self.socket.recv(65_536)
-                if not data:
-                    raise ConnectionError("the center hung up")
-                self.came += data
-        at = 0
-        while len(self.came) >= at + _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(self.came, at)
-            if len(self.came) < at + _LENGTH.size + size:
-                break
-            yield bytes(self.came[at + _LENGTH.size : at + _LENGTH.size + size])
-            at += _LENGTH.size + size
-        del self.came[:at]
+    line: TlsLine
 
 
 class TlsLoad:
@@ -61,7 +36,7 @@ class TlsLoad:
         self._endpoint = urlsplit(endpoint)
         self._server = server
         self._nodes = nodes
-        self._lines: dict[int, _Line] = {}
+        self._callers: dict[int, _Caller] = {}
         self._poll = select.poll()
 
     async def connect(self) -> None:
@@ -70,19 +45,19 @@ class TlsLoad:
         for node in self._nodes:
             plain = socket.create_connection((self._endpoint.hostname, self._endpoint.port), _CONNECT_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line = _Line(node, context.wrap_socket(plain))
+            line = TlsLine(context.wrap_socket(plain))
             shown = tls_proof.require_issued_by(line.socket.getpeercert(binary_form=True), self._server.signing_key)
             attempt = secrets.token_bytes(tls_proof.ATTEMPT_BYTES)
             said = tls_proof.opening(attempt, Lane.URGENT, identity=node.identity, listener_transport_key=self._server.transport_key,
                                      certificate_sha256=shown)  # fmt: skip
-            line.send([said, hop.encode(hop.Hello(node.passport, 0, bytes(16)))])
+            line.send(said, hop.encode(hop.Hello(node.passport, 0, bytes(16))))
             line.socket.setblocking(False)
             descriptor = line.socket.fileno()
-            self._lines[descriptor] = line
+            self._callers[descriptor] = _Caller(node, line)
             self._poll.register(descriptor, select.POLLIN)
             self._await_welcome(line)
 
-    def _await_welcome(self, line: _Line) -> None:
+    def _await_welcome(self, line: TlsLine) -> None:
         deadline_s = time.monotonic() + _CONNECT_S
         while time.monotonic() < deadline_s:
             self._poll.poll(100)
@@ -95,37 +70,37 @@ class TlsLoad:
         begin = sum(node.acked for node in self._nodes)
         started = time.perf_counter()
         left = len(self._nodes)
-        for line in self._lines.values():
-            self._fill(line, window)
+        for caller in self._callers.values():
+            self._fill(caller, window)
         while left:
             ready = self._poll.poll(20_000)
             if not ready:
                 raise TimeoutError("no receipt for 20 s, and not everything was acknowledged")
             for descriptor, _ in ready:
-                line = self._lines[descriptor]
-                node = line.node
+                caller = self._callers[descriptor]
+                node = caller.node
                 before = node.acked
-                for parcel in line.parcels():
+                for parcel in caller.line.parcels():
                     if receipt.is_receipt(parcel):
                         node.acked = max(node.acked, receipt.parse(parcel).upto)
                 left -= before < len(node.wires) <= node.acked
-                self._fill(line, window)
+                self._fill(caller, window)
         elapsed = time.perf_counter() - started
         return (sum(node.acked for node in self._nodes) - begin) / elapsed
 
     @staticmethod
-    def _fill(line: _Line, window: int) -> None:
-        node, now_s = line.node, time.perf_counter()
+    def _fill(caller: _Caller, window: int) -> None:
+        node, now_s = caller.node, time.perf_counter()
         wires = node.wires[len(node.sent_s) : node.acked + window]
         if wires:
-            line.send(wires)
+            caller.line.send(*wires)
             node.sent_s += [now_s] * len(wires)
 
     def run_steady(self, *, rate_per_s: float, count: int, seed: int) -> list[float]:
         """As ``ingest_load.Load.run_steady``."""
         random = Random(seed)
-        lines = list(self._lines.values())
-        turns = [number % len(lines) for number in range(count)]
+        callers = list(self._callers.values())
+        turns = [number % len(callers) for number in range(count)]
         random.shuffle(turns)
         due_s = time.perf_counter()
         deadline_s = due_s + 2 * count / rate_per_s + 30
@@ -134,15 +109,15 @@ class TlsLoad:
             if now_s > deadline_s:
                 raise TimeoutError("not everything was acknowledged")
             if turns and now_s >= due_s:
-                line = lines[turns.pop()]
+                caller = callers[turns.pop()]
                 due_s += random.expovariate(rate_per_s)
-                line.node.sent_s.append(time.perf_counter())
-                line.send([line.node.wires[len(line.node.sent_s) - 1]])
+                caller.node.sent_s.append(time.perf_counter())
+                caller.line.send(caller.node.wires[len(caller.node.sent_s) - 1])
                 continue
             for descriptor, _ in self._poll.poll(max(1, ceil((due_s - now_s) * 1000)) if turns else 100):
-                line = self._lines[descriptor]
-                for parcel in line.parcels():
-                    line.node.take(parcel, time.perf_counter())
+                caller = self._callers[descriptor]
+                for parcel in caller.line.parcels():
+                    caller.node.take(parcel, time.perf_counter())
         took_ms = [ms for node in self._nodes for ms in node.took_ms]
         for node in self._nodes:
             node.took_ms = []
@@ -150,5 +125,5 @@ class TlsLoad:
 
     def close(self) -> None:
         """Close the sockets."""
-        for line in self._lines.values():
-            line.socket.close()
+        for caller in self._callers.values():
+            caller.line.socket.close()
