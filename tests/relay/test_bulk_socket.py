@@ -8,16 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from relay.counters import Counters
-from relay.crew import crew
 from relay.path import Lane, PacedSession, Session
-from relay.paths.tls import DialedTlsSession, TlsDial
-from relay.paths.tls_listen import AcceptedTlsSession, TlsListen
+from relay.paths.tls import DialedTlsSession
+from relay.paths.tls_listen import AcceptedTlsSession
 from relay.paths.zeromq import AcceptedSession, ZeroMqListen
 from relay.paths.zeromq_dialed import DialedSession
 from tests.relay.house import until
-from tests.relay.path_end import DIALER, FACTS, LISTENER, PEER
+from tests.relay.path_end import DIALER, FACTS, LISTENER
 from tests.relay.test_zeromq import Heard
-from tests.relay.tls_ends import listening, stranger
+from tests.relay.tls_ends import listening, sessions_of, stranger
 
 SO_MAX_PACING_RATE = 47
 PACE_BYTES_S = 123_456
@@ -42,17 +41,8 @@ class Hasty(Heard):
 
 
 async def test_a_pace_from_before_a_tls_path_has_its_bulk_lane_holds_on_it_at_both_ends_and_on_no_other() -> None:
-    listener = TlsListen(facts=FACTS, endpoint="tls://127.0.0.1:0", identity=LISTENER, counters=Counters())
-    async with crew() as members:
-        accepted, dialed = Hasty(), Hasty()
-        members.start(listener.run(accepted), "listen")
-        await listener.listening()
-        dial = TlsDial(facts=FACTS, endpoint=listener.endpoint, peer=PEER, identity=DIALER, counters=Counters())
-        members.start(dial.run(dialed), "dial")
-        await until(lambda: bool(accepted.sessions and dialed.sessions), "the session")
-        for session in (accepted.sessions[0], dialed.sessions[0]):
-            assert isinstance(session, DialedTlsSession | AcceptedTlsSession)
-            await until(lambda session=session: len(session.connections) == len(Lane), "both lanes")  # type: ignore[misc]
+    async with listening(heard=Hasty()) as here:
+        for session in await sessions_of(here, here.dial(heard=Hasty())):
             assert pace_of(session.connections[Lane.BULK].socket) == PACE_BYTES_S
             assert pace_of(session.connections[Lane.URGENT].socket) == UNLIMITED
 

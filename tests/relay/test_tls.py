@@ -14,14 +14,7 @@ from relay.paths.tls_listen import TlsListen
 from tests.relay.hasty_loop import run_hasty
 from tests.relay.house import until
 from tests.relay.test_zeromq import Heard, connections_to
-from tests.relay.tls_ends import (
-    DIALER,
-    FACTS,
-    LISTENER,
-    Transport,
-    listening,
-    passport_of,
-)
+from tests.relay.tls_ends import DIALER, FACTS, LISTENER, Transport, listening, passport_of
 
 
 async def test_two_lanes_are_two_tcp_connections_of_one_session_and_both_ends_are_proved() -> None:

@@ -16,14 +16,7 @@ from relay.identity import Identity
 from relay.path import Lane
 from relay.paths import tls_proof
 from tests.relay.house import until
-from tests.relay.tls_ends import (
-    ATTEMPT,
-    DIALER,
-    IMPATIENT,
-    LISTENER,
-    listening,
-    stranger,
-)
+from tests.relay.tls_ends import ATTEMPT, DIALER, IMPATIENT, LISTENER, listening, stranger
 
 
 async def test_a_listener_that_is_another_one_than_its_passport_says_is_told_nothing() -> None:

@@ -13,9 +13,10 @@ from relay.identity import Identity
 from relay.passport import Passport, Role
 from relay.path import Lane, PathFacts
 from relay.paths import tls_proof
-from relay.paths.tls import TlsDial
+from relay.paths.tls import DialedTlsSession, TlsDial
 from relay.paths.tls_connection import TlsTuning
-from relay.paths.tls_listen import TlsListen
+from relay.paths.tls_listen import AcceptedTlsSession, TlsListen
+from tests.relay.house import until
 from tests.relay.test_zeromq import Heard
 
 FACTS = PathFacts(name="test", mtu_bytes=65536)
@@ -34,17 +35,17 @@ def passport_of(identity: Identity) -> Passport:
 class Listening:
     """A listener that runs, and what it told."""
 
-    def __init__(self, listener: TlsListen, counters: Counters, members: Crew) -> None:
+    def __init__(self, listener: TlsListen, counters: Counters, members: Crew, heard: Heard) -> None:
         self.listener, self.counters, self.members = listener, counters, members
-        self.heard = Heard()
+        self.heard = heard
 
     @property
     def port(self) -> int:
         return int(self.listener.endpoint.rpartition(":")[2])
 
-    def dial(self, *, server: Identity = LISTENER, identity: Identity = DIALER) -> Heard:
+    def dial(self, *, server: Identity = LISTENER, identity: Identity = DIALER, heard: Heard | None = None) -> Heard:
         """Have somebody dial it; what that one hears."""
-        heard, self.dialer_counters = Heard(), Counters()
+        heard, self.dialer_counters = heard or Heard(), Counters()
         dial = TlsDial(facts=FACTS, endpoint=self.listener.endpoint, peer=passport_of(server), identity=identity,
                        counters=self.dialer_counters)  # fmt: skip
         self.members.start(dial.run(heard), "dial")
@@ -53,15 +54,28 @@ class Listening:
 
 @contextlib.asynccontextmanager
 async def listening(
-    endpoint: str = "tls://127.0.0.1:0", tuning: TlsTuning | None = None, identity: Identity = LISTENER
+    endpoint: str = "tls://127.0.0.1:0",
+    tuning: TlsTuning | None = None,
+    identity: Identity = LISTENER,
+    heard: Heard | None = None,
 ) -> AsyncIterator[Listening]:
     counters = Counters()
     listener = TlsListen(facts=FACTS, endpoint=endpoint, identity=identity, counters=counters, tuning=tuning)
     async with crew() as members:
-        made = Listening(listener, counters, members)
+        made = Listening(listener, counters, members, heard or Heard())
         members.start(listener.run(made.heard), "listen")
         await asyncio.wait_for(listener.listening(), 5)
         yield made
+
+
+async def sessions_of(here: Listening, dialed: Heard) -> tuple[AcceptedTlsSession, DialedTlsSession]:
+    """Both ends of the one session, when both its lanes are up."""
+    await until(lambda: bool(here.heard.sessions and dialed.sessions), "the session")
+    accepted, ours = here.heard.sessions[0], dialed.sessions[0]
+    assert isinstance(accepted, AcceptedTlsSession)
+    assert isinstance(ours, DialedTlsSession)
+    await until(lambda: len(accepted.connections) == len(ours.connections) == len(Lane), "both lanes")
+    return accepted, ours
 
 
 class Stranger:
