@@ -17,6 +17,7 @@ from command_center.errors import BadRequest, NotFound
 from command_center.facts import Remark
 from command_center.fleet import Standing
 from command_center.networks import network_of
+from relay import limits
 from relay import passport as passports
 from relay.clock import PLAUSIBLE_SINCE_MS, Clock
 from relay.enrollment import AuthorityHex, EnrollmentReply, EnrollmentRequest, check_request, make_code
@@ -220,7 +221,9 @@ def _require_name(name: str, site: str) -> None:
         try:
             msgspec.convert(value, passports.Name)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"{value!r} can't be a name: {error}") from error
+            raise BadRequest(
+                f"expected letters, digits, spaces and . : - _ for a name or a site, at most {limits.MAX_NAME_BYTES}, found {value!r}"
+            ) from error
 
 
 def _remark(connection: sqlite3.Connection, kind: str, actor: str, name: str, what: str, detail: str, address: str,

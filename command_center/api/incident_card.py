@@ -19,6 +19,18 @@ def card(connection: sqlite3.Connection, shown: Incident, picture_url: str, extr
              ("State", shown.state), ("On it", going), *extra]  # fmt: skip
     warning = "<p class='back'>The camera has taken this alert back. Ask before you go.</p>" if shown.returned else ""
     route = f"<p><a href='geo:{scene.lat:.6f},{scene.lon:.6f}'>Open in maps</a></p>" if scene else ""
-    picture = f"<img src='{html.escape(picture_url)}' alt='Snapshot of the alert'>" if shown.snapshot_url else ""
+    picture = ""
+    if shown.snapshot_url:
+        picture = f"<div class='picture'><img src='{html.escape(picture_url)}' alt='Snapshot of the alert'>{_box(shown.box_xyxy)}</div>"
     return (f"<h1 class='{html.escape(shown.precedence.lower())}'>{html.escape(shown.precedence)}: {html.escape(shown.label.replace('_', ' '))}</h1>{warning}{picture}"
             f"{phone.facts_list(facts)}{route}")  # fmt: skip
+
+
+def _box(box_xyxy: tuple[float, float, float, float]) -> str:
+    """Where in the picture it was seen: fractions of the frame, all zero where nobody knows."""
+    left, top, right, bottom = (100 * edge for edge in box_xyxy)
+    if not (left < right and top < bottom):
+        return ""
+    edges = f"x='{left:.2f}' y='{top:.2f}' width='{right - left:.2f}' height='{bottom - top:.2f}' fill='none' vector-effect='non-scaling-stroke'"
+    return (f"<svg viewBox='0 0 100 100' preserveAspectRatio='none' aria-hidden='true'><rect {edges} stroke='#000' stroke-width='4'/>"
+            f"<rect {edges} stroke='#ffd84a' stroke-width='2'/></svg>")  # fmt: skip

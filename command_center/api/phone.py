@@ -21,6 +21,8 @@ dl { display: grid; grid-template-columns: auto 1fr; gap: 5px 14px; margin: 12px
 dt, .small { color: light-dark(#4b5660, #a7b3bd); }
 dd { margin: 0; overflow-wrap: anywhere; font-weight: 600; }
 img { display: block; width: 100%; height: auto; border-radius: 10px; }
+.picture { position: relative; }
+.picture svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 form { margin: 10px 0; }
 label { display: block; margin: 8px 0 4px; }
 input, textarea, button { box-sizing: border-box; width: 100%; font: inherit; color: inherit; border-radius: 8px; }

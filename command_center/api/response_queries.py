@@ -59,6 +59,12 @@ def plan_cards(connection: sqlite3.Connection, incident_id: int) -> list[PlanCar
     ]  # fmt: skip
 
 
+def wanted(connection: sqlite3.Connection, incident_id: int) -> list[str]:
+    """What the plans that fit an incident want its units to be able to do, each once."""
+    asked = connection.execute("SELECT capabilities FROM plan_match WHERE incident = ?", (incident_id,))
+    return sorted({word for (listed,) in asked for word in listed.split(",") if word})
+
+
 def share_shape(item: Share) -> ShareRow:
     """The browser's shape of a share."""
     return ShareRow(id=item.id, agency=item.agency, reason=item.reason, by=item.by, at_ms=item.at_ms, until_ms=item.until_ms,

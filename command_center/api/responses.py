@@ -47,9 +47,11 @@ async def response(incident_id: int, _: Person, parts: Parts) -> IncidentRespons
 async def recommendations(
     incident_id: int, _: Person, parts: Parts, wanted: Annotated[list[str] | None, Query(max_length=16)] = None
 ) -> Recommendations:
-    """Who should go, with the reasons; ``wanted`` are capabilities."""
+    """Who should go, with the reasons; ``wanted`` are capabilities: without any, those that the incident's plans ask for."""
     now = parts.clock.wall_ms()
-    return await parts.readers.run(lambda c: unit_queries.recommendations(c, incident_id, wanted or [], now))
+    return await parts.readers.run(
+        lambda c: unit_queries.recommendations(c, incident_id, wanted or response_queries.wanted(c, incident_id), now)
+    )
 
 
 @router.post("/units", response_model=Assigned, responses=_ANSWERS)

@@ -312,7 +312,8 @@ def _content(connection: sqlite3.Connection, parts: Services, speaker: _Speaker)
         for card in cards
         if card.instructions
     )
-    return f"{top}{buttons}{told}{_notes(connection, speaker, shown.id)}{foot}"
+    # What a plan says comes before what is pressed: nobody says "on scene" who has not seen who must not go in.
+    return f"{top}{told}{buttons}{_notes(connection, speaker, shown.id)}{foot}"
 
 
 def _possible(unit: rows.Unit | None, incident_id: int, said: str) -> list[str]:

@@ -266,7 +266,7 @@ def test_conflict_says_who_was_first(console: Page, center: MockCenter, complain
     center.acknowledge(1, "rivera", quietly=True)
     console.keyboard.press("a")
     expect(row(console, 1)).to_contain_text("Acknowledged by rivera")
-    expect(console.locator("#detail .notice")).to_contain_text("rivera was first: acknowledged")
+    expect(console.locator(".detail-content > .notice")).to_contain_text("rivera was first: acknowledged")
     assert console.locator("dialog[open]").count() == 0
     forget_expected(complaints, "409")
 
@@ -289,7 +289,7 @@ def test_failed_acknowledgement_is_never_shown_as_done(
     expect(row(console, 1)).to_be_visible()
     center.stop()
     console.keyboard.press("a")
-    expect(console.locator("#detail .notice")).to_contain_text(
+    expect(console.locator(".detail-content > .notice")).to_contain_text(
         "Not acknowledged. The command center could not be reached."
     )
     expect(row(console, 1)).to_have_attribute("data-state", "unacknowledged")

@@ -71,6 +71,7 @@ async def test_axe_finds_nothing_on_any_page(busy_room: Room, theme: str) -> Non
             await page.locator("#detail").evaluate("pane => { pane.scrollTop = pane.scrollHeight; }")
         if name == "units":
             await page.get_by_role("button", name="M21: phone link").click()
+            await page.get_by_role("button", name="Make a new one").click()
             await expect(page.get_by_role("img", name="QR code")).to_be_visible()
         if name == "callbacks":
             await expect(page.get_by_role("region", name="Deliveries")).to_contain_text("HTTP 410")

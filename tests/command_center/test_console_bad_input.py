@@ -141,7 +141,7 @@ async def test_a_click_aimed_before_the_rows_moved_acknowledges_nothing(desk_roo
     assert sent == []
     assert await house.query("SELECT COUNT(*) FROM incident WHERE state != 'unacknowledged'") == [(0,)]
     await choose(page, 2)
-    await expect(page.locator("#detail .notice")).to_have_text("")  # answered, it goes
+    await expect(page.locator(".detail-content > .notice")).to_have_text("")  # answered, it goes
 
 
 async def test_two_presses_are_one_act(desk_room: Room) -> None:

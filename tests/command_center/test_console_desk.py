@@ -59,7 +59,7 @@ async def test_two_dispatchers_press_the_same_key_and_the_second_is_told_who_was
     await alice.keyboard.press("a")
     await expect(alice.locator("#detail")).to_contain_text("Acknowledged by alice")
     on_its_way.set()
-    await expect(bob.locator("#detail .notice")).to_contain_text("alice was first: acknowledged")
+    await expect(bob.locator(".detail-content > .notice")).to_contain_text("alice was first: acknowledged")
     await expect(bob.locator('.row[data-incident="1"]')).to_contain_text("Acknowledged by alice")
     assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'incident-acknowledged'") == [(1,)]
 
@@ -212,6 +212,7 @@ async def test_an_administrator_lets_somebody_in_and_ends_another_whose_console_
     await expect(everybody.get_by_role("row", name="bob")).to_contain_text("must change the password")
     await photograph(ada, "accounts-dark")
     await everybody.get_by_role("button", name="end account alice").click()
+    await everybody.get_by_role("button", name="End it").click()
     await expect(everybody.get_by_role("row", name="alice")).to_contain_text("ended")
     await expect(alice.get_by_role("alert")).to_contain_text("Your session has ended", timeout=30_000)
     dispatcher = await desk_room.at_work("carol")

@@ -118,3 +118,22 @@ def test_in_a_narrow_queue_no_row_says_half_a_sentence(console: Page, center: Mo
         "all => all.map(one => one.getBoundingClientRect().top)"
     )
     assert len(set(tops)) == 1, "every act in one line"
+
+
+def test_what_a_silent_node_said_last_is_not_said_of_now(
+    console: Page,  # noqa: F811
+    center: MockCenter,  # noqa: F811
+    complaints: Complaints,  # noqa: F811
+) -> None:
+    center.put_node("pole-1", state="silent", age_s=900)
+    center.put_node("pole-2")
+    silent, live = (console.locator(f'#fleet-nodes .node[data-node="pole-{number}"]') for number in (1, 2))
+    expect(silent.locator(".camera-state")).to_have_text("was seeing")
+    expect(live.locator(".camera-state")).to_have_text("15 fps")
+    console.keyboard.press("4")
+    silent, live = (console.locator(f'tr[data-node="pole-{number}"]') for number in (1, 2))
+    expect(silent.get_by_role("cell").filter(has_text="ethernet")).to_contain_text("△ ethernet: was 2 ms")
+    expect(live.get_by_role("cell").filter(has_text="ethernet")).to_contain_text("▲ ethernet: 2 ms")
+    center.stop()
+    expect(live.locator(".camera-state")).to_have_text("was seeing")
+    forget_expected(complaints, "net::ERR_")

@@ -1,7 +1,7 @@
 /** Accounts: who may sign in, as what, and where they are signed in. For administrators; auditors look. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import { plural, words } from "../model/format";
 import { announce } from "../sound/announcer";
@@ -10,8 +10,10 @@ import { wordsOf } from "../wire/center";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { OwnAccount } from "./own_account";
+import { Sure } from "./sure";
 
 const ROLES = ["dispatcher", "supervisor", "administrator", "auditor", "field_unit"];
 
@@ -30,7 +32,7 @@ export function AccountsPage(): JSX.Element {
 function Everybody(): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<{ accounts: AccountRow[] }>("/accounts");
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [isBusy, once] = useOnce();
   const act = async (method: string, path: string, body: object | undefined, done: (made: { password?: string | null } | null) => string) => {
     try {
@@ -48,7 +50,7 @@ function Everybody(): JSX.Element {
   return (
     <section class="card" aria-label="Everybody">
       <h3>Everybody</h3>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       <div class="table-scroll" tabIndex={0} role="region" aria-label="Accounts"><table class="table">
         <thead><tr><th>Name</th><th>Role</th><th>State</th><th>Second factor</th><th>Signed in</th>{may(desk, "accounts.manage") && <th>Change</th>}</tr></thead>
@@ -81,17 +83,32 @@ function Row({ row, act, shown }: { row: AccountRow; act: Act; shown: (name: str
     <tr>
       <th scope="row">{row.name}{row.unit && <span class="hint"> {row.unit}</span>}</th>
       <td data-label="Role">{may(desk, "accounts.manage") && !isMe
-        ? <select aria-label={`Role of ${row.name}`} value={row.role} onChange={(event) => void act("PATCH", path, { role: event.currentTarget.value }, () => `${row.name} has another role now.`)}>{ROLES.map((role) => <option key={role} value={role}>{words(role)}</option>)}</select>
+        ? <RoleChoice row={row} give={(role) => act("PATCH", path, { role }, () => `${row.name} is ${words(role)} now.`)} />
         : words(row.role)}</td>
       <td data-label="State">{row.is_disabled ? "× ended" : row.must_change ? "must change the password" : "✓ may sign in"}{row.is_external && ", by single sign-on"}</td>
       <td data-label="Second factor">{row.has_second_factor ? "✓ set up" : row.needs_second_factor ? "at the next sign-in" : "none"}</td>
       <td data-label="Signed in">{plural(row.session_count, "place")}</td>
       {may(desk, "accounts.manage") && <td data-label="Change"><span class="unit-steps">{!isMe && <>
-        <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: !row.is_disabled }, () => `${row.name} ${row.is_disabled ? "may sign in again" : "is out, and what was open has ended"}.`))}>{row.is_disabled ? "Let in again" : "End account"}<span class="visually-hidden"> {row.name}</span></button>
-        {!row.is_external && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("POST", `${path}/password`, {}, (made) => shown(row.name, made)))}>New password<span class="visually-hidden"> for {row.name}</span></button>}
-        {row.has_second_factor && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`))}>Reset second factor<span class="visually-hidden"> of {row.name}</span></button>}
+        {row.is_disabled
+          ? <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => act("PATCH", path, { is_disabled: false }, () => `${row.name} may sign in again.`))}>Let in again<span class="visually-hidden"> {row.name}</span></button>
+          : <Sure class="button" name="End account" label={`End account ${row.name}`} warning={`${row.name} is signed out everywhere and may not sign in.`} yes="End it" isBusy={isBusy} act={() => once(() => act("PATCH", path, { is_disabled: true }, () => `${row.name} is out, and what was open has ended.`))} />}
+        {!row.is_external && <Sure class="button quiet" name="New password" label={`New password for ${row.name}`} warning={`${row.name}'s present password is good no more.`} yes="Make a new one" isBusy={isBusy} act={() => once(() => act("POST", `${path}/password`, {}, (made) => shown(row.name, made)))} />}
+        {row.has_second_factor && <Sure class="button quiet" name="Reset second factor" label={`Reset second factor of ${row.name}`} warning={`${row.name}'s phone and recovery codes are good no more.`} yes="Reset it" isBusy={isBusy} act={() => once(() => act("DELETE", `${path}/second-factor`, undefined, () => `${row.name} signs in without the lost phone.`))} />}
         {row.session_count > 0 && <button type="button" class="button quiet" aria-disabled={isBusy} onClick={() => once(() => act("DELETE", `${path}/sessions`, undefined, () => `${row.name} is signed out everywhere.`))}>Sign out everywhere<span class="visually-hidden"> {row.name}</span></button>}
       </>}</span></td>}
     </tr>
+  );
+}
+
+/** Choosing is not giving: arrow keys pass over every role on the way to the one that is meant. */
+function RoleChoice({ row, give }: { row: AccountRow; give: (role: string) => Promise<boolean> }): JSX.Element {
+  const [chosen, setChosen] = useState(row.role);
+  const [isBusy, once] = useOnce();
+  useEffect(() => setChosen(row.role), [row.role]);
+  return (
+    <span class="role-choice">
+      <select aria-label={`Role of ${row.name}`} value={chosen} onChange={(event) => setChosen(event.currentTarget.value)}>{ROLES.map((role) => <option key={role} value={role}>{words(role)}</option>)}</select>
+      {chosen !== row.role && <button type="button" class="button" aria-disabled={isBusy} onClick={() => once(() => give(chosen))}>Change<span class="visually-hidden"> {row.name} to {words(chosen)}</span></button>}
+    </span>
   );
 }

@@ -84,7 +84,7 @@ function Receivers({ receivers }: { receivers: readonly CallbackReceiver[] }): J
     <section aria-labelledby="receivers-title">
       <h3 id="receivers-title">Who is told ({receivers.length})</h3>
       {receivers.length === 0
-        ? <p class="hint">Nobody outside is told. An administrator adds receivers with <code>command-center callback add</code>.</p>
+        ? <p class="hint">Nobody outside is told.</p>
         : <div class="table-scroll" tabIndex={0} role="region" aria-label="Receivers"><table class="table">
           <thead><tr><th>Name</th><th>Kind</th><th>Where</th><th>Told of</th><th>State</th></tr></thead>
           <tbody>{receivers.map((one) => (
@@ -95,6 +95,8 @@ function Receivers({ receivers }: { receivers: readonly CallbackReceiver[] }): J
             </tr>
           ))}</tbody>
         </table></div>}
+      {receivers.some((one) => one.disabled_why) && <p class="hint">Who is off is told nothing more. Sending one of its callbacks again turns it on.</p>}
+      <p class="hint">An administrator adds receivers with <code>command-center callback add</code>, and ends one with <code>command-center callback remove</code>.</p>
     </section>
   );
 }

@@ -1,7 +1,6 @@
 /** Evidence exports: order one, watch it, fetch it. Each of these is an entry of the journal. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
 
 import { bytes } from "../model/format";
 import { announce } from "../sound/announcer";
@@ -9,6 +8,7 @@ import { wordsOf } from "../wire/center";
 import type { ExportJob } from "../wire/audit_shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Time } from "./time";
 
@@ -17,12 +17,18 @@ const LOOK_EVERY_MS = 1000;
 export function Exports(): JSX.Element {
   const desk = useDesk();
   const jobs = useAnswer<{ exports: ExportJob[] }>("/exports", { everyMs: LOOK_EVERY_MS });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [isBusy, once] = useOnce();
   const order = async (form: HTMLFormElement) => {
     const given = new FormData(form);
     const text = (name: string) => String(given.get(name) ?? "").trim();
     const incidents = text("incidents").split(/[\s,]+/).filter(Boolean);
+    const ways = [incidents.length > 0, given.get("everything") === "on", text("since") !== "" || text("until") !== "" || text("camera") !== ""];
+    if (ways.filter(Boolean).length !== 1) {
+      setNotice("Not ordered. Say which, in one way: incidents by their numbers, or a time or a camera, or everything.");
+      announce("Not ordered. Say which incidents, in one way.", { isUrgent: true });
+      return;
+    }
     const at = (name: string) => (text(name) ? new Date(text(name)).toISOString() : "");
     try {
       await desk.center.send<ExportJob>("POST", "/exports", { incidents, everything: given.get("everything") === "on", since: at("since"), until: at("until"), camera: text("camera"), fetch: given.get("fetch") === "on", partial: given.get("fetch") === "on" });
@@ -53,12 +59,12 @@ export function Exports(): JSX.Element {
         <label>Incidents <input name="incidents" placeholder="INC-2026-000007, 12" autocomplete="off" /></label>
         <label>or since (local time) <input name="since" type="datetime-local" /></label>
         <label>until (local time) <input name="until" type="datetime-local" /></label>
-        <label>camera <input name="camera" maxLength={64} autocomplete="off" /></label>
+        <label>or camera <input name="camera" maxLength={64} autocomplete="off" /></label>
         <label class="check"><input name="everything" type="checkbox" /> or everything</label>
         <label class="check" title="Clips that are still at their nodes are sent here before; of a node that can't be reached the bag says what is missing"><input name="fetch" type="checkbox" /> fetch clips from nodes first</label>
         <button type="submit" class="button primary" aria-disabled={isBusy}>Export</button>
       </form>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {jobs.problem && <p class="notice problem" role="alert">{jobs.problem}</p>}
       <ul class="jobs" aria-label="Exports">
         {jobs.value?.exports.map((job) => <Job key={job.id} job={job} stop={() => void stop(job)} />)}

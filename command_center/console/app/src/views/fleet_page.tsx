@@ -8,6 +8,7 @@ import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { CameraLine } from "./fleet_strip";
+import { may } from "./may";
 import { Invite, Standing, Waiting } from "./membership";
 import { Suppressions } from "./suppressions";
 import { Age, Time } from "./time";
@@ -23,7 +24,7 @@ export function FleetPage(): JSX.Element {
     <main id="page" tabIndex={-1} class="page whole" aria-labelledby="fleet-page-title">
       <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
       <Waiting />
-      {nodes.length === 0 ? <p class="empty">No node is enrolled yet.</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
+      {nodes.length === 0 ? <p class="empty">No node is enrolled yet. {may(desk, "fleet.manage") ? "Invite the first one below." : "An administrator invites the first one here."}</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model, software</th><th>Owner</th></tr></thead>
         <tbody>{nodes.map((node) => <NodeRow key={node.id} node={node} />)}</tbody>
       </table></div>}
@@ -40,6 +41,7 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
   const state = desk.fleet.state(node);
   const waiting = backlog(node);
   const isLive = desk.streamState.value !== "lost";
+  const isOld = state === "silent" || !isLive;
   const isAllHeard = node.missing === 0 && waiting === 0 && node.forgone === 0;
   return (
     <tr class="node" data-node={node.id} data-state={state}>
@@ -49,8 +51,8 @@ function NodeRow({ node }: { node: FleetNode }): JSX.Element {
         <Standing node={node} />
         {roomWords(node) && <p class="node-troubles" data-room={node.room}>{roomWords(node)}</p>}
         {refusalWords(node) && <p class="hint">refused: {refusalWords(node)}</p>}</td>
-      <td data-label="Cameras"><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul></td>
-      <td data-label="Paths"><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{path.is_up ? "▲" : "▽"} {path.path}: {pathQuality(path)}</li>)}</ul></td>
+      <td data-label="Cameras"><ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} isOld={isOld} />)}</ul></td>
+      <td data-label="Paths"><ul>{(node.paths ?? []).map((path) => <li key={path.path} class={path.is_up ? "" : "down"}>{isOld ? "△" : path.is_up ? "▲" : "▽"} {path.path}: {isOld ? "was " : ""}{pathQuality(path)}</li>)}</ul></td>
       <td data-label="Not heard yet">{isAllHeard ? "nothing missing" : <ul class="node-troubles">
         {node.missing > 0 && <li>{node.missing} missing ({gapWords(node.gaps ?? [])})</li>}
         {waiting > 0 && <li>{waiting} waiting, oldest {duration(node.oldest_waiting_s * 1000)}</li>}

@@ -54,20 +54,21 @@ function Card({ node }: { node: FleetNode }): JSX.Element {
         <span class="node-heard" title={`Last heard ${utcTime(node.last_heard_at_ms)}`}>{age === null ? "never heard" : `${isLive ? "last word" : "last known word"} ${duration(age)} ago`}</span>
         {where && ` · ${where}`}
       </p>
-      <ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} />)}</ul>
+      <ul class="node-cameras">{(node.cameras ?? []).map((camera) => <CameraLine key={camera.camera} camera={camera} isOld={state === "silent" || !isLive} />)}</ul>
       <p class="node-troubles">{troublesOf(node)}</p>
     </li>
   );
 }
 
-export function CameraLine({ camera }: { camera: CameraFacts }): JSX.Element {
+/** @param isOld Nobody knows how it is now: what its node said last is no word about the present. */
+export function CameraLine({ camera, isOld }: { camera: CameraFacts; isOld: boolean }): JSX.Element {
   const state = camera.state.toLowerCase();
   const isSeeing = state === "seeing";
   const rate = isKnown(camera.frames_per_s) ? `${camera.frames_per_s.toFixed(camera.frames_per_s < 10 ? 1 : 0)} fps` : "";
   return (
     <li class={`camera${isSeeing ? "" : " troubled"}`} title={camera.detail || undefined}>
       <span class="camera-name">{camera.camera}</span>
-      <span class="camera-state">{isSeeing ? rate : `${state}${camera.detail ? `: ${camera.detail}` : ""}`}</span>
+      <span class="camera-state">{isSeeing ? (isOld ? "was seeing" : rate) : `${isOld ? "was " : ""}${state}${camera.detail ? `: ${camera.detail}` : ""}`}</span>
     </li>
   );
 }

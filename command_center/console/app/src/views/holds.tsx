@@ -1,7 +1,6 @@
 /** Legal holds: what may not go, whether the nodes know, and who decided. Supervisors and administrators place and lift; auditors look. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
 
 import { announce } from "../sound/announcer";
 import { wordsOf } from "../wire/center";
@@ -10,6 +9,7 @@ import type { Incident } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Time } from "./time";
 
@@ -19,11 +19,11 @@ type Holds = { holds: Hold[] };
 export function HoldsPane(): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<Holds>("/holds", { on: ["incident"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const found = answer.value?.holds ?? [];
   return (
     <>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       {may(desk, "evidence.hold") && <PlaceForm tell={setNotice} set={answer.set} />}
       {answer.value && found.length === 0 && <p class="empty">Nothing is on hold: pictures and clips go when their retention ends.</p>}
@@ -45,13 +45,13 @@ export function HoldLine({ incident }: { incident: Incident }): JSX.Element | nu
   const desk = useDesk();
   const mayLook = may(desk, "evidence.export");
   const answer = useAnswer<Holds>(mayLook ? "/holds" : null, { on: ["incident"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const hold = answer.value?.holds.find((one) => one.incident === incident.id);
   if (!mayLook || (!hold && !may(desk, "evidence.hold"))) return null;
   return (
     <details class="aside hold">
       <summary>{hold ? `On legal hold, by ${hold.by}` : "Legal hold"}</summary>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       {hold
         ? <><p>Since <Time at={hold.at_ms} />: {hold.reason}. {clipWords(hold)}.</p>{may(desk, "evidence.hold") && <Lift hold={hold} tell={setNotice} set={answer.set} />}</>

@@ -2,6 +2,8 @@
 
 /** From the inside out: a row, a named part, the page. Never a control: a key that is still held would press it. */
 const PLACES = "li, tr, form, section, main, [role=region], [role=group]";
+/** What a row is about: by it the row is found again where it was drawn anew in another list. */
+const SUBJECTS = ["data-unit", "data-node", "data-delivery"];
 
 /** Watches the whole page, for as long as it is open. */
 export function keepFocus(page: Document): void {
@@ -20,8 +22,10 @@ export function keepFocus(page: Document): void {
   new MutationObserver(() => {
     if (held === null || held.isConnected || page.activeElement !== page.body) return;
     held = null;
-    const place = around.find((one) => one.isConnected);
-    if (place) focusOn(place);
+    for (const one of around) {
+      const place = one.isConnected ? one : sameElsewhere(one);
+      if (place) return focusOn(place);
+    }
   }).observe(page.body, { childList: true, subtree: true });
 }
 
@@ -31,10 +35,21 @@ function placesAround(inside: Element | null): HTMLElement[] {
   return places;
 }
 
+/** A unit that is under way now stands among those at work: its old row is gone, and it is the same unit. */
+function sameElsewhere(gone: HTMLElement): HTMLElement | null {
+  const page = document.getElementById("page");
+  for (const name of SUBJECTS) {
+    const subject = gone.getAttribute(name);
+    if (subject !== null) return page?.querySelector<HTMLElement>(`${gone.localName}[${name}="${CSS.escape(subject)}"]`) ?? null;
+  }
+  return null;
+}
+
 function focusOn(place: HTMLElement): void {
   if (!place.hasAttribute("tabindex")) {
     place.tabIndex = -1;
     place.addEventListener("blur", () => place.removeAttribute("tabindex"), { once: true });
   }
   place.focus({ preventScroll: true });
+  if (place.matches(":focus-visible")) place.scrollIntoView({ block: "nearest" }); // a mouse would find something else under it
 }

@@ -13,6 +13,7 @@ import { goTo } from "../page";
 import type { SiteMap } from "../map/site_map";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 
 export interface MapGround {
@@ -41,6 +42,7 @@ export function MapPage(): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const map = useRef<SiteMap | null>(null);
   const [problem, setProblem] = useState("");
+  const [isBare, setBare] = useState(false);
   const [picked, setPicked] = useState<{ lat: number; lon: number } | null>(null);
   void desk.revision.value;
   void desk.second.value;
@@ -55,6 +57,7 @@ export function MapPage(): JSX.Element {
     const open = async () => {
       const [{ SiteMap: Made }, ground] = await Promise.all([import("../map/site_map"), desk.center.get<MapGround>("/map")]);
       if (isGone || !box.current) return;
+      setBare(ground.base_url === null && ground.plan === null);
       const made = await Made.open(box.current, ground, isLight);
       if (isGone) {
         made.close();
@@ -86,11 +89,13 @@ export function MapPage(): JSX.Element {
         <button type="button" class="button" onClick={() => map.current?.fit()}>Show all</button>
       </div>
       {problem && <p class="notice problem" role="alert">No map: {problem}</p>}
-      {marks.length === 0 && <p class="hint">Nobody has said yet where anything stands. {mayAct(desk) && "Click into the map, or type the coordinates below."}</p>}
+      {marks.length === 0 && <p class="hint">Nobody has said yet where anything stands. {mayAct(desk) && desk.fleet.nodes.value.length > 0 && "Click into the map, or type the coordinates below."}</p>}
+      {isBare && <p class="hint">A grid of coordinates: no map file and no site plan are named in <code>center.toml</code>, under <code>[map]</code>.</p>}
       <div class="map" ref={box} role="region" aria-label="Map of cameras and units" />
       <details class="map-list"><summary>As a list ({marks.length})</summary><ul class="lines">{marks.map((mark) => <li key={mark.key}><span>{mark.sign} {mark.name}: {mark.words}, at {mark.lat.toFixed(5)}, {mark.lon.toFixed(5)}</span>
         {mark.incident !== null && <button type="button" class="button quiet" onClick={() => openMark(desk, mark)}>Incident {mark.incident}</button>}</li>)}</ul></details>
-      {mayAct(desk) && <PlaceForm picked={picked} />}
+      {mayAct(desk) && desk.fleet.nodes.value.length === 0 && <p class="hint">Only what is in the fleet can be put on the map, and nothing is yet.</p>}
+      {mayAct(desk) && desk.fleet.nodes.value.length > 0 && <PlaceForm picked={picked} />}
     </main>
   );
 }
@@ -104,7 +109,7 @@ function openMark(desk: Desk, mark: Marked): void {
 /** Says where a site, a node or a camera stands: what "nearest unit" and the map live on. */
 function PlaceForm({ picked }: { picked: { lat: number; lon: number } | null }): JSX.Element {
   const desk = useDesk();
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [at, setAt] = useState({ lat: "", lon: "" });
   const [isBusy, once] = useOnce();
   useEffect(() => {
@@ -131,8 +136,8 @@ function PlaceForm({ picked }: { picked: { lat: number; lon: number } | null }):
       <label>What <select name="name" required>{names.map((name) => <option key={name} value={name}>{name}</option>)}</select></label>
       <label>Latitude <input type="number" step="any" min="-90" max="90" required value={at.lat} onInput={(event) => setAt({ ...at, lat: event.currentTarget.value })} /></label>
       <label>Longitude <input type="number" step="any" min="-180" max="180" required value={at.lon} onInput={(event) => setAt({ ...at, lon: event.currentTarget.value })} /></label>
-      <button type="submit" class="button" disabled={isBusy || names.length === 0}>It stands here</button>
-      <span role="status" class="hint">{notice}</span>
+      <button type="submit" class="button" disabled={isBusy}>It stands here</button>
+      <Notice said={notice} />
     </form>
   );
 }

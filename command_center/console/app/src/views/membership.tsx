@@ -10,6 +10,7 @@ import type { FleetNode } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Time } from "./time";
 
@@ -19,18 +20,18 @@ const LEAST_REASON = 3;
 /** Above the nodes, where there is anybody: somebody stands at a machine and waits. */
 export function Waiting(): JSX.Element | null {
   const answer = useAnswer<{ waiting: WaitingMachine[] }>("/nodes/waiting", { everyMs: LOOK_EVERY_MS, on: ["node"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const found = answer.value?.waiting ?? [];
   const tell = (text: string, isUrgent = false) => {
     setNotice(text);
     announce(text, { isUrgent });
     answer.again();
   };
-  if (found.length === 0 && !notice && !answer.problem) return null;
+  if (found.length === 0 && !notice.text && !answer.problem) return null;
   return (
     <section class="card" aria-label="Waiting to come in">
       <h3>Waiting to come in{answer.value && ` (${found.length})`}</h3>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
       {found.length > 0 && <ul class="lines">{found.map((one) => <Machine key={one.node} one={one} tell={tell} />)}</ul>}
     </section>
@@ -84,14 +85,15 @@ export function Invite(): JSX.Element | null {
         const form = event.currentTarget;
         once(() => invite(form));
       }}>
-        <label>Name <input name="name" required maxLength={64} autocomplete="off" /></label>
+        <label>Name <input name="name" required maxLength={48} autocomplete="off" /></label>
         <label>Role <select name="role"><option value="camera">camera</option><option value="relay">relay</option><option value="agency">another agency's center</option></select></label>
-        <label>Site <input name="site" required maxLength={64} autocomplete="off" /></label>
+        <label>Site <input name="site" required maxLength={48} autocomplete="off" /></label>
         <label>Good for, minutes <input name="minutes" type="number" min="1" max="10080" value="10" required /></label>
         <label class="check"><input name="trusted" type="checkbox" /> comes in without waiting</label>
         <button type="submit" class="button" aria-disabled={isBusy}>Invite</button>
         <p class="form-problem" role="alert">{problem}</p>
       </form>
+      <p class="hint">Cameras, zones and rules are written at the machine, in its <code>node.toml</code>; how it is reached, in <code>center.toml</code> here. It belongs to this center's agency.</p>
     </section>
   );
 }

@@ -8,13 +8,14 @@ import type { OwnAccountFacts, SessionRow, TokenRow } from "../wire/account_shap
 import { wordsOf } from "../wire/center";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
+import { Notice, useNotice } from "./notice";
 import { EnrollStep } from "./sign_in_steps";
 import { Age, Time } from "./time";
 
 export function OwnAccount(): JSX.Element | null {
   const desk = useDesk();
   const answer = useAnswer<OwnAccountFacts>("/account");
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [isEnrolling, setEnrolling] = useState(false);
   const own = answer.value;
   const attempt = async (done: string, act: () => Promise<unknown>) => {
@@ -32,7 +33,7 @@ export function OwnAccount(): JSX.Element | null {
   return (
     <section class="card" aria-label="Your account">
       <h3>{own.username}</h3>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       <p>Second factor: {own.has_second_factor ? `set up, ${plural(own.recovery_codes_left, "recovery code")} left` : own.is_external ? "kept at the identity provider" : "none"}. {!own.has_second_factor && !own.is_external && !isEnrolling && <button type="button" class="button" onClick={() => setEnrolling(true)}>Set one up</button>}</p>
       {isEnrolling && <div class="enrolling"><EnrollStep onStep={async () => {
         setEnrolling(false);

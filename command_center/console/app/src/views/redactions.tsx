@@ -11,6 +11,7 @@ import { useAnswer } from "./answer";
 import { attempt } from "./attempt";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { type Act, type Named, RedactForm } from "./redact_form";
 import { RegionsShown } from "./region_picker";
@@ -19,14 +20,14 @@ import { Time } from "./time";
 export function Redactions(): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<{ redactions: Redaction[] }>("/redactions");
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const [shown, setShown] = useState("");
   const mayDecide = may(desk, "evidence.hold");
   const found = (answer.value?.redactions ?? []).filter((one) => one.mode !== "");
   const act = useAct(answer.again, setNotice);
   return (
     <>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       {mayDecide && <RedactForm act={act} made={found} />}
       {mayDecide && <p class="hint">An incident's own pictures are redacted in its details; any other by its SHA-256. A clip can only be withheld.</p>}
@@ -70,14 +71,14 @@ export function RedactLine({ incident }: { incident: Incident }): JSX.Element | 
   const pictures = picturesOf(incident);
   const mayLook = may(desk, "evidence.export") && pictures.length > 0;
   const answer = useAnswer<{ redactions: Redaction[] }>(mayLook ? "/redactions" : null);
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const act = useAct(answer.again, setNotice);
   const made = (answer.value?.redactions ?? []).filter((one) => one.mode !== "" && pictures.some(({ sha256 }) => sha256 === one.sha256));
   if (!mayLook || (made.length === 0 && !may(desk, "evidence.hold"))) return null;
   return (
     <details class="aside redact">
       <summary>{made.length > 0 ? `Redacted: ${plural(made.length, "picture")}` : "Redact a picture"}</summary>
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       {answer.problem && <p class="notice problem" role="alert">{answer.problem}</p>}
       <ul class="lines">{made.map((one) => <li key={one.sha256}><span>{pictures.find(({ sha256 }) => sha256 === one.sha256)?.name}: {howWords(one)}, by {one.by}: {one.reason}</span>{may(desk, "evidence.hold") ? <Withdraw one={one} act={act} /> : <GivenAway one={one} />}</li>)}</ul>
       {may(desk, "evidence.hold") && <RedactForm act={act} made={made} pictures={pictures} />}

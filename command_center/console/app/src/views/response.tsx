@@ -1,7 +1,7 @@
 /** Who goes there, what the plan says, and what people wrote down: the part of the details that is about people. */
 
 import type { JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 
 import { sentence, words } from "../model/format";
 import { goTo } from "../page";
@@ -12,6 +12,7 @@ import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { Choice, Form, NUMBER_KEYS } from "./forms";
 import { may, mayAct } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Plans } from "./plans";
 import { Sharing } from "./sharing";
@@ -23,7 +24,7 @@ const MOST_CHOICES = 9;
 export function Response({ incident }: { incident: Incident }): JSX.Element {
   const desk = useDesk();
   const answer = useAnswer<IncidentResponse>(`/incidents/${incident.id}/response`, { on: ["incident", "unit"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   void desk.units.all.value;
   const isOpen = incident.state !== "closed";
   const tell = (text: string) => {
@@ -42,7 +43,7 @@ export function Response({ incident }: { incident: Incident }): JSX.Element {
         {ended.map((row) => <li key={`${row.unit} ${row.assigned_at_ms}`} class="hint">{row.unit} was sent at <Time at={row.assigned_at_ms} />, {words(row.ended_as)} at <Time at={row.ended_at_ms} /></li>)}
         {answer.value && answer.value.units.length === 0 && <li class="hint">Nobody has been sent.</li>}
       </ul>
-      <p class="form-problem" role="status">{notice}</p>
+      <Notice said={notice} />
       <h3>Notes</h3>
       <ul class="notes">
         {answer.value?.notes.map((note) => <li key={note.id}><Time at={note.at_ms} class="timeline-at" /> <strong>{note.by.replace(/^user:/, "")}</strong> {note.text}</li>)}
@@ -105,26 +106,31 @@ export function focusNote(): void {
 export function AssignForm({ incident }: { incident: Incident }): JSX.Element {
   const desk = useDesk();
   const { value, problem } = useAnswer<{ scene: unknown; units: Recommendation[] }>(`/incidents/${incident.id}/recommendations`);
-  const shown = value?.units.slice(0, MOST_CHOICES) ?? [];
+  // As they were when the answer came: a number must not become another unit's under the hand. Who goes there already, or is out of service, would be refused.
+  const [shown, out] = useMemo(() => {
+    const others = (value?.units ?? []).map((row) => ({ ...row, incident: desk.units.called(row.unit)?.incident ?? null })).filter((row) => row.incident !== incident.id);
+    return [others.filter((row) => row.status !== "out_of_service").slice(0, MOST_CHOICES), others.filter((row) => row.status === "out_of_service")];
+  }, [value]);
   const choose = (at: number) => {
     const chosen = shown[at];
     if (!chosen) return;
     desk.form.value = null;
     void desk.dispatch.assign(incident.id, chosen.unit, chosen.version).then((said) => desk.acts.tell(incident.id, said.text, said.isDone ? "plain" : "problem"));
   };
-  const lead = problem ? `Not known who is free: ${problem}` : !value ? "Asking who is nearest…" : shown.length === 0 ? "There is no unit on the board." : "Send… the best first";
+  const lead = problem ? `Not known who is free: ${problem}` : !value ? "Asking who is nearest…" : value.units.length === 0 ? "There is no unit on the board." : shown.length === 0 ? "There is nobody else to send." : "Send… the best first";
   return (
     <Form name="Send a unit" lead={lead} keys={shown.length > 0 ? NUMBER_KEYS : ""} choose={choose}>
       <div class="choices">
         {shown.map((row, at) => <Choice key={row.unit} at={at} name={`${row.unit}: ${words(row.status)}`} meaning={meaning(row)} onChoose={() => choose(at)} />)}
       </div>
-      {value !== null && shown.length === 0 && <p class="hint">Units come onto it on the page of units. <button type="button" class="button" onClick={() => goTo("units")}>Go to the units</button></p>}
+      {out.length > 0 && <p class="hint">Out of service: {out.map((row) => row.unit).join(", ")}.</p>}
+      {value !== null && shown.length === 0 && <p class="hint">Units come onto the board, and become available, on the page of units. <button type="button" class="button" onClick={() => goTo("units")}>Go to the units</button></p>}
       {value !== null && value.scene === null && <p class="hint">Nobody has said where this camera stands: distances are not known.</p>}
     </Form>
   );
 }
 
-function meaning(row: Recommendation): string {
-  // Its status stands in the name already.
-  return [...row.reasons.filter((reason) => reason !== words(row.status)), row.lacks.length ? `lacks ${row.lacks.join(", ")}` : ""].filter(Boolean).join(", ");
+function meaning({ reasons, incident }: Recommendation & { incident: number | null }): string {
+  const [, ...more] = reasons; // the first is its status, which stands in the name already
+  return [incident === null ? "" : `is taken away from incident ${incident}`, ...more].filter(Boolean).join(", ");
 }

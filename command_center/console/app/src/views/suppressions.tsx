@@ -9,6 +9,7 @@ import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { Choice, Form, toFirstChoice } from "./forms";
 import { may } from "./may";
+import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { Time } from "./time";
 
@@ -20,7 +21,7 @@ const LEAST_REASON = 3;
 export function Suppressions(): JSX.Element | null {
   const desk = useDesk();
   const answer = useAnswer<SuppressionList>("/suppressions", { on: ["incident"] });
-  const [notice, setNotice] = useState("");
+  const [notice, setNotice] = useNotice();
   const found = answer.value?.suppressions ?? [];
   const ending = answer.value?.ending ?? [];
   const nodeOf = (one: Suppression) => desk.fleet.nodes.value.find(({ id }) => id === one.node)?.name ?? one.node;
@@ -29,7 +30,7 @@ export function Suppressions(): JSX.Element | null {
     <section aria-labelledby="suppressions-title">
       <h3 id="suppressions-title">False alarms that are not told again{answer.value && ` (${found.length})`}</h3>
       {answer.problem && <p class="notice problem" role="alert">Not known: {answer.problem}</p>}
-      <p class="notice" role="status">{notice}</p>
+      <Notice said={notice} />
       <ul class="lines">{found.map((one) => (
         <li key={one.alert_id}>
           <span><strong>{words(one.label)}</strong> at {nodeOf(one)}, {one.camera}, until <Time at={one.until_ms} />: {one.reason} ({one.by}, incident {one.incident}). <Said one={one} name={nodeOf(one)} /></span>

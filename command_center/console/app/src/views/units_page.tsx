@@ -13,6 +13,7 @@ import { may, mayAct } from "./may";
 import { Notice, useNotice } from "./notice";
 import { useOnce } from "./once";
 import { PhoneLink } from "./phone_link";
+import { Sure } from "./sure";
 import { Age } from "./time";
 
 /** Busy ones first: they are the ones to watch. */
@@ -39,7 +40,7 @@ export function UnitsPage(): JSX.Element {
   };
   return (
     <main id="page" tabIndex={-1} class="page" aria-labelledby="units-title">
-      <div class="page-head"><h2 id="units-title">Units</h2><p class="hint">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
+      <div class="page-head"><h2 id="units-title">Units</h2><p class="hint by-key">From anywhere: <kbd>/</kbd> <code>s M21 en route</code></p></div>
       <Notice said={notice} />
       {link && <PhoneLink {...link} close={() => setLink(null)} />}
       {units.length === 0 && <p class="empty">No unit is on the board yet.</p>}
@@ -69,6 +70,14 @@ function Row({ unit, tell, give }: { unit: Unit; tell: (text: string) => void; g
       tell(`No link. ${wordsOf(error)}`);
     }
   };
+  const retire = async () => {
+    try {
+      await desk.center.send("DELETE", `/units/${encodeURIComponent(unit.name)}`);
+      tell(`${unit.name} is off the board; its history stays.`); // the stream takes its row away
+    } catch (error) {
+      tell(`Not taken off. ${wordsOf(error)}`);
+    }
+  };
   const isBusy = unit.incident !== null;
   return (
     <li class="unit" data-unit={unit.name} data-status={unit.status}>
@@ -88,7 +97,10 @@ function Row({ unit, tell, give }: { unit: Unit; tell: (text: string) => void; g
         {mayAct(desk) && <>
           {inOrder(unit.steps).filter((step) => step !== "assigned").map((step, at) => <button key={step} type="button" class={`button${at === 0 && isBusy ? " primary" : ""}`} aria-disabled={isPressed} aria-label={`${unit.name}: ${words(step)}`} onClick={() => act(() => desk.dispatch.setStatus(unit, step))}>{sentence(step)}</button>)}
           {isBusy && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: heard`} onClick={() => act(() => desk.dispatch.heard(unit))}>Heard</button>}
-          {may(desk, "units.dispatch") && <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: phone link`} onClick={() => once(makeLink)}>Phone link</button>}
+          {may(desk, "units.dispatch") && (isBusy
+            ? <Sure class="button quiet" name="Phone link" label={`${unit.name}: phone link`} warning={`${unit.name} is at work: the link on its phone ends.`} yes="Make a new one" isBusy={isPressed} act={() => once(makeLink)} />
+            : <button type="button" class="button quiet" aria-disabled={isPressed} aria-label={`${unit.name}: phone link`} onClick={() => once(makeLink)}>Phone link</button>)}
+          {may(desk, "units.dispatch") && unit.status === "out_of_service" && <Sure class="button quiet" name="Take off the board" label={`${unit.name}: take off the board`} warning={`${unit.name} can't be sent any more, and its phone link ends.`} yes="Take it off" isBusy={isPressed} act={() => once(retire)} />}
         </>}
       </span>
     </li>
@@ -103,10 +115,13 @@ function NewUnit({ tell }: { tell: (text: string) => void }): JSX.Element {
     const given = new FormData(form.current ?? undefined);
     const text = (name: string) => String(given.get(name) ?? "").trim();
     try {
+      const isThere = desk.units.called(text("name"))?.name === text("name");
       const unit = await desk.center.send<Unit>("POST", "/units", { name: text("name"), agency: text("agency"), capabilities: text("capabilities").split(/[\s,]+/).filter(Boolean) });
       desk.units.take(unit);
       form.current?.reset();
-      tell(`${unit.name} is on the board, out of service until somebody says that it is available.`);
+      tell(isThere
+        ? `${unit.name} was on the board already; it is known now as: ${[unit.agency || "no agency", ...unit.capabilities].join(", ")}.`
+        : `${unit.name} is on the board, out of service until somebody says that it is available.`);
     } catch (error) {
       tell(`Not added. ${wordsOf(error)}`);
     }

@@ -201,7 +201,8 @@ function refusal(answer: unknown): string | null {
   return null;
 }
 
-/** What went wrong, for a person. */
+/** What went wrong, for a person: a sentence of its own. */
 export function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const said = error instanceof Error ? error.message : String(error);
+  return said.charAt(0).toUpperCase() + said.slice(1);
 }
