@@ -70,6 +70,11 @@ async def test_a_run_card_is_worked_through_step_by_step_and_a_double_click_is_o
         await until(lambda: _has_got(desk.got))
         await card.get_by_role("button", name="Leave out: act siren").focus()
         await page.keyboard.press("Enter")
+        asked = card.get_by_role("group", name="Leave out: act siren")
+        await expect(asked).to_contain_text("It can't be done from here any more.")
+        await expect(asked.get_by_role("button", name="Leave it", exact=True)).to_be_focused()
+        assert await kinds_of(house, "plan-step") == ["plan-step"]
+        await asked.get_by_role("button", name="Leave it out").press("Enter")
         await expect(card.locator(".plan-step").last).to_contain_text("declined by alice")
         await expect(card.get_by_role("button")).to_have_count(0)
         await photograph(page, "run-card-dark")
@@ -88,6 +93,7 @@ async def test_a_step_that_a_colleague_settled_first_is_not_done_twice(desk_room
         await expect(page.get_by_role("button", name="Do it: act siren")).to_be_visible()
     await bob.route(re.compile(r"/response$"), lambda route: route.abort("failed"))  # bob's card is old from now on
     await alice.get_by_role("button", name="Leave out: act siren").click()
+    await alice.get_by_role("button", name="Leave it out").click()
     await expect(alice.locator(".plan-step").last).to_contain_text("declined by alice")
     await bob.get_by_role("button", name="Do it: act siren").click()
     await expect(bob.locator(".response")).to_contain_text("is declined already, by alice")

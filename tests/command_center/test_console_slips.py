@@ -192,6 +192,26 @@ async def test_what_became_of_a_hold_a_redaction_and_an_export_stands_with_its_t
     await expect(told).to_have_text(re.compile(r"^Ordered: .*" + WITH_TIME.pattern))
 
 
+async def test_flash_of_a_source_is_not_silenced_by_one_press(desk_room: Room) -> None:
+    house = desk_room.house
+    async with house.signed_in("okonkwo", UserRole.SUPERVISOR) as browser:
+        source = (await browser.get("/api/v1/incidents/1")).json()["node"]["id"]
+        shelf = {"node": source, "camera": "fence", "label": "person", "reason": "cleaners", "minutes": 60, "covers_flash": True}  # fmt: skip
+        assert (await browser.post("/api/v1/shelves", json=shelf)).status_code == 201
+    page = await desk_room.at_work("lead", UserRole.SUPERVISOR, width=1366, height=768)
+    opener = page.get_by_role("button", name="Agree: FLASH, too: person at harbor-01, fence")
+    await opener.dblclick()
+    asked = page.get_by_role("group", name="Agree: FLASH, too")
+    await expect(asked).to_contain_text(re.compile(r"Until .*\d\d:\d\d:\d\d no FLASH of it sounds for anybody\."))
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await expect(opener).to_be_focused()
+    assert await house.query("SELECT agreed_by FROM shelf") in ([("",)], [(None,)])
+    await opener.press("Enter")
+    await asked.get_by_role("button", name="Agree", exact=True).press("Enter")
+    await expect(page.locator(".shelf-flash")).to_contain_text("FLASH too, agreed by lead")
+
+
 async def test_a_plan_is_read_without_scrolling_on_a_small_desk(desk_room: Room) -> None:
     house = desk_room.house
     for name in ("depot-01", "depot-02", "depot-03", "depot-04"):

@@ -9,6 +9,7 @@ import type { Incident } from "../wire/shapes";
 import { useDesk } from "./desk_context";
 import { mayAct } from "./may";
 import { useOnce } from "./once";
+import { Sure } from "./sure";
 
 export function Plans({ incident, plans, tell }: { incident: Incident; plans: readonly PlanCard[]; tell: (text: string) => void }): JSX.Element | null {
   if (plans.length === 0) return null;
@@ -45,7 +46,7 @@ function Step({ incident, step, tell }: { incident: Incident; step: PlanStep; te
       {step.outcome && <span class={step.outcome === "refused" ? "step-refused" : "hint"}>{step.outcome === "refused" ? "✗ the node refused" : "the node answers"}: {step.outcome_detail || words(step.outcome)}</span>}
       {step.state === "proposed" && mayAct(desk) && <span class="unit-steps">
         <button type="button" class="button" aria-disabled={isBusy} aria-label={`Do it: ${what}`} onClick={() => once(() => settle("done"))}>Do it</button>
-        <button type="button" class="button quiet" aria-disabled={isBusy} aria-label={`Leave out: ${what}`} onClick={() => once(() => settle("declined"))}>Leave out</button>
+        <Sure class="button quiet" name="Leave out" label={`Leave out: ${what}`} warning="It can't be done from here any more." yes="Leave it out" isBusy={isBusy} act={() => once(() => settle("declined"))} />
       </span>}
     </li>
   );

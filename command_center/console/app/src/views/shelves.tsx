@@ -2,10 +2,12 @@
 
 import type { JSX } from "preact";
 
-import { duration, words } from "../model/format";
+import { duration, localTime, words } from "../model/format";
 import type { Shelf } from "../wire/shapes";
 import { useDesk } from "./desk_context";
 import { may } from "./may";
+import { useOnce } from "./once";
+import { Sure } from "./sure";
 
 export function Shelves(): JSX.Element {
   const desk = useDesk();
@@ -15,16 +17,18 @@ export function Shelves(): JSX.Element {
 
 function Item({ shelf }: { shelf: Shelf }): JSX.Element {
   const desk = useDesk();
+  const [isBusy, once] = useOnce();
+  const what = `${shelf.label ? words(shelf.label) : "everything"} at ${shelf.node.name}, ${shelf.camera}`;
   const mayAgree = shelf.covers_flash && !shelf.agreed_by && shelf.by !== desk.session.value?.username && may(desk, "sources.shelve-flash");
   const flash = !shelf.covers_flash ? "FLASH still sounds" : shelf.agreed_by ? `FLASH too, agreed by ${shelf.agreed_by}` : "FLASH waits for a second person";
   return (
     <li class="shelf">
-      <span><strong>Shelved: </strong>{shelf.label ? words(shelf.label) : "everything"} at {shelf.node.name}, {shelf.camera}. </span>
+      <span><strong>Shelved: </strong>{what}. </span>
       <span>{shelf.reason} ({shelf.by}). </span>
       <span class="shelf-flash">{flash}. </span>
       <span class="shelf-left"><Left until={shelf.until_ms} /></span>
-      {mayAgree && <button type="button" class="button" onClick={() => void desk.acts.agreeToShelf(shelf.id)}>Agree: FLASH, too</button>}
-      {may(desk, "sources.shelve") && <button type="button" class="button quiet" onClick={() => void desk.acts.endShelf(shelf.id)}>Take off</button>}
+      {mayAgree && <Sure class="button" name="Agree: FLASH, too" label={`Agree: FLASH, too: ${what}`} warning={`Until ${localTime(shelf.until_ms, desk.today.value)} no FLASH of it sounds for anybody.`} yes="Agree" isBusy={isBusy} act={() => once(() => desk.acts.agreeToShelf(shelf.id))} />}
+      {may(desk, "sources.shelve") && <button type="button" class="button quiet" aria-label={`Take off: ${what}`} aria-disabled={isBusy} onClick={() => once(() => desk.acts.endShelf(shelf.id))}>Take off</button>}
     </li>
   );
 }
