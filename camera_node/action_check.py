@@ -19,15 +19,20 @@ async def check(action: ActionConfig) -> Finding:
     what = f"action {action.name}"
     match action:
         case CommandAction():
-            found = shutil.which(action.command[0])
-            return Finding(what=what, is_well=found is not None, detail=f"{found} is there" if found
-                           else f"expected the program {action.command[0]}, found none that this user may run")  # fmt: skip
+            return program(what, action.command[0])
         case GpioAction():
             return _line(what, action)
         case HttpAction():
             return await _switch(what, action)
         case _:
             assert_never(action)
+
+
+def program(what: str, name: str) -> Finding:
+    """Whether there is such a program, as a path or a name, that this user may run."""
+    found = shutil.which(name)
+    return Finding(what=what, is_well=found is not None, detail=f"{found} is there" if found
+                   else f"expected the program {name}, found none that this user may run")  # fmt: skip
 
 
 def _line(what: str, action: GpioAction) -> Finding:

@@ -146,7 +146,9 @@ class Capture:
                 since = self._last_frame_ms if self._last_frame_ms is not None else self._opened_ms
                 silent_ms = self._clock.monotonic_ms() - since if since is not None else 0
                 if silent_ms > self._lost_after_ms:
-                    fault, detail = StreamFault.TIMEOUT, f"{self._source.name}: no frame for {silent_ms / 1000:.1f} s"
+                    fault, silent = StreamFault.TIMEOUT, f"no frame for {silent_ms / 1000:.1f} s"
+                    never = "" if self._last_frame_ms is not None else ": check the camera's power and network"
+                    detail = f"{self._source.name}: {silent}{never}"
             return CaptureState(fault=fault, detail=detail, reconnects=self._reconnects, frames=self._frames,
                                 last_frame_monotonic_ms=self._last_frame_ms, has_ended=self._has_ended,
                                 promised_per_s=self._promised_per_s)  # fmt: skip

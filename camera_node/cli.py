@@ -155,7 +155,7 @@ def _show(report: NodeReport) -> None:
     _show_board(report.board)
     table = Table(
         "camera", "state", "frames/s", "last frame", "reconnects", "connection", "a frame takes", "why", title="cameras",
-        title_justify="left",
+        title_justify="left", box=None, pad_edge=False,
     )  # fmt: skip
     seeing = {eye.camera: eye for eye in report.seeing}
     for camera in report.cameras:

@@ -29,10 +29,9 @@ post_roll_s = 10
 is_sent = "always"
 """
 
-import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,7 +47,8 @@ from camera_node.rules.catalog import RuleSettings
 from camera_node.rules.class_of_interest import ClassOfInterestSettings
 from camera_node.sealed_originals import PrivacyConfig
 from camera_node.source import SourceKind, parse_source
-from relay.config import HttpsDialOptions, MetricsConfig, MqttOptions, PathConfig, SpoolConfig, paths_from
+from relay import config_words
+from relay.config import MetricsConfig, PathConfig, SpoolConfig, paths_from
 from relay.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1_000_000
@@ -251,36 +251,10 @@ def load(config_file: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config_file} is not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{config_file}: {_explain(str(error))}") from None
+        raise ConfigError(f"{config_file}: {config_words.explain(str(error), NodeConfig)}") from None
     if problem := config_check.problem(config):
         raise ConfigError(f"{config_file}: {problem}")
     return _resolved(config, config_file.resolve().parent)
-
-
-def _explain(message: str) -> str:
-    """Msgspec's message; for an unknown key with the keys that are known there."""
-    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$(.*)`)?", message)
-    if not unknown:
-        return message.replace("`$.", "`").replace("Object", "the table")
-    key, place = unknown.group(1), re.sub(r"\[[^\]]*\]", "", unknown.group(2) or "").strip(".")
-    tables: dict[str, type[Struct]] = {
-        "": NodeConfig, "camera": CameraConfig, "camera.zone": ZoneConfig,
-        "camera.motion_gate": MotionGateSettings, "model": ModelConfig, "second_stage": SecondStageConfig,
-        "second_stage.model": ModelConfig, "path": PathConfig,
-        "path.https": HttpsDialOptions, "path.mqtt": MqttOptions,
-        "frigate": FrigateSettings, "frigate.mqtt": MqttOptions, "onvif": OnvifSettings,
-        "governor": GovernorSettings, "heartbeat": HeartbeatConfig, "fallback": FallbackConfig, "clip": ClipConfig,
-        "privacy": PrivacyConfig, "video": VideoConfig, "spool": SpoolConfig,
-    }  # fmt: skip
-    known = tables.get(place)
-    if known is not None:
-        fields = ", ".join(field.encode_name for field in msgspec.structs.fields(known))
-    else:
-        fields = "; ".join(
-            f"{settings.__struct_config__.tag}: {', '.join(('kind', *settings.__struct_fields__))}"
-            for settings in get_args(ActionConfig if place == "action" else RuleSettings)
-        )
-    return f"unknown key {key!r} in {f'[{place}]' if place else 'the top level'}; known keys: {fields}"
 
 
 def _resolved(config: NodeConfig, base_dir: Path) -> NodeConfig:

@@ -75,7 +75,8 @@ class CannotRecord(HeardError):
     """A camera's stream can't be kept as it is."""
 
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]*(?:@[^/@\s]*)*@")
+# Up to the last @, over slashes too: somebody's password may have any sign, written as it is.
+_USERINFO = re.compile(r"(?<=://)[^\s'\"]*@")
 _QUERY_SECRET = re.compile(r"(?i)\b(pass(?:word|wd)?|pwd|token|auth|key|user(?:name)?)=[^&\s'\"]*")
 
 

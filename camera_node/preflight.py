@@ -31,10 +31,12 @@ async def check(config: NodeConfig) -> AsyncIterator[Finding]:
     yield _check_clock()
     yield _check_spool(config.state_dir)
     for path in config.path:
-        yield await path_check.check(path)
+        yield await path_check.check(path, config.state_dir)
     yield _check_board()
     for action in config.action:
         yield await action_check.check(action)
+    if config.fallback.command:
+        yield action_check.program("fallback", config.fallback.command[0])
     if not config.path:
         yield Finding(
             what="paths", is_well=False, detail="expected at least one [[path]], found none: nobody will hear"

@@ -2,6 +2,7 @@
 
 import enum
 import re
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,29 @@ class Source:
         return f"Source({self.kind.value}, {self.name})"
 
 
+def _require_address(text: str) -> None:
+    """A sign in a password that ends the host's part of an address leaves a port that is no number."""
+    if not re.match(r"(?i)(rtsp|http)s?://", text):
+        return
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_whole = bool(parts.hostname) and parts.port != 0 and "@" not in parts.path + parts.fragment
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"expected an address like rtsp://user:password@host:554/stream, found {redacted(text)}: "
+            "in user and password write %2F for /, %3A for :, %40 for @, %23 for #, %3F for ?, and %25 for %"
+        )
+
+
 def parse_source(text: str) -> Source:
     """Tell a file, an address, a device and a pipeline apart.
 
     Raises:
-        ValueError: an address of a kind that we don't read.
+        ValueError: an address of a kind that we don't read, or one that can't be taken apart.
     """
+    _require_address(text)
     if re.match(r"(?i)rtsps?://", text):
         return Source(kind=SourceKind.RTSP, address=text, name=redacted(text))
     if re.match(r"(?i)https?://", text):

@@ -1,11 +1,13 @@
 """FFmpeg's and the system's errors as typed ones, in words for whoever stands before the camera."""
 
 import errno
+import socket
+import urllib.parse
 
 import av.error
 
 from camera_node.errors import StreamError, StreamFault, redacted
-from camera_node.source import Source
+from camera_node.source import Source, SourceKind
 
 _BY_TYPE: tuple[tuple[type[BaseException], StreamFault, str], ...] = (
     (av.error.HTTPUnauthorizedError, StreamFault.AUTH_FAILED, "the camera refuses the user or password: check both"),
@@ -32,6 +34,23 @@ def explain(error: BaseException, source: Source) -> StreamError:
         return StreamError(StreamFault.BUSY, f"{source.name}: another program has it open")
     if isinstance(error, IsADirectoryError):
         return StreamError(StreamFault.NOT_FOUND, f"{source.name}: expected a file, found a folder")
+    if host := _host_without_address(source):
+        return StreamError(StreamFault.CONNECTION_FAILED, f"{source.name}: {host} has no address here: check its name")
     if source.address.lower().startswith("rtsps") and not isinstance(error, ConnectionError):
         return StreamError(StreamFault.TLS_FAILED, f"{source.name}: the encrypted connection failed ({reason})")
     return StreamError(StreamFault.CONNECTION_FAILED, f"{source.name}: can't be read ({reason})")
+
+
+def _host_without_address(source: Source) -> str:
+    """The camera's name, if nothing here knows it: FFmpeg says no more than that reading failed.
+
+    Where a password takes the address apart, what stands in the host's place is a part of that password: then it is not said.
+    """
+    if source.kind not in {SourceKind.RTSP, SourceKind.HTTP}:
+        return ""
+    host = urllib.parse.urlsplit(source.address).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return host if host == urllib.parse.urlsplit(source.name).hostname else "its host"
+    return ""

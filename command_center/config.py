@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from relay import config_words
 from relay.config import ListenConfig
 from relay.errors import ConfigError
 
@@ -176,21 +177,6 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     live: LiveConfig = LiveConfig()
 
 
-_NESTED: Final[dict[str, type[msgspec.Struct]]] = {
-    "incidents": IncidentConfig,
-    "sessions": SessionConfig,
-    "welfare": WelfareConfig,
-    "tls": TlsConfig,
-    "map": MapConfig,
-    "accounts": AccountsConfig,
-    "oidc": OidcConfig,
-    "retention": RetentionConfig,
-    "timestamp": TimestampConfig,
-    "witness": WitnessConfig,
-    "live": LiveConfig,
-}
-
-
 def listen_configs(endpoints: Sequence[str]) -> tuple[ListenConfig, ...]:
     """The listeners at these endpoints, each of the kind that its scheme says."""
     return tuple(
@@ -218,23 +204,10 @@ def load(state_dir: Path) -> CenterConfig:
         raw = msgspec.toml.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"expected TOML in {file}: {error}") from error
-    _require_known(raw, CenterConfig, file, "")
     try:
         return msgspec.convert(raw, CenterConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {error}") from error
-
-
-def _require_known(raw: object, shape: type[msgspec.Struct], file: Path, inside: str) -> None:
-    if not isinstance(raw, dict):
-        return
-    known = set(shape.__struct_fields__)
-    for key, value in raw.items():
-        if key not in known:
-            where = f" in [{inside}]" if inside else ""
-            raise ConfigError(f"{file}: unknown key {key!r}{where}; known keys: {', '.join(sorted(known))}")
-        if not inside and key in _NESTED:
-            _require_known(value, _NESTED[key], file, key)
+        raise ConfigError(f"{file}: {config_words.explain(str(error), CenterConfig)}") from error
 
 
 def default_text(name: str, http: str, url: str) -> str:

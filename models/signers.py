@@ -69,7 +69,7 @@ def read_trust_file(trust_file: Path) -> frozenset[Signer]:
             text = source.read(MAX_TRUST_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise SignerKeyError(
-            f"expected a list of trusted signers at {trust_file}, could not read it: {error}"
+            f"expected a list of trusted signers at {trust_file}, could not read it: {getattr(error, 'strerror', None) or error}"
         ) from error
     if len(text) > MAX_TRUST_BYTES:
         raise SignerKeyError(f"expected at most {MAX_TRUST_BYTES} characters in {trust_file}")

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from relay import limits
+from relay import config_words, limits
 from relay.errors import ConfigError
 from relay.marking import Marking
 from relay.path_options import (
@@ -186,16 +186,15 @@ def load(config_file: Path, kind: type[C]) -> C:
         ConfigError: missing, not TOML, an unknown key, or a value outside its bounds.
     """
     try:
-        text = config_file.read_text(encoding="utf-8")
+        data = config_file.read_bytes()
     except OSError as error:
         raise ConfigError(f"can't read the configuration {config_file}: {error.strerror}") from error
     try:
-        return msgspec.convert(tomllib.loads(text), kind, dec_hook=paths_from(config_file.absolute().parent))
-    except tomllib.TOMLDecodeError as error:
+        return msgspec.convert(tomllib.loads(data.decode()), kind, dec_hook=paths_from(config_file.absolute().parent))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config_file} is not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
-        known = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(kind)))
-        raise ConfigError(f"{config_file}: {error}; the keys known at the top are: {known}") from error
+        raise ConfigError(f"{config_file}: {config_words.explain(str(error), kind)}") from error
 
 
 def paths_from(folder_dir: Path) -> Callable[[type, object], object]:

@@ -300,8 +300,15 @@ def _post(url: str, body: bytes) -> bytes:
         raise EnrollmentRefused(f"{url} answered {error.code}: {reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise NetworkError(
-            f"can't reach the command center at {url}: {error}; check the network, then try again"
+            f"can't reach the command center at {url} ({_why(error)}): check that it runs and that this machine reaches it, then "
+            "try again"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """The system's own word, without the wrappings of urllib."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason or type(error).__name__)
 
 
 def _any_certificate() -> ssl.SSLContext:

@@ -35,7 +35,7 @@ from relay.kinds.roster import Roster, RosterStatement
 from relay.latency import Latencies
 from relay.links import Links
 from relay.passport import Role, SignedPassport
-from relay.path import Path, PathFacts, Session
+from relay.path import PathFacts, Session
 from relay.path_health import PathReport
 from relay.paths import catalog
 from relay.precedence import Precedence
@@ -124,7 +124,9 @@ class Station:
             catalog.listen(item, identity=identity, counters=self.counters, peer_named=self.trust.named, authority=self.authority)
             for item in config.listen
         ]  # fmt: skip
-        self._dials = [self._dial(item) for item in config.path]
+        self._dials = [
+            catalog.dial_named(item, trust=self.trust, identity=self.identity, counters=self.counters) for item in config.path
+        ]  # fmt: skip
         for dial in self._dials:
             if isinstance(dial, Redials):
                 dial.redial.is_cut_off = self._links.is_cut_off
@@ -134,16 +136,6 @@ class Station:
         for dial in self._dials:
             if isinstance(dial, Redials) and dial.facts.name != lost:
                 asyncio.get_running_loop().call_later(random.uniform(0.05, 1.0), dial.redial.nudge)  # noqa: S311
-
-    def _dial(self, item: PathConfig) -> Path:
-        peer = self.trust.named(item.peer)
-        if peer is None and item.peer:
-            known = ", ".join(sorted(self.trust.names() - {self.passport.name})) or "none"
-            raise ConfigError(
-                f"path {item.name!r} leads to {item.peer!r}, which has no passport here (known: {known}): correct `peer`, "
-                "or enroll this machine again after that one has been enrolled"
-            )
-        return catalog.dial(item, peer=peer, identity=self.identity, counters=self.counters, authority=self.authority)
 
     @classmethod
     @contextlib.asynccontextmanager

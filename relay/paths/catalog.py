@@ -16,6 +16,7 @@ from relay.path import Path, PathFacts
 from relay.paths import tiny_catalog
 from relay.paths.tiny_neighbors import PeerNamed
 from relay.paths.zeromq import ZeroMqDial, ZeroMqListen
+from relay.trust import TrustBook
 
 
 class Listener(Path, Protocol):
@@ -30,6 +31,22 @@ class Listener(Path, Protocol):
 
     def ban(self, transport_keys: set[bytes]) -> None:
         """Refuse these keys from now on, where keys are proved, and cut their connections."""
+
+
+def dial_named(config: PathConfig, *, trust: TrustBook, identity: Identity, counters: Counters) -> Path:
+    """The path that a ``[[path]]`` describes, to the neighbor that it names.
+
+    Raises:
+        ConfigError: that name is in no passport here, or see ``dial``.
+    """
+    peer = trust.named(config.peer)
+    if peer is None and config.peer:
+        known = ", ".join(sorted(trust.names() - {trust.name_of(identity.node_id)})) or "none"
+        raise ConfigError(
+            f"path {config.name!r} leads to {config.peer!r}, which has no passport here (known: {known}): correct `peer`, "
+            "or enroll this machine again after that one has been enrolled"
+        )
+    return dial(config, peer=peer, identity=identity, counters=counters, authority=trust.authority)
 
 
 def dial(

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket as socket_module
 import ssl
+import urllib.parse
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,14 @@ class HttpsSession:
             self.lost.set_result(reason)
 
 
+def _is_address(endpoint: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(endpoint)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or over 65535
+        return False
+
+
 class HttpsDial:
     """A path to a listener over HTTP(S), for as long as it runs."""
 
@@ -65,7 +74,7 @@ class HttpsDial:
         self, *, facts: PathFacts, endpoint: str, counters: Counters, proxy: str = "", ca_file: Path | None = None,
         interface: str = "",
     ) -> None:  # fmt: skip
-        if not endpoint.startswith(("https://", "http://")):
+        if not _is_address(endpoint):
             raise ConfigError(f"path {facts.name!r}: expected an endpoint like https://host:5743, found {endpoint!r}")
         self.facts = facts
         self._counters = counters

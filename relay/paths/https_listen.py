@@ -65,7 +65,11 @@ class HttpsListen:
         """What we listen on; once running, with the real port where 0 was asked for."""
         self._counters = counters
         self._parts = urllib.parse.urlsplit(endpoint)
-        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname or self._parts.port is None:
+        try:
+            is_place = bool(self._parts.hostname) and self._parts.port is not None
+        except ValueError:  # a port that is no number, or over 65535
+            is_place = False
+        if self._parts.scheme not in {"http", "https"} or not is_place:
             raise ConfigError(
                 f"listen {facts.name!r}: expected an endpoint like https://0.0.0.0:5743, found {endpoint!r}"
             )

@@ -12,6 +12,7 @@ CURVE proves the transport key of the other end and hides the traffic. Trust is 
 import asyncio
 import contextlib
 import functools
+import re
 import secrets
 import socket as socket_module
 from typing import Final
@@ -43,6 +44,7 @@ from relay.redial import Redial
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _log = structlog.get_logger("relay.paths.zeromq")
 
+_LAST_PORT: Final = 65_535
 _ROUTING_ID_BYTES: Final = 17
 """16 random bytes a connection attempt, and the lane."""
 _LANES: Final = {int(lane): lane for lane in Lane}
@@ -54,6 +56,15 @@ def _key_in(user_id: str) -> bytes:
     return z85.decode(user_id)
 
 
+def _require_place(endpoint: str, where: str, example: str) -> None:
+    """Libzmq itself cuts a port to 16 bits: 70000 would be 4464."""
+    found = re.fullmatch(r"tcp://[^/\s]+:(\d+|\*)", endpoint)
+    if found is None or (found[1] != "*" and int(found[1]) > _LAST_PORT):
+        raise ConfigError(
+            f"{where}: expected an endpoint like {example}, its port at most {_LAST_PORT}, found {endpoint!r}"
+        )
+
+
 class ZeroMqDial:
     """A path that connects to a listening neighbor, for as long as it runs."""
 
@@ -61,8 +72,7 @@ class ZeroMqDial:
         self, *, facts: PathFacts, endpoint: str, server_key: bytes, identity: Identity, interface: str = "",
         tuning: ZeroMqTuning | None = None,
     ) -> None:  # fmt: skip
-        if not endpoint.startswith("tcp://") or ":" not in endpoint[6:]:
-            raise ConfigError(f"path {facts.name!r}: expected an endpoint like tcp://host:5701, found {endpoint!r}")
+        _require_place(endpoint, f"path {facts.name!r}", "tcp://host:5701")
         self.facts = facts
         self._endpoint = endpoint
         self._server_key = server_key
@@ -185,6 +195,7 @@ class ZeroMqListen:
         self, *, facts: PathFacts, endpoint: str, identity: Identity, counters: Counters,
         tuning: ZeroMqTuning | None = None,
     ) -> None:  # fmt: skip
+        _require_place(endpoint, f"listen {facts.name!r}", "tcp://0.0.0.0:5701")
         self.facts = facts
         self.endpoint = endpoint
         """What we listen on; once running, with the real port where 0 was asked for."""

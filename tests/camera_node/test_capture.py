@@ -171,10 +171,32 @@ def test_device_that_is_not_there_is_not_found() -> None:
 
 def test_secrets_are_taken_out_of_addresses() -> None:
     assert redacted("rtsp://admin:p@ss:w@10.0.0.5:554/s?token=abc&x=1") == "rtsp://•••@10.0.0.5:554/s?token=•••&x=1"
+    assert redacted("rtsp://admin:p@ss/w#rd@10.0.0.5/s 'http://u:a/b@c/x'") == "rtsp://•••@10.0.0.5/s 'http://•••@c/x'"
     assert repr(parse_source("rtsp://admin:pw@host/x")) == "Source(rtsp, rtsp://•••@host/x)"
     assert parse_source("/dev/video0").kind is SourceKind.DEVICE
     with pytest.raises(ValueError, match="expected a file"):
         parse_source("gopher://x")
+
+
+@pytest.mark.parametrize("address", [
+    "rtsp://admin:geheim/1@10.0.0.5/s", "rtsp://admin:geheim#1@10.0.0.5/s", "rtsp://admin:geheim?1@10.0.0.5:554/s",
+    "http://admin:p@ss:geheim/1@10.0.0.5/s", "rtsp://admin:p@geheim/1@10.0.0.5/s", "rtsp://10.0.0.5:geheim/s", "rtsp:///geheim",
+])  # fmt: skip
+def test_an_address_whose_password_takes_it_apart_is_refused_with_what_to_write(address: str) -> None:
+    with pytest.raises(ValueError, match="expected an address like rtsp") as refused:
+        parse_source(address)
+    assert "%2F for /" in str(refused.value)
+    assert "geheim" not in str(refused.value) or "@" not in address
+
+
+def test_a_camera_s_name_that_nobody_knows_is_named() -> None:
+    with reading("rtsp://user:wrong@camera.invalid/cam") as capture:
+        assert wait_for_fault(capture, within_s=10) is StreamFault.CONNECTION_FAILED
+        assert "camera.invalid has no address here" in capture.state().detail
+    with reading("rtsp://user:p@geheim.invalid?1@camera/cam") as capture:
+        assert wait_for_fault(capture, within_s=10) is StreamFault.CONNECTION_FAILED
+        assert "its host has no address here" in capture.state().detail
+        assert "geheim" not in capture.state().detail
 
 
 def test_who_looks_at_fewer_frames_than_come_gets_fresh_ones(tmp_path: Path) -> None:

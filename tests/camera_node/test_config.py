@@ -92,6 +92,8 @@ def test_files_named_inside_a_path_count_from_the_folder_too(tmp_path: Path) -> 
     ('weights_file = "weights.onnx"', 'bundle_file = "x"', ["bundle_file needs signers_file"]),
     ("clip.mp4", "gopher://camera/x", ["rtsp://", "gopher://camera/x"]),
     ("[model]", "[model", ["not valid TOML"]),
+    ("[model]", '[metrics]\nlisen = "x"\n[model]', ["unknown key 'lisen' in [metrics]; known keys: listen"]),
+    ("[model]", '[[action]]\nkind = "bell"\nname = "x"\n[model]', ["unknown 'bell' at action[0].kind; known are command, gpio, http"]),
 ])  # fmt: skip
 def test_bad_file_is_one_clear_error(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
     assert old in GOOD

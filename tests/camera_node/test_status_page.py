@@ -1,5 +1,6 @@
 """The node's own page and its check: read by people, honest about what is wrong, and without a secret."""
 
+import asyncio
 import json
 import os
 import urllib.request
@@ -9,7 +10,7 @@ import pytest
 
 from camera_node import action_check, path_check
 from camera_node.actions import CommandAction, GpioAction, HttpAction
-from camera_node.config import NodeConfig
+from camera_node.config import FallbackConfig, NodeConfig
 from camera_node.preflight import check
 from relay.config import MetricsConfig, PathConfig
 from relay.header import Kind
@@ -20,8 +21,6 @@ from tests.relay.mosquitto import free_port
 
 
 async def test_the_page_says_how_the_node_is_and_runs_no_script(tmp_path: Path) -> None:
-    import asyncio
-
     house = House(tmp_path)
     state_dir = house.enroll_camera()
     port = free_port()
@@ -60,10 +59,28 @@ def _get(url: str) -> tuple[str, dict[str, str]]:
     ({"kind": "sms", "endpoint": "serial:///dev/no-such-modem"}, False, "plugged in"),
     ({"kind": "sms", "endpoint": "serial:///etc/passwd"}, False, "expected a serial device"),
     ({"kind": "sms", "endpoint": "serial:///dev/ptmx"}, True, "is there"),
+    ({"kind": "tls", "endpoint": "tls://127.0.0.1:1"}, False, "nothing listens there"),
 ])  # fmt: skip
 async def test_paths_of_every_kind_are_tried(settings: dict[str, str], is_well: bool, said: str) -> None:
-    finding = await path_check.check(PathConfig(name="p", peer="center", **settings))  # type: ignore[arg-type]
+    finding = await path_check.check(PathConfig(name="p", peer="center", **settings), Path("none"))  # type: ignore[arg-type]
     assert finding.is_well is is_well
+    assert said in finding.detail
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"peer": "centre"}, "which has no passport here (known: center): correct `peer`"),
+    ({"endpoint": "tcp://127.0.0.1:70000"}, "its port at most 65535"),
+    ({"kind": "mqtt", "endpoint": "mqtt://user@127.0.0.1:1883"}, "user and password go into"),
+])  # fmt: skip
+async def test_a_path_that_the_node_could_not_make_is_wrong_before_anything_is_called(
+    tmp_path: Path, settings: dict[str, str], said: str
+) -> None:
+    listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    endpoint = f"tcp://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    path = PathConfig(**{"name": "p", "peer": "center", "endpoint": endpoint, **settings})  # type: ignore[arg-type]
+    async with listener:
+        finding = await path_check.check(path, House(tmp_path).enroll_camera())
+    assert not finding.is_well
     assert said in finding.detail
 
 
@@ -87,8 +104,10 @@ async def test_the_check_names_what_is_wrong_and_goes_on(tmp_path: Path) -> None
     state_dir = House(tmp_path).enroll_camera()
     config = NodeConfig(state_dir=state_dir, model=model(tmp_path), camera=(camera(tmp_path),),
                         path=(PathConfig(name="site", endpoint="tcp://127.0.0.1:1", peer="center"),),
-                        action=(CommandAction(name="siren", command=("/no/such/siren",)),))  # fmt: skip
+                        action=(CommandAction(name="siren", command=("/no/such/siren",)),),
+                        fallback=FallbackConfig(command=("/no/such/bell",)))  # fmt: skip
     found = {finding.what: finding async for finding in check(config)}
-    assert [what for what, finding in found.items() if not finding.is_well] == ["path site", "action siren"]
+    assert [what for what, finding in found.items() if not finding.is_well] == ["path site", "action siren", "fallback"]
+    assert "/no/such/bell" in found["fallback"].detail
     assert "board" in found
     assert "CPU" in found["camera gate"].detail
