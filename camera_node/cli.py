@@ -21,8 +21,9 @@ from camera_node.config import NodeConfig, load
 from camera_node.live_window import lines as live_lines
 from camera_node.node import REPORTED_ALERTS, EyeReport, NodeReport, open_node
 from camera_node.preflight import check as try_everything
-from relay import door, enrollment, garbage, log, open_files
-from relay.cli import StateOption, one_clear_line, show_status
+from relay import command_line, door, enrollment, garbage, log, open_files
+from relay.cli import StateOption, show_status
+from relay.command_line import one_clear_line
 from relay.crew import crew
 from relay.database import explain
 from relay.errors import NetworkError, OperatorError
@@ -213,4 +214,4 @@ def _show_alerts(alerts: list[AlertAnswers]) -> None:
 
 def main() -> None:
     """The console script."""
-    app()
+    command_line.run(app)

@@ -64,8 +64,10 @@ def _passphrase(file: Path | None) -> str:
         return ""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise OperatorError(f"can't read the passphrase from {file}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(
+            f"can't read the passphrase from {file}: {getattr(error, 'strerror', None) or 'expected text in UTF-8'}"
+        ) from error
     if not lines or not lines[0]:
         raise OperatorError(f"expected a passphrase in the first line of {file}, found none")
     return lines[0]

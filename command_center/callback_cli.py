@@ -73,7 +73,9 @@ def callback_list(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 
 @callback.command(name="remove")
-def callback_remove(name: str, state: State = DEFAULT_STATE) -> None:
+def callback_remove(
+    name: Annotated[str, typer.Argument(help="As `callback list` shows it.")], state: State = DEFAULT_STATE
+) -> None:
     """Tell somebody no more."""
     show(perform(state, CallbackRemove(name=name)))
 

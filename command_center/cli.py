@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
@@ -26,9 +26,8 @@ from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
 from command_center.witness import cli as witness_cli
-from relay import garbage, open_files
+from relay import command_line, garbage, open_files
 from relay.clock import SystemClock
-from relay.errors import HeardError
 from relay.service import is_well
 from relay.service_manager import ServiceManager, told_to_stop
 
@@ -51,13 +50,7 @@ app.add_typer(plan, name="plan")
 
 def main() -> None:
     """The console script."""
-    try:
-        app(standalone_mode=True)
-    except HeardError as error:
-        print(f"command-center: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command_line.run(app)
 
 
 @app.command()
@@ -80,9 +73,18 @@ def init(
 @app.command()
 def run(
     state: State = DEFAULT_STATE,
-    http: Annotated[str | None, typer.Option(help="host:port; the configuration's if not given.")] = None,
-    listen: Annotated[list[str] | None, typer.Option(help="Endpoint for nodes and relays; may be repeated.")] = None,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
+    http: Annotated[
+        str | None, typer.Option(help="host:port for console and API; the configuration's if not given.")
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Endpoint for nodes and relays, such as tcp://0.0.0.0:5700; may be repeated; the configuration's if not given."
+        ),
+    ] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged, as JSON on stderr.")
+    ] = "info",
 ) -> None:
     """Run the center until Ctrl-C."""
     logs.as_json(log_level)
@@ -101,7 +103,7 @@ async def _run(state: StateDir, http: str | None, listen: tuple[str, ...] | None
 
 @app.command()
 def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
-    """How the center is."""
+    """Show how the center is."""
     show(perform(state, Status()), as_json=as_json)
 
 
@@ -137,15 +139,18 @@ def check_command(
 # ---------------------------------------------------------------------- node
 
 
+NodeName = Annotated[str, typer.Argument(help="As `node list` shows it.")]
+
+
 @node.command(name="invite")
 def node_invite(
-    name: str,
+    name: Annotated[str, typer.Argument(help="What the machine is to be called.")],
     role: Annotated[
         Literal["camera", "relay", "agency"], typer.Option(help="agency: another center, to witness its journal.")
     ],
     site: Annotated[str, typer.Option(help="Where it stands.")],
     state: State = DEFAULT_STATE,
-    minutes: Annotated[float, typer.Option(help="How long the code is good.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Minutes for which the code is good.")] = 10.0,
     approved: Annotated[bool, typer.Option("--approved", help="No approval needed when it asks.")] = False,
     url: Annotated[str, typer.Option(help="Where the machine reaches this center.")] = "",
     as_json: Json = False,
@@ -156,7 +161,7 @@ def node_invite(
 
 
 @node.command(name="approve")
-def node_approve(name: str, state: State = DEFAULT_STATE) -> None:
+def node_approve(name: NodeName, state: State = DEFAULT_STATE) -> None:
     """Let a machine that asked come in."""
     show(perform(state, NodeApprove(name=name)))
 
@@ -171,19 +176,19 @@ Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 
 
 @node.command(name="revoke")
-def node_revoke(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
+def node_revoke(name: NodeName, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """Withdraw a node's passport for good."""
     show(perform(state, NodeStanding(name=name, standing="revoked", reason=reason)))
 
 
 @node.command(name="quarantine")
-def node_quarantine(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
+def node_quarantine(name: NodeName, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """Keep a node's alerts, and annunciate none."""
     show(perform(state, NodeStanding(name=name, standing="quarantined", reason=reason)))
 
 
 @node.command(name="reinstate")
-def node_reinstate(name: str, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
+def node_reinstate(name: NodeName, state: State = DEFAULT_STATE, reason: Reason = "") -> None:
     """End a quarantine."""
     show(perform(state, NodeStanding(name=name, standing="approved", reason=reason)))
 
@@ -198,8 +203,8 @@ def node_reinstate(name: str, state: State = DEFAULT_STATE, reason: Reason = "")
 )
 def demo(context: typer.Context) -> None:
     """Run the whole way, from a camera to the console, on this machine."""
-    demonstrate: Callable[[list[str]], int] = importlib.import_module("command_center.demonstration").main
-    raise typer.Exit(demonstrate(context.args))
+    demonstrate: Callable[[list[str]], NoReturn] = importlib.import_module("command_center.demonstration").main
+    demonstrate(context.args)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["verify"]:
         from command_center.evidence.verify_cli import app
+        from relay import command_line
 
-        app(args=sys.argv[2:], prog_name="command-center verify")
+        command_line.run(app, sys.argv[2:], name="command-center verify")
     else:
         from command_center.cli import main as whole
 

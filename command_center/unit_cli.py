@@ -33,17 +33,20 @@ def unit_list(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     show(perform(state, UnitShow()), as_json=as_json)
 
 
+UnitName = Annotated[str, typer.Argument(help="As `unit list` shows it.")]
+
+
 @unit.command(name="retire")
-def unit_retire(name: str, state: State = DEFAULT_STATE) -> None:
+def unit_retire(name: UnitName, state: State = DEFAULT_STATE) -> None:
     """Take a unit off the board; its history stays."""
     show(perform(state, UnitRetire(name=name)))
 
 
 @unit.command(name="link")
 def unit_link(
-    name: str,
+    name: UnitName,
     state: State = DEFAULT_STATE,
-    hours: Annotated[float, typer.Option(help="How long it is good.")] = 12.0,
+    hours: Annotated[float, typer.Option(help="Hours for which it is good.")] = 12.0,
     as_json: Json = False,
 ) -> None:
     """Make a link for a unit's phone; the one before it ends."""
@@ -62,8 +65,10 @@ def place_set(
 
 
 @place.command(name="forget")
-def place_forget(name: str, state: State = DEFAULT_STATE) -> None:
-    """Nobody knows any more where it stands."""
+def place_forget(
+    name: Annotated[str, typer.Argument(help="As `place list` shows it.")], state: State = DEFAULT_STATE
+) -> None:
+    """Forget where something stands."""
     show(perform(state, PlaceSet(name=name)))
 
 

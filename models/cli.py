@@ -17,32 +17,37 @@ from models import bundle, signers
 from models.errors import ManifestInvalid, SignerKeyError
 from models.manifest import Measurement, ModelManifest, Task, WeightsFormat
 from models.registry import ModelId, Registry
-from relay.errors import HeardError
+from relay import command_line
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Pack, verify and install models, and choose the one in use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
-BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="a .heardmodel file")]
-SignerOption = Annotated[list[str] | None, typer.Option("--signer", help="a trusted public key, hexadecimal")]
-TrustOption = Annotated[Path | None, typer.Option("--trust", help="a file of trusted public keys, one on each line")]
-RegistryOption = Annotated[Path, typer.Option("--registry", help="the folder of installed models")]
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .heardmodel file.")]
+SignerOption = Annotated[list[str] | None, typer.Option("--signer", help="A trusted public key, hexadecimal.")]
+TrustOption = Annotated[Path | None, typer.Option("--trust", help="A file of trusted public keys, one on each line.")]
+RegistryOption = Annotated[Path, typer.Option("--registry", help="The folder of installed models.")]
 
 
 @app.command()
 def pack(
-    weights: Annotated[Path, typer.Argument(help="the weights: .onnx, .pt or .engine")],
+    weights: Annotated[Path, typer.Argument(help="The weights: .onnx, .pt or .engine.")],
     *,
-    to: Annotated[Path, typer.Option("--to", help="the bundle to write")],
-    key: Annotated[Path, typer.Option("--key", help="the 32 raw bytes of an Ed25519 seed")],
-    name: Annotated[str, typer.Option("--name", help="the model's name, such as yard-detector")],
-    version: Annotated[str, typer.Option("--version", help="such as 1.0.0")],
-    labels: Annotated[str, typer.Option("--labels", help="the classes in the weights' order, with commas")],
-    license_: Annotated[str, typer.Option("--license", help="the weights' license")],
-    data_source: Annotated[str, typer.Option("--data-source", help="what the model learnt from")],
-    height: Annotated[int, typer.Option("--height", help="input height in pixels")] = 640,
-    width: Annotated[int, typer.Option("--width", help="input width in pixels")] = 640,
-    measured: Annotated[Path | None, typer.Option("--measured", help="measurements, a JSON list")] = None,
+    to: Annotated[Path, typer.Option("--to", help="The bundle to write.")],
+    key: Annotated[Path, typer.Option("--key", help="A file with the 32 raw bytes of an Ed25519 seed, mode 600.")],
+    name: Annotated[str, typer.Option("--name", help="The model's name, such as yard-detector.")],
+    version: Annotated[str, typer.Option("--version", help="Such as 1.0.0.")],
+    labels: Annotated[str, typer.Option("--labels", help="The classes in the weights' order, with commas.")],
+    license_: Annotated[str, typer.Option("--license", help="The weights' license.")],
+    data_source: Annotated[str, typer.Option("--data-source", help="What the model learnt from.")],
+    height: Annotated[int, typer.Option("--height", help="Input height, pixels.")] = 640,
+    width: Annotated[int, typer.Option("--width", help="Input width, pixels.")] = 640,
+    measured: Annotated[Path | None, typer.Option("--measured", help="Measurements, a JSON list.")] = None,
 ) -> None:
-    """Signs weights and what is said about them into one bundle."""
+    """Sign weights and what is said about them into one bundle."""
     signing_key = signers.read_signing_key(key)
     size_bytes, digest = _measure(weights)
     manifest = ModelManifest(
@@ -67,7 +72,7 @@ def pack(
 
 @app.command()
 def verify(file: BundleArgument, signer: SignerOption = None, trust: TrustOption = None) -> None:
-    """Checks a bundle: layout, signature, manifest, weights."""
+    """Check a bundle: layout, signature, manifest, weights."""
     checked = bundle.verify(file, _trusted(signer, trust))
     manifest = checked.manifest
     print(f"{file}: good; {manifest.name} {manifest.version}, signed by {checked.signer.hex()}")
@@ -77,32 +82,32 @@ def verify(file: BundleArgument, signer: SignerOption = None, trust: TrustOption
 def install(
     file: BundleArgument, registry: RegistryOption, signer: SignerOption = None, trust: TrustOption = None
 ) -> None:
-    """Verifies a bundle and takes it into a registry, without using it yet."""
+    """Verify a bundle and take it into a registry, without using it yet."""
     print(Registry(registry, _trusted(signer, trust)).install(file))
 
 
 @app.command()
 def activate(
-    model: Annotated[str, typer.Argument(help="an id that `install` or `list` printed")],
+    model: Annotated[str, typer.Argument(help="An id that `install` or `list` printed.")],
     registry: RegistryOption,
     signer: SignerOption = None,
     trust: TrustOption = None,
 ) -> None:
-    """Makes an installed model the one in use."""
+    """Make an installed model the one in use."""
     selection = Registry(registry, _trusted(signer, trust)).activate(ModelId(model))
     print(f"active {selection.active}, previous {selection.previous or 'none'}")
 
 
 @app.command()
 def rollback(registry: RegistryOption, signer: SignerOption = None, trust: TrustOption = None) -> None:
-    """Goes back to the model that was in use before."""
+    """Go back to the model that was in use before."""
     selection = Registry(registry, _trusted(signer, trust)).roll_back()
     print(f"active {selection.active}, previous {selection.previous or 'none'}")
 
 
 @app.command("list")
 def list_installed(registry: RegistryOption) -> None:
-    """Lists the installed models. Not checked: whether they would pass."""
+    """List the installed models. Not checked: whether they would pass."""
     known = Registry(registry, frozenset())
     selection = known.selection()
     for installed in known.installed():
@@ -117,12 +122,9 @@ def list_installed(registry: RegistryOption) -> None:
 def main() -> None:
     """The console script."""
     try:
-        app()
-    except HeardError as error:
-        print(f"model-bundle: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        command_line.run(app)
     except OSError as error:
-        print(f"model-bundle: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 

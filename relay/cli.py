@@ -1,11 +1,11 @@
-"""``alert-relay``: run, enroll, status, check, emit. The only place of this package that prints and exits."""
+"""``alert-relay``: run, enroll, status, check, emit. With ``command_line`` the only place of this package that prints and exits."""
 
 import asyncio
 import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -15,11 +15,24 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from relay import courier, door, enrollment, garbage, log, metrics_server, open_files, pulses, status_view, tracing
+from relay import (
+    command_line,
+    courier,
+    door,
+    enrollment,
+    garbage,
+    log,
+    metrics_server,
+    open_files,
+    pulses,
+    status_view,
+    tracing,
+)
+from relay.command_line import one_clear_line
 from relay.config import RelayConfig, StationConfig, load
 from relay.crew import crew
 from relay.emitter import MAX_SNAPSHOT_BYTES, EmitRequest, Emitter, RetractRequest
-from relay.errors import HeardError, Malformed, NetworkError, SpoolFull
+from relay.errors import Malformed, NetworkError, SpoolFull
 from relay.identity import Identity
 from relay.service import beat, is_well, station_verbs
 from relay.service_manager import ServiceManager, told_to_stop
@@ -32,18 +45,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 StateOption = Annotated[
     Path, typer.Option("--state", help="The folder with this machine's keys and spool.", envvar="HEARD_STATE")
 ]
-
-
-@contextlib.contextmanager
-def one_clear_line() -> Iterator[None]:
-    """An error of ours ends the command with one line on stderr and its exit code; anything else is a bug and shows itself."""
-    try:
-        yield
-    except HeardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 @app.command()
@@ -64,8 +65,8 @@ def enroll(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Option(help="The relay's TOML file.")],
-    log_json: Annotated[bool, typer.Option(help="Log one JSON object a line.")] = False,
+    config: Annotated[Path, typer.Option(help="The relay's TOML file.", envvar="HEARD_RELAY_CONFIG")],
+    log_json: Annotated[bool, typer.Option(help="Log one JSON object a line; --no-log-json is for people.")] = False,
 ) -> None:
     """Carry envelopes until told to stop."""
     log.configure(is_json=log_json)
@@ -160,8 +161,8 @@ def survey(
     interrupt: Annotated[
         bool, typer.Option(help="End each path's session once, to measure how long its end is felt.")
     ] = True,
-    alert_ms: Annotated[int, typer.Option(help="The alert budget: put until heard.", min=1)] = 1_000,
-    video_kbit: Annotated[int, typer.Option(help="The video budget: kbit/s upwards.", min=1)] = 1_000,
+    alert_ms: Annotated[int, typer.Option(help="The alert budget, ms: from put until heard.", min=1)] = 1_000,
+    video_kbit: Annotated[int, typer.Option(help="The video budget, kbit/s upwards.", min=1)] = 1_000,
 ) -> None:
     """Measure each path and say whether it is enough for alerts and live video. Exit code 1 if no path is."""
     with one_clear_line():
@@ -205,7 +206,7 @@ def emit(
     label: Annotated[str, typer.Option(help="What was seen or heard, at most 12 bytes, e.g. gunshot.")],
     camera: Annotated[str, typer.Option(help="Which sensor says so, at most 12 bytes.")],
     zone: Annotated[str, typer.Option(help="Where, at most 12 bytes.")] = "",
-    confidence: Annotated[float, typer.Option(help="0 to 1.")] = 1.0,
+    confidence: Annotated[float, typer.Option(help="How sure the sensor is, 0 to 1.")] = 1.0,
     precedence: Annotated[str, typer.Option(help="FLASH or IMMEDIATE.")] = "FLASH",
     snapshot: Annotated[Path | None, typer.Option(help="A JPEG to send after it.")] = None,
 ) -> None:
@@ -287,4 +288,4 @@ def _read_snapshot(file: Path | None) -> bytes:
 
 def main() -> None:
     """The console script."""
-    app()
+    command_line.run(app)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -19,28 +19,16 @@ from command_center.demonstration.household import USERNAME, Household, Wishes
 from command_center.demonstration.report import HopTime, Report, duplicates, recall_of
 from command_center.errors import DemonstrationFailed
 from models.demonstration import load_truth
-from relay.errors import HeardError
+from relay import command_line
 
 SETTLE_WITHIN_S: Final = 60.0
 DEFAULT_HTTP_PORT: Final = 8480
 _app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    try:
-        result = _app(args=list(arguments), prog_name="command-center demo", standalone_mode=False)
-    except HeardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except typer.Exit as done:
-        return done.exit_code
-    except Exception as error:
-        if hasattr(error, "format_message"):  # the command line's own complaints
-            print(f"error: {error.format_message()}", file=sys.stderr)
-            return 2
-        raise
-    return result if isinstance(result, int) else 0
+def main(arguments: Sequence[str]) -> NoReturn:
+    """The command."""
+    command_line.run(_app, arguments, name="command-center demo")
 
 
 @_app.command()

@@ -125,7 +125,9 @@ def holds(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 @app.command(name="retain")
 def retain(
-    days: Annotated[float, typer.Option(help="Keep pictures and clips this long after their incident was closed.")],
+    days: Annotated[
+        float, typer.Option(help="Days for which pictures and clips are kept after their incident was closed.")
+    ],
     state: State = DEFAULT_STATE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
 ) -> None:

@@ -55,7 +55,7 @@ def test_model_goes_from_weights_to_use_and_back(tmp_path: Path, key_file: Path)
 def test_wrong_signer_is_said_in_one_line(tmp_path: Path, key_file: Path) -> None:
     bundle_file, _ = pack(tmp_path, key_file, "1.0.0")
     said = run("verify", str(bundle_file), "--signer", bytes(STRANGER.verify_key).hex(), succeeds=False)
-    assert said.startswith("model-bundle: expected a manifest signed by a trusted signer")
+    assert said.startswith("error: expected a manifest signed by a trusted signer")
     assert said.count("\n") == 1
 
 
