@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXTRAS := node,center,tls,https,mqtt,neighbor,video,onvif,dev
 
-.PHONY: help setup console demo test test-all check format bench campaign docs clean
+.PHONY: help setup console demo test test-all check format bench campaign docs wheel clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ campaign: setup  ## every network scenario with 20 seeds and stations killed at 
 
 docs: setup  ## check that every command and link in the documentation works
 	$(PYTEST) tests/architecture/test_documentation.py
+
+wheel: setup  ## build dist/heard-….whl, console included, to be installed on other machines
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check . --no-deps --wheel-dir dist
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache command_center/console/web command_center/console/app/node_modules

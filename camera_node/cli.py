@@ -46,7 +46,7 @@ def enroll(
         enrolled = enrollment.enroll(code, state, wait_s=wait)
         own = enrolled.own_passport().passport
         print(f"enrolled as {own.name} ({own.role.name.lower()} at {own.site}), id {own.node_id.hex()}")
-        print(f"authority fingerprint {enrolled.authority.fingerprint.hex()}")
+        print(f"authority fingerprint {enrolled.authority.published_fingerprint}")
 
 
 @app.command()

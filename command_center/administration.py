@@ -163,6 +163,7 @@ class Administration:
                     "objects_incomplete": connection.execute("SELECT COUNT(*) FROM incoming").fetchone()[0]}  # fmt: skip
 
         figures = await self._database.run(read)
+        figures["authority_fingerprint"] = self._issuer.keys.published_fingerprint
         figures.update(await self._running())
         return Outcome(lines=tuple(f"{name}: {value}" for name, value in figures.items()), data=_json(figures))
 

@@ -28,6 +28,7 @@ from command_center.user_cli import token, user
 from command_center.witness import cli as witness_cli
 from relay import command_line, garbage, open_files
 from relay.clock import SystemClock
+from relay.enrollment import Enrollment
 from relay.service import is_well
 from relay.service_manager import ServiceManager, told_to_stop
 
@@ -67,6 +68,8 @@ def init(
     own = StateDir(state).init(SystemClock(), name=name, site=site, agency=agency, http=http, url=url)
     print(f"Command center {name} ({own.node_id.hex()}) made in {state}.")
     print(f"Keep a copy of {state / 'authority.key'} offline: whoever has it can admit nodes and read alerts.")
+    published = Enrollment.load(state).authority.published_fingerprint
+    print(f"Authority fingerprint {published}: publish it, for whoever checks this agency's evidence.")
     print("Next: command-center user add NAME --role dispatcher, then command-center run")
 
 

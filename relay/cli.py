@@ -60,7 +60,7 @@ def enroll(
         print(
             f"enrolled as {passport.name} ({passport.role.name.lower()} at {passport.site}), id {passport.node_id.hex()}"
         )
-        print(f"authority fingerprint {enrolled.authority.fingerprint.hex()}")
+        print(f"authority fingerprint {enrolled.authority.published_fingerprint}")
 
 
 @app.command()

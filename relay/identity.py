@@ -97,7 +97,7 @@ class Identity:
         Raises:
             KeyFileError: the file is there already, or can't be written.
         """
-        key_file.parent.mkdir(parents=True, exist_ok=True)
+        key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -140,3 +140,8 @@ class AuthorityKeys:
     def fingerprint(self) -> bytes:
         """16 bytes that name both keys; enrollment codes carry it."""
         return hashlib.sha256(self.signing_key + self.sealing_key).digest()[:16]
+
+    @property
+    def published_fingerprint(self) -> str:
+        """What an agency publishes, and evidence is checked against (``verify --authority``): of the key that signs, in hexadecimal."""
+        return hashlib.sha256(self.signing_key).hexdigest()

@@ -5,6 +5,7 @@ node sends. Withdrawal is the roster's part (``relay/kinds/roster.py``).
 """
 
 import enum
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -124,7 +125,17 @@ def require_valid_at(passport: Passport, now_ms: int | None) -> None:
         Revoked: not yet, or no longer, valid.
     """
     if now_ms is not None and not passport.not_before_ms <= now_ms <= passport.not_after_ms:
+        is_over = now_ms > passport.not_after_ms
+        bound = f"ended on {_day(passport.not_after_ms)}" if is_over else f"begins on {_day(passport.not_before_ms)}"
         raise Revoked(
-            f"the passport of {passport.name} is valid from {passport.not_before_ms} to {passport.not_after_ms} (ms), "
-            f"and it is {now_ms}: enroll it anew"
+            f"the passport of {passport.name} {bound}, and this machine's clock says {_day(now_ms)}: "
+            f"correct the clock if it is wrong, else enroll {passport.name} anew"
         )
+
+
+def _day(wall_ms: int) -> str:
+    """The date in UTC; a number of milliseconds where the calendar has no such day."""
+    try:
+        return datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%d")
+    except (OverflowError, OSError, ValueError):
+        return f"{wall_ms} ms"

@@ -62,7 +62,7 @@ def join(
     partial_file.rename(config_file)
     passport = enrolled.own_passport().passport
     print(
-        f"joined {_center_of(enrolled).agency} as {passport.name}; authority fingerprint {enrolled.authority.fingerprint.hex()}"
+        f"joined {_center_of(enrolled).agency} as {passport.name}; authority fingerprint {enrolled.authority.published_fingerprint}"
     )
     print("A running center sends its first checkpoint within some seconds: command-center witness list")
 

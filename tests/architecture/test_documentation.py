@@ -130,3 +130,18 @@ def test_every_command_that_is_named_in_prose_exists(program: str) -> None:
     missing = {word for word in named if not re.search(rf"^\W*{word}\b", known.stdout, re.MULTILINE)}
     assert named
     assert not missing
+
+
+@pytest.mark.parametrize("unit", sorted((ROOT / "hardware/systemd").glob("*.service")), ids=lambda unit: str(unit.stem))
+def test_the_installers_guide_says_what_the_units_expect(unit: Path) -> None:
+    guide = (ROOT / "docs/installer.md").read_text()
+    settings = dict(re.findall(r"^(\w+)=(.+)$", unit.read_text(), re.MULTILINE))
+    program, *arguments = settings["ExecStart"].split()
+    expected = [f"{Path(program).parent}`", *(word for word in arguments if word.startswith("/"))]
+    expected += [
+        f"a user `{settings['User']}`",
+        f"-m {settings['StateDirectoryMode'].lstrip('0')} /var/lib/{settings['StateDirectory']}",
+    ]
+    assert not [word for word in [*expected, unit.stem] if word not in guide]
+    if settings.get("PrivateDevices") == "yes" and "relay" in unit.stem:
+        assert "PrivateDevices=no" in guide

@@ -1,6 +1,8 @@
 """The command line: what is made, what is refused, and in which words."""
 
+import hashlib
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from relay.enrollment import Enrollment
 
 
 def command(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
@@ -55,6 +59,15 @@ def test_init_makes_keys_that_only_the_owner_can_read_and_never_overwrites(made:
     for name in ("authority.key", "identity.key"):
         assert (made / name).stat().st_mode & 0o777 == 0o600
     assert "never overwritten" in one_line_of(command("init", state=made))
+
+
+def test_the_fingerprint_to_publish_is_told_at_the_start_and_later(tmp_path: Path) -> None:
+    state = tmp_path / "center"
+    told = re.search(r"Authority fingerprint ([0-9a-f]{64}): publish it", command("init", state=state).stdout)
+    assert told is not None
+    key = Enrollment.load(state).authority_signing_key
+    assert told[1] == hashlib.sha256(key).hexdigest()
+    assert json.loads(command("status", "--json", state=state).stdout)["authority_fingerprint"] == told[1]
 
 
 def test_nothing_works_before_init(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from command_center import commands
+from relay.enrollment import Enrollment
 from tests.command_center.test_cli import one_line_of
 from tests.evidence.scene import picture, wrong_in
 
@@ -50,6 +51,7 @@ def test_export_then_verify_with_the_authority_that_it_names(center: Path) -> No
     checked = command(*follow)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "(the one expected)" in checked.stdout
+    assert f"--authority {Enrollment.load(center).authority.published_fingerprint}" in done.stdout
     assert "all as written" in command("check", "--state", center).stdout
     data = bytearray(bag_zip.read_bytes())
     data[len(data) // 2] ^= 4

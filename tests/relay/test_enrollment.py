@@ -301,3 +301,9 @@ def test_damaged_enrollment_file_is_told(tmp_path: Path, content: bytes) -> None
     (tmp_path / "enrollment.msgpack").write_bytes(content)
     with pytest.raises(KeyFileError, match="enroll this machine anew"):
         Enrollment.load(tmp_path)
+
+
+def test_the_folder_that_keys_are_made_in_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Beside the keys come a spool, clips and a configuration with passwords."""
+    Identity.generate().save(tmp_path / "node" / "identity.key")
+    assert (tmp_path / "node").stat().st_mode & 0o777 == 0o700
