@@ -104,6 +104,7 @@ class Administration:
         made = await self._membership.invite(
             name=command.name, role=command.role, site=command.site, minutes=command.minutes,
             is_preapproved=command.is_preapproved, url=command.url, by=_ACTOR,
+            is_again=command.is_again,
         )  # fmt: skip
         lines = [
             f"Invite for {command.name} ({command.role}, site {command.site}), good once, for {command.minutes:g} minutes.",

@@ -152,14 +152,21 @@ def node_invite(
         Literal["camera", "relay", "agency"], typer.Option(help="agency: another center, to witness its journal.")
     ],
     site: Annotated[str, typer.Option(help="Where it stands.")],
+    *,
     state: State = DEFAULT_STATE,
     minutes: Annotated[float, typer.Option(help="Minutes for which the code is good.")] = 10.0,
     approved: Annotated[bool, typer.Option("--approved", help="No approval needed when it asks.")] = False,
     url: Annotated[str, typer.Option(help="Where the machine reaches this center.")] = "",
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="For the machine that has this name: it keeps its keys and gets a new passport."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a one-time enrollment code and print the command to run on the machine."""
-    command = NodeInvite(name=name, role=role, site=site, minutes=minutes, is_preapproved=approved, url=url)
+    command = NodeInvite(
+        name=name, role=role, site=site, minutes=minutes, is_preapproved=approved, url=url, is_again=again
+    )
     show(perform(state, command), as_json=as_json)
 
 

@@ -94,6 +94,8 @@ class NodeInvite(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unk
     minutes: float = 10.0
     is_preapproved: bool = False
     url: str = ""
+    is_again: bool = False
+    """For the machine that has the name already: its passport is renewed."""
 
 
 class NodeApprove(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

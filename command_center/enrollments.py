@@ -70,15 +70,18 @@ class Waiting:
 
 
 def invite(connection: sqlite3.Connection, issuer: Issuer, clock: Clock, *, name: str, role: Role, site: str,
-           minutes: float, is_preapproved: bool, url: str, by: str) -> Invite:  # fmt: skip
-    """Make a one-time invite.
+           minutes: float, is_preapproved: bool, url: str, by: str, is_again: bool = False) -> Invite:  # fmt: skip
+    """Make a one-time invite; ``is_again``: for the machine that has the name already, and with its keys alone.
 
     Raises:
-        BadRequest: the name is taken or not one.
+        BadRequest: the name is taken or not one; or, again, nobody in good standing has it in this role.
     """
     if role is Role.CENTER:
         raise BadRequest("expected role camera, relay or agency: a command center is made by command-center init")
-    _require_free(connection, name)
+    if is_again:
+        _require_there(connection, clock, name, role)
+    else:
+        _require_free(connection, name)
     _require_name(name, site)
     now = clock.wall_ms()
     invite_id, secret = secrets.token_bytes(8), secrets.token_bytes(16)
@@ -181,6 +184,7 @@ def erase_old_secrets(connection: sqlite3.Connection, now_ms: int) -> None:
 def _issue(connection: sqlite3.Connection, issuer: Issuer, request: EnrollmentRequest, *, name: str, role: Role,
            site: str, by: str, now: int) -> bytes:  # fmt: skip
     _require_free(connection, name, but_for=node_id_of(request.signing_key))
+    _require_not_withdrawn(connection, request)
     signed = passports.issue(
         issuer.authority.signing, role=role, name=name, site=site, agency=issuer.agency,
         keys=(request.signing_key, request.sealing_key, request.transport_key),
@@ -213,7 +217,27 @@ def _require_free(connection: sqlite3.Connection, name: str, but_for: bytes = b"
         "SELECT id FROM node WHERE name = ? AND standing <> ? AND id <> ?", (name, Standing.REVOKED.value, but_for)
     ).fetchone()
     if row is not None:
-        raise BadRequest(f"there is a node {name!r} already ({row[0].hex()}): choose another name, or revoke it first")
+        raise BadRequest(
+            f"there is a node {name!r} already ({row[0].hex()}): choose another name, renew its passport with --again, or revoke it first"
+        )
+
+
+def _require_there(connection: sqlite3.Connection, clock: Clock, name: str, role: Role) -> None:
+    held = [node for node in fleet.nodes(connection, clock) if node.passport.name == name]
+    node = next((node for node in held if node.standing is not Standing.REVOKED), None)
+    if node is None:
+        raise BadRequest(f"there is no node {name!r} whose passport could be renewed: leave --again out")
+    if node.standing is not Standing.APPROVED:
+        raise BadRequest(f"{name!r} is {node.standing.value}: reinstate it before its passport is renewed")
+    if node.passport.role is not role:
+        raise BadRequest(f"expected role {node.passport.role.name.lower()} for {name!r}, found {role.name.lower()}")
+
+
+def _require_not_withdrawn(connection: sqlite3.Connection, request: EnrollmentRequest) -> None:
+    """Relays refuse what was withdrawn whatever passport it shows, so that a second one would be of no use."""
+    found = connection.execute("SELECT standing FROM node WHERE id = ?", (node_id_of(request.signing_key),)).fetchone()
+    if found is not None and found[0] == Standing.REVOKED.value:
+        raise BadRequest("the keys of this machine were withdrawn for good: enroll with a new, empty --state folder")
 
 
 def _require_name(name: str, site: str) -> None:

@@ -43,8 +43,8 @@ class Membership:
         self._after_commit = after_commit
 
     async def invite(self, *, name: str, role: str, site: str, minutes: float, is_preapproved: bool, by: str,
-                     url: str = "") -> Invite:  # fmt: skip
-        """Make a one-time enrollment code. ``by``: as the journal names actors.
+                     url: str = "", is_again: bool = False) -> Invite:  # fmt: skip
+        """Make a one-time enrollment code. ``by``: as the journal names actors; ``is_again``: for who has the name already.
 
         Raises:
             BadRequest: the name is taken or not one, or the time is out of bounds.
@@ -54,7 +54,7 @@ class Membership:
         made = await self._database.run(
             lambda c: enrollments.invite(
                 c, self._issuer, self._clock, name=name, role=Role[role.upper()], site=site, minutes=minutes,
-                is_preapproved=is_preapproved, url=(url or self._url).rstrip("/"), by=by,
+                is_preapproved=is_preapproved, url=(url or self._url).rstrip("/"), by=by, is_again=is_again,
             )
         )  # fmt: skip
         self._after_commit()

@@ -6,17 +6,21 @@ import pytest
 
 from command_center.administration import Administration
 from command_center.commands import NodeApprove, NodeInvite, NodeList, NodeStanding
-from command_center.enrollments import FAILURES_ALLOWED
+from command_center.enrollments import FAILURES_ALLOWED, VALIDITY_MS
 from command_center.errors import BadRequest, NotFound
 from relay import passport as passports
-from relay.enrollment import EnrollmentCode, accept_reply, build_request, parse_code
-from relay.errors import EnrollmentRefused
+from relay.enrollment import Enrollment, EnrollmentCode, accept_reply, build_request, parse_code
+from relay.errors import EnrollmentRefused, Revoked
 from relay.identity import Identity
 from tests.command_center.house import House, running_center
 
 
-async def invite(house: House, name: str = "gate", *, approved: bool = False, minutes: float = 10) -> EnrollmentCode:
-    command = NodeInvite(name=name, role="camera", site="north", minutes=minutes, is_preapproved=approved)
+async def invite(
+    house: House, name: str = "gate", *, approved: bool = False, minutes: float = 10, is_again: bool = False
+) -> EnrollmentCode:
+    command = NodeInvite(
+        name=name, role="camera", site="north", minutes=minutes, is_preapproved=approved, is_again=is_again
+    )
     outcome = await house.center.administration.perform(command)
     line = next(line for line in outcome.lines if "camera-node enroll" in line)
     return parse_code(line.split()[2])
@@ -137,3 +141,62 @@ async def test_name_that_was_given_away_meanwhile_is_refused_in_words(house: Hou
     await house.deliver(node, node.alert())
     status, data = await post(house, build_request(code, Identity.generate()))
     assert (status, b"choose another name" in data) == (403, True)
+
+
+async def enrolled(house: House, code: EnrollmentCode, identity: Identity) -> Enrollment:
+    _, data = await post(house, build_request(code, identity))
+    reply = accept_reply(data, code, identity)
+    assert reply is not None
+    return reply
+
+
+async def test_a_passport_that_ends_is_renewed_for_the_machine_that_has_it_and_nobody_else(house: House) -> None:
+    identity, stranger = Identity.generate(), Identity.generate()
+    first = (await enrolled(house, await invite(house, approved=True), identity)).own_passport().passport
+    house.center.station.trust.admit(
+        (await enrolled(house, await invite(house, "yard", approved=True), stranger)).passport
+    )
+    house.clock.advance(VALIDITY_MS + 1)
+    code = await invite(house, approved=True, is_again=True)
+    renewed = await enrolled(house, code, identity)
+    second = renewed.own_passport().passport
+    assert (second.node_id, second.name) == (first.node_id, "gate")
+    assert second.not_after_ms - first.not_after_ms == VALIDITY_MS + 1
+    passports.require_valid_at(second, house.clock.wall_ms())
+    with pytest.raises(Revoked, match="ended on"):
+        passports.require_valid_at(first, house.clock.wall_ms())
+    assert house.center.station.trust.admit(renewed.passport).passport == second, "the newer one is believed"
+    code = await invite(house, approved=True, is_again=True)
+    status, data = await post(house, build_request(code, stranger))
+    assert (status, b"there is a node 'gate' already" in data) == (403, True)
+    assert await house.query("SELECT COUNT(*) FROM node WHERE name = 'gate'") == [(1,)]
+
+
+async def test_only_a_passport_that_counts_is_renewed(house: House) -> None:
+    with pytest.raises(BadRequest, match="no node 'gate' whose passport could be renewed: leave --again out"):
+        await invite(house, is_again=True)
+    await enrolled(house, await invite(house, approved=True), Identity.generate())
+    office: Administration = house.center.administration
+    await office.perform(NodeStanding(name="gate", standing="quarantined", reason="odd"))
+    with pytest.raises(BadRequest, match="reinstate it before"):
+        await invite(house, is_again=True)
+    await office.perform(NodeStanding(name="gate", standing="approved"))
+    with pytest.raises(BadRequest, match="expected role camera for 'gate', found relay"):
+        await office.perform(NodeInvite(name="gate", role="relay", site="north", is_again=True))
+    await office.perform(NodeStanding(name="gate", standing="revoked", reason="stolen"))
+    with pytest.raises(BadRequest, match="no node 'gate'"):
+        await invite(house, is_again=True)
+
+
+async def test_withdrawn_keys_come_in_under_no_name(house: House) -> None:
+    """Relays go on refusing them, so that the machine would count as let in and reach nobody."""
+    identity = Identity.generate()
+    await enrolled(house, await invite(house, approved=True), identity)
+    await house.center.administration.perform(NodeStanding(name="gate", standing="revoked", reason="stolen"))
+    status, data = await post(house, build_request(await invite(house, approved=True), identity))
+    assert (status, b"withdrawn for good" in data) == (403, True)
+    code = await invite(house, "yard")
+    await post(house, build_request(code, identity))
+    with pytest.raises(BadRequest, match="a new, empty --state folder"):
+        await house.center.administration.perform(NodeApprove(name="yard"))
+    assert await house.query("SELECT standing FROM node") == [("revoked",)]
