@@ -52,7 +52,7 @@ def restore_command(
         f"{state}: as of {at}, entry {made.journal_size}; {report.entries} entries checked, {len(report.problems)} problems"
     )
     print(
-        "Everybody is signed out. Look through: command-center token list (tokens revoked since then are good again),"
+        "Everybody is signed out, units need new links, and shares have ended. Look through: command-center token list (tokens revoked since then are good again),"
     )
     print("command-center user list, command-center node list (withdraw again what was withdrawn since then).")
     if report.problems:

@@ -5,7 +5,8 @@ Steps, all in a folder of its own that gets its name last:
 1. Verify the backup; lay out database, blobs, files and keys; the keys must be those that the passport names.
 2. Begin a new series of its own numbering: the lost center may have used numbers after the copy, and a number used twice is a
    fork, for which nodes would distrust this center.
-3. End every session, and every sign-in that is half done: what was ended after the copy must not come back to life. API tokens
+3. End every session, every sign-in that is half done, every unit's link and every share: what was ended after the copy must not come back to life,
+   least of all the link of a phone that was lost. API tokens
    stay, and the caller says to look at them: those that were revoked after the copy are good again.
 4. Journal the restoring: an auditor who holds a later checkpoint of the lost center finds here why it does not fit.
 
@@ -17,16 +18,20 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from command_center import backup, facts, journal
 from command_center.backup import Manifest
 from command_center.errors import AlreadyInitialized, BadRequest
 from command_center.facts import Remark
+from command_center.responses import mutual_aid
 from command_center.state_dir import DATABASE_NAME, StateDir
 from relay import intake_log
 from relay.clock import Clock
 from relay.errors import OperatorError
 from relay.identity import Identity, sync_dir
+
+_BY: Final = "user:local-administrator"
 
 
 def restore(backup_dir: Path, root_dir: Path, clock: Clock, *, passphrase: str = "", keys_dir: Path | None = None) -> Manifest:  # fmt: skip
@@ -117,8 +122,10 @@ def _begin_anew(state: StateDir, manifest: Manifest, clock: Clock) -> None:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'stream'").fetchone():
             connection.execute("DELETE FROM stream")
         connection.execute("DELETE FROM session")
+        connection.execute("DELETE FROM capability")
+        mutual_aid.end_all(connection, by=_BY, reason="the center was restored from a backup", now=clock.wall_ms())
         fact = Remark(what=f"backup of entry {manifest.journal_size}", detail=f"root {manifest.journal_root}")
-        journal.append(connection, at_ms=clock.wall_ms(), kind="restored", actor="user:local-administrator",
+        journal.append(connection, at_ms=clock.wall_ms(), kind="restored", actor=_BY,
                        subject="center", payload=facts.encode(fact))  # fmt: skip
 
     database = state.open_database()

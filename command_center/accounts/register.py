@@ -71,7 +71,12 @@ def disable(connection: sqlite3.Connection, *, name: str, at_ms: int, by: str) -
     _keep_an_administrator(connection, account)
     connection.execute("UPDATE account SET is_disabled = 1 WHERE name = ?", (name,))
     connection.execute("DELETE FROM session WHERE account = ?", (name,))
-    remark(connection, "user-disabled", by, name, Remark(what="disabled"), at_ms)
+    revoked = connection.execute(  # for good: whoever lets the account in again later does not have the token in mind
+        "UPDATE api_token SET revoked_at_ms = ? WHERE account = ? AND revoked_at_ms IS NULL AND expires_at_ms > ?",
+        (at_ms, name, at_ms),
+    ).rowcount
+    detail = f"API tokens revoked: {revoked}" if revoked else ""
+    remark(connection, "user-disabled", by, name, Remark(what="disabled", detail=detail), at_ms)
 
 
 def enable(connection: sqlite3.Connection, *, name: str, at_ms: int, by: str) -> None:

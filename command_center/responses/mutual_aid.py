@@ -67,6 +67,19 @@ def by_token(connection: sqlite3.Connection, token: str) -> Share | None:
     return None if row is None else _share(row)
 
 
+def end_all(connection: sqlite3.Connection, *, by: str, reason: str, now: int) -> None:
+    """End every share that has not ended. Inside a transaction."""
+    rows = connection.execute("SELECT id, incident FROM share WHERE ended_at_ms IS NULL ORDER BY id").fetchall()
+    for number, incident in rows:
+        _record_end(connection, number, incident, by, reason, now)
+
+
+def _record_end(connection: sqlite3.Connection, share: int, incident: int, by: str, reason: str, now: int) -> None:
+    fact = ShareEnded(share=share, incident=incident, by=by, reason=reason)
+    record(connection, "share-ended", fact, actor=by, subject=f"incident:{incident}", now=now)
+    event_feed.note(connection, "incident", incident)
+
+
 def _share(row: Sequence[object]) -> Share:
     (number, incident, agency, reason, by, at_ms, until_ms, seat, opened_at_ms, ended_at_ms, ended_by, why) = row
     assert isinstance(number, int)
@@ -241,8 +254,4 @@ class MutualAid:
     def _end(self, connection: sqlite3.Connection, share: Share, by: str, reason: str) -> None:
         if share.ended_at_ms is not None:
             raise LostRace(f"share {share.id} has ended already")
-        fact = ShareEnded(share=share.id, incident=share.incident, by=by, reason=reason)
-        record(
-            connection, "share-ended", fact, actor=by, subject=f"incident:{share.incident}", now=self._clock.wall_ms()
-        )
-        event_feed.note(connection, "incident", share.incident)
+        _record_end(connection, share.id, share.incident, by, reason, self._clock.wall_ms())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from command_center import backup, check, restoring
+from command_center.accounts import UserRole
 from command_center.demonstration.household import BIN_DIR, free_port
 from command_center.errors import AlreadyInitialized, BadRequest
 from command_center.state_dir import StateDir
@@ -29,6 +30,9 @@ from tests.benchmarks.center import _nodes
 from tests.benchmarks.ingest_load import Load, LoadNode
 from tests.command_center.house import PICTURE, House, Node, running_center
 from tests.command_center.test_ingest import exhibit, until
+from tests.command_center.test_mutual_aid import shared
+from tests.command_center.test_unit_page import link_for
+from tests.command_center.test_units import on_board
 
 PASSPHRASE = "kept in the safe of the station"
 
@@ -118,6 +122,27 @@ async def test_a_restored_center_has_everything_and_checks(tmp_path: Path) -> No
         assert await house.query("SELECT series FROM stream") != series, (
             "the lost center's numbers are never used twice"
         )
+
+
+async def test_links_and_shares_that_were_ended_after_the_copy_do_not_come_back_to_life(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        await filled(house)
+        async with house.signed_in("sue", UserRole.SUPERVISOR) as client, house.browser() as somebody:
+            await on_board(client)
+            lost = await link_for(client)
+            share, number = await shared(client)
+            assert (await somebody.get(lost)).status_code == 200
+            backup.back_up(house.state, tmp_path / "copy", clock, passphrase=PASSPHRASE)
+            await link_for(client)
+            await client.post(f"/api/v1/incidents/1/shares/{number}/revoke", json={"reason": "the wrong agency"})
+            assert (await somebody.get(lost)).status_code == 404
+    restoring.restore(tmp_path / "copy", tmp_path / "again", clock, passphrase=PASSPHRASE)
+    assert check.run(StateDir(tmp_path / "again")).problems == ()
+    async with running_center(tmp_path / "again", clock=clock) as house, house.browser() as somebody:
+        assert (await somebody.get(lost)).status_code == 404
+        refused = await somebody.post(share)
+        assert (refused.status_code, "restored from a backup" in refused.text) == (403, True)
 
 
 async def test_keys_are_in_a_backup_only_when_sealed(tmp_path: Path) -> None:

@@ -104,6 +104,41 @@ async def test_strangers_reach_only_what_is_open(house: House) -> None:
                 assert (await _ask(client, method, path)).status_code == 401, f"{method} {path}"
 
 
+@pytest.mark.parametrize(
+    "how", ["signed out", "expired", "disabled", "half signed in", "revoked token", "expired token"]
+)
+async def test_what_is_over_reaches_no_route(house: House, how: str) -> None:
+    """Of an administrator, who reached every one of them before."""
+    async with house.signed_in(role=UserRole.ADMINISTRATOR) as client, house.signed_in("root1", UserRole.ADMINISTRATOR) as other:  # fmt: skip
+        if "token" in how:
+            scopes = sorted(scope.value for scope in TABLE[UserRole.ADMINISTRATOR] - NEVER_BY_TOKEN)
+            made = await client.post("/api/v1/account/tokens", json={"name": "a", "scopes": scopes, "days": 1})
+            client.headers["Authorization"] = f"Bearer {made.json()['secret']}"
+        assert (await client.get("/api/v1/incidents")).status_code == 200
+        kept = dict(client.cookies)
+        match how:
+            case "signed out":
+                await client.delete("/api/v1/session")
+            case "expired":
+                house.clock.advance(13 * 3_600_000)
+            case "disabled":
+                assert (await other.patch("/api/v1/accounts/alice", json={"is_disabled": True})).status_code == 200
+            case "half signed in":
+                await house.query("UPDATE session SET stage = 'second_factor' WHERE account = 'alice'")
+            case "revoked token":
+                await house.query("UPDATE api_token SET revoked_at_ms = 1")
+            case _:
+                house.clock.advance(25 * 3_600_000)
+        client.cookies.update(kept)
+        asked = 0
+        for method, path, calls in _routes(house):
+            if _permission(calls) is not None:
+                asked += 1
+                answer = await _ask(client, method, path)
+                assert answer.status_code == 401, f"{how}: {method} {path} {answer.status_code}"
+        assert asked > 40
+
+
 async def _ask(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
     """A request that gets past the check of its shape or does not: who asks is checked before either."""
     filled = re.sub(r"\{(\w*id)\}", "1", path)

@@ -68,6 +68,8 @@ async def test_a_token_ends_by_revocation_by_time_and_with_its_owner(house: Hous
         await sign_in(admin, "root1")
         assert (await admin.patch("/api/v1/accounts/alice", json={"is_disabled": True})).status_code == 200
         assert not await works(orphan)
+        assert (await admin.patch("/api/v1/accounts/alice", json={"is_disabled": False})).status_code == 200
+        assert not await works(orphan), "whoever lets alice in again does not have it in mind"
     assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'token-revoked'") == [(1,)]
 
 
