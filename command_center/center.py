@@ -32,6 +32,7 @@ from command_center.api.app import create_app
 from command_center.audit.index import AuditIndex
 from command_center.bell import Bell
 from command_center.blobs import BlobStore
+from command_center.callbacks import answers
 from command_center.callbacks import writer as callback_writer
 from command_center.callbacks.postman import Postman
 from command_center.callbacks.writer import Origin
@@ -375,6 +376,7 @@ async def _keep_house(services: Services, retaining: Retaining) -> None:
         event_feed.prune(connection, services.config.events_kept)
         enrollments.erase_old_secrets(connection, services.clock.wall_ms())
         services.door.keep_house(connection)
+        answers.forget_old(connection, services.clock.wall_ms())
 
     await services.database.run(work)
     await asyncio.to_thread(services.exports.keep_house)

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import sqlite3
 from dataclasses import dataclass
+from typing import Final
 
 from command_center import event_feed, facts, incident_store, journal
 from command_center.errors import NotFound, NotPossible
@@ -17,6 +18,10 @@ from command_center.incidents import Incident, State
 from command_center.units import rows
 from command_center.units.status import UnitStatus
 from relay.kinds.acknowledgement import AnswerState
+
+MOST_MS: Final = 24 * 3_600_000
+"""What any link may last. One that ends later than that from now was given by a clock that has been set back since."""
+_KEPT: Final = 10_000
 
 
 class UnitState(enum.Enum):
@@ -55,8 +60,8 @@ def link_of(connection: sqlite3.Connection, token: str, now_ms: int) -> Link:
         NotFound: for nothing: never given, expired, or its receiver was removed.
     """
     row = connection.execute(
-        "SELECT receiver, incident FROM capability WHERE token_sha256 = ? AND expires_at_ms > ?",
-        (hashlib.sha256(token.encode()).digest(), now_ms),
+        "SELECT receiver, incident FROM capability WHERE token_sha256 = ? AND expires_at_ms > ? AND expires_at_ms <= ?",
+        (hashlib.sha256(token.encode()).digest(), now_ms, now_ms + MOST_MS),
     ).fetchone()
     if row is None:
         raise NotFound("this link is not good, or no longer: ask the command center for the incident")
@@ -87,6 +92,13 @@ def give(connection: sqlite3.Connection, receiver: str, incident_id: int, until_
         (hashlib.sha256(token.encode()).digest(), receiver, incident_id, until_ms),
     )
     return token
+
+
+def forget_old(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Drop links that have expired, once they are many: a clock that is wrong for a minute must not end a shift's links for good."""
+    connection.execute(
+        "DELETE FROM capability WHERE expires_at_ms < ? AND (SELECT COUNT(*) FROM capability) > ?", (now_ms, _KEPT)
+    )
 
 
 def answer(

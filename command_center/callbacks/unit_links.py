@@ -9,7 +9,7 @@ from command_center.errors import NotPossible
 from command_center.facts import Remark
 from command_center.units import rows
 
-MOST_HOURS: Final = 24.0
+MOST_HOURS: Final = answers.MOST_MS / 3_600_000
 
 
 def give(connection: sqlite3.Connection, name: str, hours: float, *, by: str, now: int) -> str:

@@ -107,7 +107,6 @@ def catch_up(connection: sqlite3.Connection, origin: Origin, *, now_ms: int) -> 
     else:  # nobody to tell: nothing has to be read
         upto = journal.size(connection)
     connection.execute("UPDATE callback_state SET upto = ?", (upto,))
-    connection.execute("DELETE FROM capability WHERE expires_at_ms < ?", (now_ms,))
     return writer.made
 
 

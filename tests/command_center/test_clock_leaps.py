@@ -6,6 +6,7 @@ That it was set is an entry of the journal.
 import pytest
 
 from command_center.accounts import UserRole
+from command_center.callbacks import answers, writer
 from command_center.clock_leaps import LEAST_MS, ClockLeaps
 from relay.clock import SimulatedClock
 from relay.precedence import Precedence
@@ -14,10 +15,12 @@ from tests.command_center.receivers import listening
 from tests.command_center.test_callbacks import count_of, told
 from tests.command_center.test_ingest import assert_all_as_written, until
 from tests.command_center.test_lifecycle import MINUTE_MS, SECOND_MS, shelve
+from tests.command_center.test_unit_page import link_for
 from tests.command_center.test_units import on_board, send, step
 
 HOUR_MS = 60 * MINUTE_MS
 YEAR_MS = 365 * 24 * HOUR_MS
+ORIGIN = writer.Origin(base_url="https://center.example", center="c", agency="a")
 LEAPS_MS = (-YEAR_MS, -3 * HOUR_MS, 3 * HOUR_MS, YEAR_MS)
 
 
@@ -133,3 +136,37 @@ async def test_a_callback_that_failed_is_tried_again_at_its_time_for_a_clock_tha
         await set_clock(house, leap_ms)
         house.clock.advance(10 * SECOND_MS)
         await count_of(receiver, 2)
+
+
+async def test_a_unit_s_link_is_good_again_when_the_clock_is(house: House) -> None:
+    async with house.signed_in() as client, house.browser() as phone:
+        await on_board(client)
+        link = await link_for(client)
+        house.clock.step_wall(house.clock.wall_ms() + YEAR_MS)
+        assert (await phone.get(link)).status_code == 404, "a year later it has expired"
+        await house.database.run(lambda c: answers.forget_old(c, house.clock.wall_ms()))
+        await house.database.run(lambda c: writer.catch_up(c, ORIGIN, now_ms=house.clock.wall_ms()))
+        house.clock.step_wall(house.clock.wall_ms() - YEAR_MS)
+        assert (await phone.get(link)).status_code == 200
+
+
+async def test_a_clock_that_is_set_back_prolongs_no_unit_s_link(house: House) -> None:
+    async with house.signed_in() as client, house.browser() as phone:
+        await on_board(client)
+        link = await link_for(client, hours=1)
+        house.clock.step_wall(house.clock.wall_ms() - YEAR_MS)
+        assert (await phone.get(link)).status_code == 404
+
+
+async def test_expired_links_go_once_they_are_many(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_KEPT", 2)
+    now_ms = house.clock.wall_ms()
+
+    async def left(count: int) -> list[tuple[object, ...]]:
+        for number in range(count):
+            await house.database.run(lambda c, number=number: answers.give(c, f"M{number}", 0, now_ms + number % 2))  # type: ignore[misc]
+        await house.database.run(lambda c: answers.forget_old(c, now_ms + 1))
+        return await house.query("SELECT expires_at_ms - ? FROM capability", now_ms)
+
+    assert len(await left(2)) == 2
+    assert set(await left(4)) == {(1,)}
