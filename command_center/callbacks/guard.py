@@ -36,7 +36,9 @@ class Target:
     url: str
     """With the judged address in place of the name."""
     host: str
-    """For the Host header and the certificate."""
+    """For the Host header, with its port where the URL has one."""
+    name: str
+    """For the certificate: a name, or an address without brackets."""
 
 
 def require_url(url: str) -> None:
@@ -68,8 +70,9 @@ async def target_of(url: str, *, may_be_inside: bool) -> Target:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     address = await judged(parts.hostname, port, may_be_inside=may_be_inside)
     bare = f"[{address}]" if ":" in address else address
-    host = parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
-    return Target(url=parts._replace(netloc=f"{bare}:{port}").geturl(), host=host)
+    named = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = named if parts.port is None else f"{named}:{parts.port}"
+    return Target(url=parts._replace(netloc=f"{bare}:{port}").geturl(), host=host, name=parts.hostname)
 
 
 async def judged(name: str, port: int, *, may_be_inside: bool) -> str:

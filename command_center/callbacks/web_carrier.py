@@ -28,7 +28,7 @@ class WebCarrier:
         headers = signing.headers(self._key, receiver.secret, message_id=delivery.id,
                                   at_s=self._clock.wall_ms() // 1000, body=delivery.body)  # fmt: skip
         headers |= {"content-type": "application/json", "user-agent": "heard", "host": target.host}
-        extensions = {"sni_hostname": target.host.partition(":")[0]}
+        extensions = {"sni_hostname": target.name}
         async with self._client.stream("POST", target.url, content=delivery.body, headers=headers,
                                        extensions=extensions) as answer:  # fmt: skip
             status = answer.status_code

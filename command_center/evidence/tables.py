@@ -177,6 +177,10 @@ def _custody_detail(entry: Entry) -> str:
     return deeds.WORDS[entry.kind](entry.payload) if entry.kind in deeds.WORDS else ""
 
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet runs. Source: OWASP, CSV Injection."""
+
+
 def csv_rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
     """A CSV file in pieces. Cells that a spreadsheet would take for a formula are quoted with an apostrophe."""
     yield _line(head)
@@ -186,14 +190,16 @@ def csv_rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator
 
 def _line(row: tuple[str, ...]) -> bytes:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow([_harmless(cell) for cell in row])
+    # The writer quotes a cell with the line's own end in it, and readers take a lone carriage return for the end of a row as well.
+    quoting = csv.QUOTE_ALL if any("\r" in cell for cell in row) else csv.QUOTE_MINIMAL
+    csv.writer(stream, lineterminator="\n", quoting=quoting).writerow([_harmless(cell) for cell in row])
     return stream.getvalue().encode()
 
 
 def _harmless(cell: str) -> str:
     """CSV injection: names come from nodes and people, and a spreadsheet runs what begins with one of these."""
     is_number = cell.removeprefix("-").isdecimal()
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number else cell
+    return f"'{cell}" if cell.startswith(_FORMULA) and not is_number else cell
 
 
 def clock_row(alert: AlertFacts) -> tuple[str, ...]:

@@ -84,3 +84,16 @@ async def test_a_receiver_that_sends_us_elsewhere_is_not_followed(house: House) 
         await until(has_answered)
         assert len(receiver.got) == 1
         assert elsewhere.got == []
+
+
+@pytest.mark.parametrize(("url", "host", "name"), [
+    ("https://units.example/heard", "units.example", "units.example"), ("https://units.example:8443/", "units.example:8443", "units.example"),
+    ("https://9.9.9.9/", "9.9.9.9", "9.9.9.9"), ("https://[2620:fe::fe]/", "[2620:fe::fe]", "2620:fe::fe"),
+    ("https://[2620:fe::fe]:8443/", "[2620:fe::fe]:8443", "2620:fe::fe"),
+])  # fmt: skip
+async def test_a_receiver_is_named_to_itself_and_its_certificate_is_asked_for_that_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, host: str, name: str
+) -> None:
+    named(monkeypatch, (OUTSIDE,))
+    target = await guard.target_of(url, may_be_inside=False)
+    assert (target.host, target.name) == (host, name)

@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 from command_center import journal
 from command_center.blobs import BlobStore
 from command_center.errors import NotFound
-from command_center.evidence import contents
+from command_center.evidence import contents, tables
 from command_center.evidence.contents import Keys, Occasion
 from command_center.evidence.export import export, write_bag
 from command_center.evidence.reading import Reading
@@ -207,6 +208,17 @@ def test_names_from_outside_are_harmless_in_html_and_spreadsheets(center: Path) 
     assert "<b>gone</b>" in history
     for row in rows(bag_dir, "timeline.csv"):
         assert not any(cell.startswith(("=", "@", "+")) for cell in row.values())
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_no_cell_of_a_table_begins_like_a_formula(start: str) -> None:
+    hostile = f"{start}HYPERLINK(A1)"
+    (line,) = list(tables.csv_rows((hostile,), ()))
+    ((cell,),) = csv.reader(io.StringIO(line.decode(), newline=""))
+    assert cell == f"'{hostile}"
+    inside = next(tables.csv_rows((f"a note{start}=HYPERLINK(A1)", "b"), ())).decode()
+    assert list(csv.reader(io.StringIO(inside, newline=""))) == [[f"a note{start}=HYPERLINK(A1)", "b"]]
+    assert next(tables.csv_rows(("-12", "12", "a-b"), ())) == b"-12,12,a-b\n", "numbers and words stay as they are"
 
 
 def test_all_of_it_holds_the_whole_journal_and_the_history_before(center: Path) -> None:
