@@ -191,8 +191,9 @@ def csv_rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator
 def _line(row: tuple[str, ...]) -> bytes:
     stream = io.StringIO()
     # The writer quotes a cell with the line's own end in it, and readers take a lone carriage return for the end of a row as well.
-    quoting = csv.QUOTE_ALL if any("\r" in cell for cell in row) else csv.QUOTE_MINIMAL
-    csv.writer(stream, lineterminator="\n", quoting=quoting).writerow([_harmless(cell) for cell in row])
+    has_return = any("\r" in cell for cell in row)
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
+    writer.writerow([_harmless(cell) for cell in row])
     return stream.getvalue().encode()
 
 
