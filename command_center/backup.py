@@ -105,7 +105,7 @@ def back_up(state: StateDir, to_dir: Path, clock: Clock, *, passphrase: str = ""
             _write(partial_dir / SEALED, _seal(_secrets(state), passphrase))
         manifest = _describe(partial_dir, clock, missing, _node_id(state), issuer.authority.node_id.hex())
         _write(partial_dir / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        _sync_tree(partial_dir)
+        sync_tree(partial_dir)
         partial_dir.rename(to_dir)
         sync_dir(to_dir.parent)
     except OSError as error:
@@ -264,8 +264,8 @@ def _write(file: Path, content: bytes) -> None:
         stream.write(content)
 
 
-def _sync_tree(folder_dir: Path) -> None:
-    """Files first, then the folders that name them."""
+def sync_tree(folder_dir: Path) -> None:
+    """Bring everything in a folder to the disk: files first, then the folders that name them."""
     for file in folder_dir.rglob("*"):
         if file.is_file():
             descriptor = os.open(file, os.O_RDONLY)

@@ -55,6 +55,7 @@ def restore(backup_dir: Path, root_dir: Path, clock: Clock, *, passphrase: str =
         _lay_keys(backup_dir, partial_dir, passphrase, keys_dir)
         _require_fitting(partial_dir, manifest)
         _begin_anew(StateDir(partial_dir), manifest, clock)
+        backup.sync_tree(partial_dir)
         if root_dir.exists():
             root_dir.rmdir()
         partial_dir.rename(root_dir)

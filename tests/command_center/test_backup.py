@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -143,6 +144,32 @@ async def test_links_and_shares_that_were_ended_after_the_copy_do_not_come_back_
         assert (await somebody.get(lost)).status_code == 404
         refused = await somebody.post(share)
         assert (refused.status_code, "restored from a backup" in refused.text) == (403, True)
+
+
+async def test_everything_is_on_the_disk_before_a_restored_center_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut a moment later must not find a center of empty files."""
+    clock, on_disk, unsafe = SimulatedClock(), set[int](), list[str]()
+    async with running_center(tmp_path / "center", clock=clock) as house:
+        await filled(house)
+        backup.back_up(house.state, tmp_path / "copy", clock, passphrase=PASSPHRASE)
+    fsync, rename = os.fsync, Path.rename
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        on_disk.add(os.fstat(descriptor).st_ino)
+
+    def checked(source: Path, target: Path) -> Path:
+        if target == tmp_path / "again":
+            unsafe.extend(str(item) for item in (source, *source.rglob("*")) if item.stat().st_ino not in on_disk)
+        return rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "rename", checked)
+    restoring.restore(tmp_path / "copy", tmp_path / "again", clock, passphrase=PASSPHRASE)
+    assert len(on_disk) > 5
+    assert unsafe == []
 
 
 async def test_keys_are_in_a_backup_only_when_sealed(tmp_path: Path) -> None:
