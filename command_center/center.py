@@ -114,6 +114,8 @@ async def open_center(
     config = config or state.load_config()
     plans = plan_file.load(state.plans_file)
     clock = clock or SystemClock()
+    if (until_ms := state.renew_own_passport(clock)) is not None:
+        _log.info("this center's own passport was renewed", until_ms=until_ms)
     issuer = state.load_issuer()
     metrics, bell, lately = Metrics(), Bell(), AnnunciatedLately(clock)
     timings = Timings(clock=clock, metrics=metrics)

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from command_center import accounts, config, facts, fleet, journal, journeys, view_schema
 from command_center.callbacks import store as callback_store
 from command_center.config import CenterConfig
@@ -29,7 +31,7 @@ from command_center.responses import plan_file
 from command_center.responses import schema as response_schema
 from command_center.units import schema as unit_schema
 from relay import intake_log, ledger, passport
-from relay.clock import PLAUSIBLE_SINCE_MS, Clock
+from relay.clock import PLAUSIBLE_SINCE_MS, Clock, ClockQuality
 from relay.database import Database
 from relay.enrollment import Enrollment
 from relay.errors import OperatorError
@@ -94,6 +96,28 @@ class StateDir:
         return Issuer(
             authority=Identity.load(self.authority_key_file), agency=own.passport.agency, center_passport=own.wire
         )
+
+    def renew_own_passport(self, clock: Clock) -> int | None:
+        """Give this center a new passport once half of its time is over; until when it is good (ms UTC), or nothing where it stays.
+
+        The keys stay, and who knows the old one believes the newer: neighbors hear it in the greeting, nodes behind relays before the first
+        order or acknowledgement of a connection. Half of its time is what they have for that.
+
+        Raises:
+            KeyFileError: missing, damaged, or readable by others.
+        """
+        enrollment, now = Enrollment.load(self.root_dir), clock.wall_ms()
+        own = enrollment.own_passport().passport
+        if clock.quality() is ClockQuality.UNSET or now < own.not_after_ms - VALIDITY_MS // 2:
+            return None
+        authority, until_ms = Identity.load(self.authority_key_file), now + VALIDITY_MS
+        signed = passport.issue(
+            authority.signing, role=own.role, name=own.name, site=own.site, agency=own.agency,
+            keys=(own.signing_key, own.sealing_key, own.transport_key), not_before_ms=own.not_before_ms,
+            not_after_ms=until_ms, serial=own.serial + 1,
+        )  # fmt: skip
+        msgspec.structs.replace(enrollment, passport=signed.wire).save(self.root_dir)
+        return until_ms
 
     def open_database(self) -> Database:
         """Open the database while nothing runs.

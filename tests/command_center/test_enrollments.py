@@ -8,10 +8,13 @@ from command_center.administration import Administration
 from command_center.commands import NodeApprove, NodeInvite, NodeList, NodeStanding
 from command_center.enrollments import FAILURES_ALLOWED, VALIDITY_MS
 from command_center.errors import BadRequest, NotFound
+from command_center.state_dir import StateDir
 from relay import passport as passports
+from relay.clock import ClockQuality, SimulatedClock
 from relay.enrollment import Enrollment, EnrollmentCode, accept_reply, build_request, parse_code
 from relay.errors import EnrollmentRefused, Revoked
 from relay.identity import Identity
+from relay.trust import TrustBook
 from tests.command_center.house import House, running_center
 
 
@@ -200,3 +203,29 @@ async def test_withdrawn_keys_come_in_under_no_name(house: House) -> None:
     with pytest.raises(BadRequest, match="a new, empty --state folder"):
         await house.center.administration.perform(NodeApprove(name="yard"))
     assert await house.query("SELECT standing FROM node") == [("revoked",)]
+
+
+async def test_a_center_renews_its_own_passport_at_a_start_in_the_second_half_of_its_time(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    node_book = None
+    for age_ms, serial in ((0, 1), (VALIDITY_MS // 2 - 1_000, 1), (2_000, 2), (1_000, 2), (VALIDITY_MS, 3)):
+        clock.advance(age_ms)
+        async with running_center(tmp_path / "c", clock=clock) as house:
+            own = house.center.station.passport
+            assert own.serial == serial
+            passports.require_valid_at(own, clock.wall_ms())
+            wire = Enrollment.load(tmp_path / "c").passport
+            node_book = node_book or TrustBook(authority=house.services.issuer.keys, clock=clock)
+            assert node_book.admit(wire).passport == own, "a node that knew the one before believes this one"
+            assert node_book.passport_of(own.node_id) == own
+            assert house.services.issuer.center_passport == wire, "what machines that enroll from now on are given"
+
+
+async def test_a_clock_that_was_never_set_renews_nothing(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    async with running_center(tmp_path / "c", clock=clock):
+        pass
+    clock.step_wall(clock.wall_ms() + VALIDITY_MS, ClockQuality.UNSET)
+    assert StateDir(tmp_path / "c").renew_own_passport(clock) is None
+    clock.step_wall(clock.wall_ms(), ClockQuality.FREE_RUNNING)
+    assert StateDir(tmp_path / "c").renew_own_passport(clock) == clock.wall_ms() + VALIDITY_MS
