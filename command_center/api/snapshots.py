@@ -3,16 +3,15 @@
 What a node sent is a stranger's file: a browser gets pixels of ours, never its bytes. The bytes as signed are in the evidence export.
 """
 
-import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
+from command_center import pictures
 from command_center.api.access import Parts, PictureViewer
 from command_center.api.shapes import Problem
 from command_center.errors import NotFound
-from command_center.pictures import small_jpeg
 from command_center.services import Services
 
 router = APIRouter(prefix="/api/v1/snapshots", tags=["snapshots"], responses={401: {"model": Problem}})
@@ -36,7 +35,7 @@ async def snapshot(
     if row is None:
         raise NotFound("this picture is not here: it has not come yet, or was refused")
     await parts.viewings.note(person, f"object:{sha256}")
-    data = await asyncio.to_thread(small_jpeg, parts.blobs.file_of(digest), _LARGEST_PX)
+    data = await pictures.small(parts.blobs.file_of(digest), _LARGEST_PX)
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
@@ -53,5 +52,5 @@ async def small(parts: Services, incident_id: int) -> Response:
     )
     if row is None or row[0] is None:
         raise NotFound("there is no picture of it yet")
-    data = await asyncio.to_thread(small_jpeg, parts.blobs.file_of(row[0]), _SMALL_PX)
+    data = await pictures.small(parts.blobs.file_of(row[0]), _SMALL_PX)
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, no-store"})

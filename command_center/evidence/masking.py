@@ -10,7 +10,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFilter
 
-MAX_PIXELS: Final = 50_000_000
+from command_center.pictures import MOST_PIXELS, require_bounded
+
 _BLOCKS: Final = 6
 """A blurred region keeps at most this many averages across: too few for a face or a plate to be made out again."""
 Region = tuple[int, int, int, int]
@@ -27,9 +28,10 @@ def mask(picture: bytes, mode: str, regions_px: Sequence[Region]) -> bytes:
         CannotMask: not a JPEG or PNG that can be drawn, too large, or a region that is not within it.
     """
     try:
+        require_bounded(picture)
         with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG")) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise CannotMask(f"expected at most {MAX_PIXELS} pixels, found {opened.width} x {opened.height}")
+            if opened.width * opened.height > MOST_PIXELS:
+                raise CannotMask(f"expected at most {MOST_PIXELS} pixels, found {opened.width} x {opened.height}")
             plain = opened.convert("RGB")
             image = Image.frombytes("RGB", plain.size, plain.tobytes())  # nothing but the picture: no comment, no Exif
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
