@@ -40,6 +40,14 @@ _LOOK_EVERY_S: Final = 0.5
 Carriers = Mapping[ReceiverKind, Carrier]
 
 
+def carriers_of(client: httpx.AsyncClient, key: SigningKey, clock: Clock) -> Carriers:
+    """One for each kind of receiver."""
+    return {
+        ReceiverKind.WEBHOOK: WebCarrier(client, key, clock), ReceiverKind.TAK: TakCarrier(),
+        ReceiverKind.SMTP: MailCarrier(TIMEOUT_S), ReceiverKind.CAP: FeedCarrier(),
+    }  # fmt: skip
+
+
 class Postman:
     """Owns the tasks. ``run`` goes on for as long as the center does."""
 
@@ -74,10 +82,7 @@ class Postman:
             httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, limits=limits) as client,
             crew() as members,
         ):
-            carriers: Carriers = {
-                ReceiverKind.WEBHOOK: WebCarrier(client, self._key, self._clock), ReceiverKind.TAK: TakCarrier(),
-                ReceiverKind.SMTP: MailCarrier(TIMEOUT_S), ReceiverKind.CAP: FeedCarrier(),
-            }  # fmt: skip
+            carriers = carriers_of(client, self._key, self._clock)
             while True:
                 try:
                     await self._look(carriers, members)

@@ -48,7 +48,7 @@ _ANSWERABLE: Final = {"incident.opened", "incident.notified_again"}
 ANSWER_WITHIN_MS: Final = 12 * 3_600_000
 _AT_ONCE: Final = 500
 _FRESH_WITHIN_MS: Final = 60_000
-_RENDER: Final[dict[ReceiverKind, Callable[[Told], Rendered | None]]] = {
+RENDERERS: Final[dict[ReceiverKind, Callable[[Told], Rendered | None]]] = {
     ReceiverKind.WEBHOOK: webhook.render, ReceiverKind.TAK: cot.render, ReceiverKind.SMTP: mail.render,
     ReceiverKind.CAP: cap.render,
 }  # fmt: skip
@@ -216,7 +216,7 @@ class _Writer:
             self._put(receiver, told, Precedence.ROUTINE, about=f"unit:{name}")
 
     def _put(self, receiver: Receiver, told: Told, precedence: Precedence, about: str = "") -> None:
-        made = _RENDER[receiver.kind](told)
+        made = RENDERERS[receiver.kind](told)
         if made is None:
             return
         attempts, next_at_ms = self._supersede(receiver, about) if about else (0, self._now_ms)

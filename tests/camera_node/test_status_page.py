@@ -5,6 +5,7 @@ import json
 import os
 import urllib.request
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from camera_node import action_check, path_check
 from camera_node.actions import CommandAction, GpioAction, HttpAction
 from camera_node.config import FallbackConfig, NodeConfig
 from camera_node.preflight import check
+from relay.config import Kind as PathKind
 from relay.config import MetricsConfig, PathConfig
 from relay.header import Kind
 from tests.camera_node.house import House
@@ -65,6 +67,18 @@ async def test_paths_of_every_kind_are_tried(settings: dict[str, str], is_well: 
     finding = await path_check.check(PathConfig(name="p", peer="center", **settings), Path("none"))  # type: ignore[arg-type]
     assert finding.is_well is is_well
     assert said in finding.detail
+
+
+ENDPOINTS = {
+    "zeromq": "tcp://127.0.0.1:1", "tls": "tls://127.0.0.1:1", "https": "https://127.0.0.1:1", "mqtt": "mqtts://127.0.0.1:1",
+    "serial_radio": "serial:///dev/none", "short_burst": "serial:///dev/none", "sms": "serial:///dev/none", "neighbor": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", get_args(PathKind))
+async def test_an_endpoint_of_every_kind_is_one_that_the_check_understands(kind: str) -> None:
+    path = PathConfig(name="p", kind=kind, endpoint=ENDPOINTS[kind], peer="center" if ENDPOINTS[kind] else "")  # type: ignore[arg-type]
+    assert "expected" not in (await path_check.check(path, Path("none"))).detail
 
 
 @pytest.mark.parametrize(("settings", "said"), [

@@ -6,10 +6,12 @@ import socket
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
+from nacl.signing import SigningKey
 
 from command_center.accounts import UserRole
-from command_center.callbacks import kinds
+from command_center.callbacks import kinds, postman, store, writer
 from command_center.callbacks.kinds import Options, ReceiverKind
 from command_center.callbacks.told import plain
 from command_center.errors import BadRequest
@@ -26,6 +28,13 @@ from tests.command_center.test_callbacks import count_of, events, settled, token
 from tests.command_center.test_ingest import assert_all_as_written, until
 from tests.command_center.test_lifecycle import act
 from tests.command_center.test_units import on_board, send, step
+
+
+async def test_every_kind_has_its_words_its_media_type_and_its_carrier(house: House) -> None:
+    """A kind that lacks one is found out here, and not by the first alert that it is told of."""
+    async with httpx.AsyncClient() as client:
+        carriers = postman.carriers_of(client, SigningKey.generate(), house.clock)
+    assert set(writer.RENDERERS) == set(store.MEDIA_TYPES) == set(carriers) == set(ReceiverKind)
 
 
 async def test_hostile_words_stay_words_in_every_kind(house: House) -> None:
