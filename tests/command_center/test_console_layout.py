@@ -47,6 +47,7 @@ async def a_long_day(house: House) -> None:
             await say(f"/units/{name}/status", version=1, status="available")
             incident = (await browser.get("/api/v1/incidents/1")).json()
             await say("/incidents/1/units", version=incident["version"], unit=name, unit_version=2)
+        await say("/incidents/1/notes", text="two people at the water, one carries a long bag; " * 40)
         await say("/holds", incident=1, reason="case 12, the prosecutor asked")
 
 
