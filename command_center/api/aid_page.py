@@ -28,7 +28,9 @@ async def look(token: str, request: Request, parts: Parts) -> Response:
         share = await parts.mutual_aid.look(token, seat, address_of(request), "incident")
         shown = await parts.readers.run(lambda c: queries.incident(c, share.incident))
         content = await parts.readers.run(
-            lambda c: incident_card.card(c, shown, f"/aid/{token}/picture", [("Shared by", parts.issuer.agency)])
+            lambda c: incident_card.card(
+                c, shown, f"/aid/{token}/picture", [("Shared by", parts.issuer.agency)], now_ms=parts.clock.wall_ms()
+            )
         )
     except (AccessDenied, NotFound) as error:
         return phone.refusal(error, 403)

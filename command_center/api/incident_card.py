@@ -8,13 +8,16 @@ from command_center.api import phone, unit_queries
 from command_center.api.shapes import Incident
 
 
-def card(connection: sqlite3.Connection, shown: Incident, picture_url: str, extra: list[tuple[str, str]]) -> str:
-    """The upper part of a page. ``picture_url`` serves the re-encoded snapshot."""
+def card(
+    connection: sqlite3.Connection, shown: Incident, picture_url: str, extra: list[tuple[str, str]], *, now_ms: int
+) -> str:
+    """The upper part of a page. ``picture_url`` serves the re-encoded snapshot; ``now_ms``: since 1970 UTC."""
     at = datetime.fromtimestamp(shown.first_alert_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     where = ", ".join(part for part in (shown.node.site, shown.camera, shown.zone) if part)
     going = ", ".join(f"{item.unit} ({item.status.replace('_', ' ')})" for item in shown.responding)
     scene = unit_queries.scene_of(connection, shown.id)
     facts = [("Confidence", f"{shown.confidence:.0%}"), ("Where", where), ("When", at),
+             ("Age", f"{phone.length(now_ms - shown.first_alert_at_ms)}, as this page came"),
              ("Position", f"{scene.lat:.5f}, {scene.lon:.5f}" if scene else ""), ("Number", shown.number),
              ("State", shown.state), ("On it", going), *extra]  # fmt: skip
     warning = "<p class='back'>The camera has taken this alert back. Ask before you go.</p>" if shown.returned else ""

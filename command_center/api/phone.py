@@ -72,6 +72,16 @@ def as_of(at_ms: int, address: str) -> str:
     return f"<p>As of {at}. <a href='{html.escape(address)}'>Look again</a></p>"
 
 
+def length(span_ms: int) -> str:
+    """A length of time in words, as coarse as it is long: ``8 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
+    minutes, hours = max(0, span_ms) // 60_000, max(0, span_ms) // 3_600_000
+    if minutes == 0:
+        return f"{max(0, span_ms) // 1000} s"
+    if hours == 0:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60:02} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
 def facts_list(facts: list[tuple[str, str]]) -> str:
     """Names and values, escaped; empty values are left out."""
     rows = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts if value)

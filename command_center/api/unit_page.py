@@ -304,7 +304,8 @@ def _content(connection: sqlite3.Connection, parts: Services, speaker: _Speaker)
     if unit is not None and unit.incident == shown.id and unit.status is not UnitStatus.ASSIGNED:
         said = unit.status.value
     top = incident_card.card(connection, shown, f"{speaker.base}/picture",
-                             [("You said", said.replace("_", " ") or "nothing yet")])  # fmt: skip
+                             [("You said", said.replace("_", " ") or "nothing yet")],
+                             now_ms=parts.clock.wall_ms())  # fmt: skip
     buttons = "" if shown.state == "closed" else _buttons(speaker, _possible(unit, shown.id, said), said)
     cards = response_queries.plan_cards(connection, shown.id)
     told = "".join(

@@ -266,7 +266,9 @@ def test_conflict_says_who_was_first(console: Page, center: MockCenter, complain
     center.acknowledge(1, "rivera", quietly=True)
     console.keyboard.press("a")
     expect(row(console, 1)).to_contain_text("Acknowledged by rivera")
-    expect(console.locator(".detail-content > .notice")).to_contain_text("rivera was first: acknowledged")
+    expect(console.locator(".detail-content > .notice")).to_have_text(
+        re.compile(r"^rivera was first: acknowledged at \d\d:\d\d:\d\d\.$")
+    )
     assert console.locator("dialog[open]").count() == 0
     forget_expected(complaints, "409")
 

@@ -10,6 +10,7 @@ from playwright.async_api import async_playwright, expect
 
 from command_center import accounts
 from command_center.accounts import UserRole
+from command_center.api import phone as phone_pages
 from relay.kinds.acknowledgement import AnswerState
 from tests.command_center.house import PASSWORD, House, quick_passwords
 from tests.command_center.test_ingest import assert_all_as_written
@@ -84,9 +85,18 @@ async def test_page_says_how_old_it_is_and_when_each_note_was_written(house: Hou
         shown = (await phone.get(link)).text
         later = at + timedelta(hours=6.5)
         assert f"As of {later:%H:%M:%S} UTC. <a href='{link}'>Look again</a>" in shown
+        assert "<dt>Age</dt><dd>6 h 30 min, as this page came</dd>" in shown
         assert re.search(rf"<li>{at:%m-%d %H:%M} UTC, \w+: two people</li>", shown)
         refused = await phone.get("/u/nothing")
         assert "<p>This link is not good" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("span_ms", "words"),
+    [(-5, "0 s"), (59_999, "59 s"), (60_000, "1 min"), (3_599_999, "59 min"), (3_900_000, "1 h 05 min"), (100 * 3_600_000, "4 d 4 h")],
+)  # fmt: skip
+def test_length_of_time_is_said_as_coarsely_as_it_is_long(span_ms: int, words: str) -> None:
+    assert phone_pages.length(span_ms) == words
 
 
 async def test_unit_that_is_unable_is_out_of_service_and_free_for_nobody(house: House) -> None:

@@ -1,7 +1,7 @@
 /** What a person does to an incident. Nothing is shown as done before the center has said so. */
 
 import type { Desk } from "./desk";
-import { duration, words } from "./model/format";
+import { localTime, words } from "./model/format";
 import { permits } from "./model/permissions";
 import { announce } from "./sound/announcer";
 import { ApiFailure, wordsOf } from "./wire/center";
@@ -129,9 +129,8 @@ export class Acts {
   }
 
   #whoWasFirst(now: Incident, failed: string): string {
-    const age = this.#desk.clock.age(now.acknowledged_at_ms);
     if (now.state === "closed") return `Somebody was first: already closed${now.disposition ? ` as ${words(now.disposition)}` : ""}.`;
-    if (now.acknowledged_by) return `${now.acknowledged_by} was first: acknowledged${age === null ? "" : ` ${duration(age)} ago`}.`;
+    if (now.acknowledged_by) return `${now.acknowledged_by} was first: acknowledged${now.acknowledged_at_ms === null ? "" : ` at ${localTime(now.acknowledged_at_ms, this.#desk.today.value)}`}.`;
     return `${failed} The incident keeps changing. Press the key again.`;
   }
 }
