@@ -108,7 +108,10 @@ class Switchboard:
         self._counters.refused(error.reason)
         peer = link.peer.name if link.peer else "not introduced"
         by = error.node_id or (link.peer.node_id if link.peer else b"")
-        count = self._conduct.noted(NodeId(by), error.reason) if by else 0
+        known = self._conduct.noted(NodeId(by), error.reason) if by else 0
+        count = (
+            known or self._counters[f"refused_{error.reason}"]
+        )  # of strangers, and of more nodes than are told apart: all of them together
         if is_worth_a_line(count):
             _log.warning("refused", reason=error.reason, detail=str(error), peer=peer, path=link.session.facts.name,
                          times=count)  # fmt: skip
@@ -180,10 +183,11 @@ class Switchboard:
             case hop.Holds():
                 self._attend(lambda: self._told_what_is_held(link, peer, note), "holds_not_taken")
             case hop.Refused():
-                self._counters.count(f"sent_but_refused_{note.reason if note.reason in hop.REASONS else 'other'}")
-                _log.warning(
-                    "refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail
-                )
+                name = f"sent_but_refused_{note.reason if note.reason in hop.REASONS else 'other'}"
+                self._counters.count(name)
+                if is_worth_a_line(self._counters[name]):
+                    _log.warning("refused there", peer=peer.name, envelope=note.id.hex(), reason=note.reason, detail=note.detail,
+                                 times=self._counters[name])  # fmt: skip
             case hop.Unknown():
                 link.shown.discard(NodeId(note.origin))
                 self._introducer.show_passport(link, NodeId(note.origin))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from relay.backoff import Backoff
+from relay.conduct import is_worth_a_line
 from relay.counters import Counters
 from relay.crew import crew
 from relay.errors import ConfigError, EndpointInUse, Malformed, PathDown
@@ -93,7 +94,8 @@ class ShortBurstListen:
                     await writer.drain()
         except Malformed as error:
             self._counters.refused(error.reason)
-            _log.warning("refused", path=self.facts.name, detail=str(error))
+            if is_worth_a_line(times := self._counters[f"refused_{error.reason}"]):
+                _log.warning("refused", path=self.facts.name, detail=str(error), times=times)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self._counters.refused("cut_off")
         else:

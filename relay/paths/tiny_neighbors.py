@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from relay.conduct import is_worth_a_line
 from relay.counters import Counters
 from relay.crew import Crew
 from relay.errors import BadSignature, Malformed, SenderError
@@ -58,7 +59,10 @@ class TinyNeighbors:
         name = self._names.get(address)
         if name is None:
             self._counters.refused("unknown_address")
-            _log.warning("refused", path=self._facts.name, reason="unknown_address", address=address[:40])
+            if is_worth_a_line(times := self._counters["refused_unknown_address"]):
+                _log.warning(
+                    "refused", path=self._facts.name, reason="unknown_address", address=address[:40], times=times
+                )
             return
         self._arrived([name], data)
 
@@ -86,8 +90,9 @@ class TinyNeighbors:
             return
         reason = refusal.reason if refusal else "unknown_sender"
         self._counters.refused(reason)
-        _log.warning("refused", path=self._facts.name, reason=reason, peer=" or ".join(names),
-                     detail=str(refusal) if refusal else "no passport under this name")  # fmt: skip
+        if is_worth_a_line(times := self._counters[f"refused_{reason}"]):
+            _log.warning("refused", path=self._facts.name, reason=reason, peer=" or ".join(names), times=times,
+                         detail=str(refusal) if refusal else "no passport under this name")  # fmt: skip
 
     def _new(self, name: str) -> TinySession | None:
         seal = self._seal(name)

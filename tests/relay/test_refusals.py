@@ -1,11 +1,13 @@
 """What is forged, broken, foreign or withdrawn is refused and counted by name, and the station goes on working."""
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgpack
 import pytest
+import structlog
 
 from relay import hop, receipt
 from relay.header import Kind
@@ -185,6 +187,21 @@ async def test_neighbor_that_never_said_hello_is_not_listened_to(house: House) -
         await until(lambda: center.counters["refused_not_introduced"] == 1, "the refusal")
         await until(lambda: hop.Who() in rude.notes, "the question who it is")
         assert "not_introduced 1" in shown(await center.status())
+
+
+async def test_a_stranger_who_goes_on_is_counted_each_time_and_logged_seldom(house: House) -> None:
+    async with (
+        center_and_camera(house) as (center, camera, _),
+        neighbor(house, "yard-camera", center.listening_on[0], expect_welcome=False, says_hello=False) as rude,
+    ):
+        with structlog.testing.capture_logs() as lines:
+            for times in range(1, 51):
+                rude.say(b"\x92\xa5pong!\x01")
+                camera.say(hop.Refused(bytes(32), "disk_full", "as a neighbor that was taken over may say for ever"))
+                await until(lambda: center.counters["refused_malformed"] == times, "the refusal")  # noqa: B023
+                await until(lambda: center.counters["sent_but_refused_disk_full"] == times, "the other one")  # noqa: B023
+        told = Counter(line["event"] for line in lines)
+        assert told == {"refused": 6, "refused there": 6}, "at 1, 2, 4 … 32"
 
 
 @pytest.fixture(params=["camera", "relay", "claims to be the center", "foreign series", "foreign node"])

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from relay.counters import Counters
 from relay.errors import Malformed
@@ -81,6 +83,22 @@ async def test_strangers_and_nonsense_at_the_gateway_s_door_are_refused_and_coun
         assert not end.sessions
         gateway.took(from_camera(house, ALERT))
         await until(lambda: end.parcels == [ALERT], "the alert all the same")
+
+
+async def test_strangers_at_the_gateway_s_door_fill_no_log(house: House) -> None:
+    counters = Counters()
+    async with Gateway().running() as gateway, listener(house, gateway, counters) as (listen, _):
+        port = int(listen.endpoint.rpartition(":")[2])
+        with structlog.testing.capture_logs() as lines:
+            for data, reason in ((b"GET / HTTP/1.1\r\n\r\n", "malformed"), (from_camera(house, ALERT, "9" * 15).encode(), "unknown_address"),
+                                 (from_camera(house, ALERT).encode()[:-1] + b"\x00", "bad_signature")):  # fmt: skip
+                for times in range(1, 21):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(data)
+                    writer.write_eof()
+                    await until(lambda: counters[f"refused_{reason}"] == times, reason)  # noqa: B023
+                    writer.close()
+        assert Counter(line["event"] for line in lines) == {"refused": 3 * 5}, "at 1, 2, 4, 8 and 16"
 
 
 async def test_what_the_gateway_refuses_for_now_is_tried_again_and_what_it_refuses_for_good_is_not(
