@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 EXTRAS := node,center,tls,https,mqtt,neighbor,video,onvif,dev
 
+export ORT_DISABLE_TELEMETRY := 1
+
 .PHONY: help setup console demo test test-all check format bench campaign docs wheel clean
 
 help:  ## list the verbs

@@ -1,19 +1,23 @@
 """What every ONNX model here has in common: opened from memory, on the best provider that is there, its own metadata read.
 
 Providers: TensorRT and CUDA where ONNX Runtime was built with them and they load, else the CPU; which one it became is said
-in the node's log and status. A provider that is there and does not work must not keep a camera from seeing, so the CPU always
+in the node's log and status. ONNX Runtime is imported here alone, and tells nobody. A provider that is there and does not work must not keep a camera from seeing, so the CPU always
 stands behind it.
 """
 
 import ast
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from camera_node.errors import ModelRefused
+
+# Since 1.29 the builds for Linux tell their maker of each session, with hashes of the weights, unless this stands there at the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 MAX_METADATA_CHARS: Final = 200_000
 PREFERRED: Final = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")

@@ -99,6 +99,7 @@ def _import_guarded(threads: int) -> Any:
     os.environ.update({
         "YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "YOLO_VERBOSE": "0", "YOLO_CONFIG_DIR": settings_dir,
         "ULTRALYTICS_SAFE_LOAD": "1", "ULTRALYTICS_SKIP_REQUIREMENTS_CHECKS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
     })  # fmt: skip
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)

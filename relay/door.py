@@ -108,8 +108,14 @@ def ask(state_dir: Path, verb: str, body: object = None, *, timeout_s: float = _
             connection.sendall(question)
             with connection.makefile("rb") as stream:
                 line = stream.readline(MAX_LINE_BYTES)
+        except PermissionError:
+            raise NetworkError(
+                f"this user may not use {socket_file}: ask as root, or as the user that the service runs as"
+            ) from None
         except OSError as error:
-            raise NetworkError(f"nothing answers at {socket_file} ({error}): is the service running?") from error
+            raise NetworkError(
+                f"nothing answers at {socket_file} ({error.strerror or error}): is the service running?"
+            ) from error
     if not line:
         raise NetworkError(f"{socket_file} closed without an answer: look at the service's log")
     reply = msgspec.json.decode(line, type=_Reply)

@@ -189,15 +189,24 @@ class Enrollment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return passports.verify(self.passport, self.authority_signing_key)
 
     def save(self, state_dir: Path) -> None:
-        """Write it durably, in place of an earlier one."""
+        """Write it durably, in place of an earlier one.
+
+        Raises:
+            KeyFileError: it can't be written; the earlier one, if any, stays.
+        """
         file = state_dir / "enrollment.msgpack"
         temporary_file = file.with_suffix(".new")
-        with temporary_file.open("wb") as stream:
-            stream.write(msgspec.msgpack.encode(self))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary_file.replace(file)
-        sync_dir(state_dir)
+        try:
+            with temporary_file.open("wb") as stream:
+                stream.write(msgspec.msgpack.encode(self))
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary_file.replace(file)
+            sync_dir(state_dir)
+        except OSError as error:
+            raise KeyFileError(
+                f"can't write {file}: {error.strerror}; mend that, then enroll with the same code again"
+            ) from error
 
     @classmethod
     def load(cls, state_dir: Path) -> "Enrollment":
@@ -256,6 +265,7 @@ def enroll(code_text: str, state_dir: Path, *, wait_s: float = 600.0) -> Enrollm
 
     Raises:
         EnrollmentRefused: the center says no, or not in time.
+        KeyFileError: keys or passport can't be read or written.
         NetworkError: it can't be reached.
     """
     code = parse_code(code_text)

@@ -5,6 +5,7 @@ and *transport* (Curve25519, for ZeroMQ's CURVE). They are derived with BLAKE2b 
 one use can't reach the others and a backup is one file.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -92,25 +93,29 @@ class Identity:
         return cls.from_seed(seed)
 
     def save(self, key_file: Path) -> None:
-        """Write the keys to a new file, mode 600, durable when this returns; never overwrites.
+        """Write the keys to a new file, mode 600, durable when this returns, whole or not at all; never overwrites.
 
         Raises:
             KeyFileError: the file is there already, or can't be written.
         """
-        key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new_file = key_file.with_name(f"{key_file.name}.{secrets.token_hex(4)}.new")
         try:
-            descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(self.seed)
+                stream.flush()
+                os.fsync(stream.fileno())
+            key_file.hardlink_to(new_file)  # unlike a rename, it never takes another file's place
+            sync_dir(key_file.parent)
         except FileExistsError:
             raise KeyFileError(
                 f"{key_file} holds keys already and is never overwritten: move it away to make new ones"
             ) from None
         except OSError as error:
             raise KeyFileError(f"can't write {key_file}: {error.strerror}") from error
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(self.seed)
-            stream.flush()
-            os.fsync(stream.fileno())
-        sync_dir(key_file.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                new_file.unlink()
 
     def shared_secret(self, peer_sealing_key: bytes) -> bytes:
         """32 bytes that only this identity and the holder of the peer's sealing key can compute (X25519, then BLAKE2b)."""

@@ -6,6 +6,7 @@ extra. The camera node has a detector of its own; this one is kept apart so that
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,6 @@ import cv2
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from models.evaluation import Detection, ScoredFrame, Span, TrueBox, noticed_events, overlap, score_label
 from models.manifest import Measurement
@@ -25,6 +25,9 @@ from models.manifest import Measurement
 from . import SCENE_FILE, WEIGHTS_FILE, TruthBox, load_truth
 from .render_scene import LABELS, Picture, render_pictures
 from .train_detector import HELD_OUT_SEED, INPUT_HEIGHT_PX, INPUT_WIDTH_PX
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # or it tells its maker of each session
+import onnxruntime
 
 LEAST_SCORE: Final = 0.40
 KEPT_SCORE: Final = 0.10

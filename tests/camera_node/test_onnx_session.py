@@ -1,5 +1,9 @@
 """Which of ONNX Runtime's providers is taken, and nets that take several frames in one run."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,37 @@ from tests.camera_node.test_detector import open_net, picture
 from tests.camera_node.tiny_onnx import always_sees, sees_light
 
 TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def test_nothing_is_noted_about_this_machine_and_nobody_is_told(tmp_path: Path) -> None:
+    """ONNX Runtime's own telemetry writes an id of the device into the cache folder, and then looks for its collector."""
+    (tmp_path / "tiny.onnx").write_bytes(always_sees("handgun"))
+    program = (
+        "import pathlib, sys; from camera_node import onnx_session; "
+        "onnx_session.open_session(pathlib.Path(sys.argv[1]).read_bytes(), 'tiny', 1)"
+    )
+    (tmp_path / "home").mkdir()
+    silent = {
+        "CI",
+        "GITLAB_CI",
+        "CIRCLECI",
+        "GITHUB_ACTIONS",
+        "TF_BUILD",
+        "ORT_DISABLE_TELEMETRY",
+        "ORT_RUNNING_UNIT_TESTS",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in silent}
+    environment |= {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "tiny.onnx")], env=environment, check=True, timeout=60,
+                   cwd=Path(__file__).parents[2])  # fmt: skip
+    assert [file.name for file in (tmp_path / "home").rglob("*")] == []
+
+
+@pytest.mark.parametrize("package", ["relay", "hardware", "models", "camera_node", "command_center"])
+def test_no_part_imports_onnx_runtime_before_it_is_told_to_be_silent(package: str) -> None:
+    for file in (Path(__file__).parents[2] / package).rglob("*.py"):
+        before, found, _ = file.read_text().partition("\nimport onnxruntime")
+        assert not found or '"ORT_DISABLE_TELEMETRY"] = "1"' in before, file
 
 
 def test_the_best_provider_that_is_there_comes_first_and_the_processor_last() -> None:

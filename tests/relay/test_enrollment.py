@@ -1,8 +1,10 @@
 """Joining: the code pins the authority, the secret never travels, an administrator approves, and nothing else works."""
 
 import contextlib
+import errno
 import http.server
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -307,3 +309,36 @@ def test_the_folder_that_keys_are_made_in_is_its_owner_s_alone(tmp_path: Path) -
     """Beside the keys come a spool, clips and a configuration with passwords."""
     Identity.generate().save(tmp_path / "node" / "identity.key")
     assert (tmp_path / "node").stat().st_mode & 0o777 == 0o700
+
+
+def test_keys_are_whole_or_not_there_and_never_take_a_file_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file = tmp_path / "node" / "identity.key"
+    synced: list[int] = []
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(KeyFileError, match=r"identity.key: No space left on device"):
+            Identity.generate().save(key_file)
+    assert synced, "the disk was asked"
+    assert list(key_file.parent.iterdir()) == [], "an empty file would be taken for damaged keys at the next try"
+    first = Identity.generate()
+    first.save(key_file)
+    with pytest.raises(KeyFileError, match="never overwritten"):
+        Identity.generate().save(key_file)
+    assert Identity.load(key_file).node_id == first.node_id
+    assert [file.name for file in key_file.parent.iterdir()] == ["identity.key"]
+
+
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KeyFileError, match=r"can't write .*: Not a directory"):
+        Identity.generate().save(tmp_path / "file" / "node" / "identity.key")
+    half = Enrollment(authority_signing_key=b"", authority_sealing_key=b"", passport=b"", peers=())
+    with pytest.raises(KeyFileError, match="enroll with the same code again"):
+        half.save(tmp_path / "none")
