@@ -25,10 +25,10 @@ from relay import command_line, door, enrollment, garbage, log, open_files
 from relay.cli import StateOption, show_status
 from relay.command_line import one_clear_line
 from relay.crew import crew
-from relay.database import explain
 from relay.errors import NetworkError, OperatorError
 from relay.service import is_well
 from relay.service_manager import ServiceManager, told_to_stop
+from relay.sqlite_errors import explain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="See a threat, say so, and know that it was heard.")  # fmt: skip

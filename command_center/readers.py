@@ -11,7 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from relay.database import Database, explain
+from relay.database import Database
+from relay.sqlite_errors import explain
 
 T = TypeVar("T")
 

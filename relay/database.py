@@ -27,6 +27,7 @@ from relay.ballast import Ballast
 from relay.errors import DiskFull, OperatorError, SpoolBusy, SpoolDamaged
 from relay.right_of_way import RightOfWay, connected
 from relay.schema_steps import statements_in
+from relay.sqlite_errors import explain
 
 T = TypeVar("T")
 
@@ -54,20 +55,6 @@ class _Job(Generic[T]):
     error: BaseException | None = None
 
 
-def explain(error: sqlite3.Error, file: Path) -> OperatorError:
-    """SQLite's errors in the words of whoever must act."""
-    text = str(error)
-    if "full" in text or "disk I/O" in text:
-        return DiskFull(
-            f"the disk under {file} is full or failing ({text}): free space there; nothing that was stored is lost"
-        )
-    if "malformed" in text or "not a database" in text:
-        return SpoolDamaged(
-            f"{file} is damaged ({text}): stop the service and run the check command on it, which saves what can be saved"
-        )
-    return OperatorError(f"{file}: {text}")
-
-
 class Database:
     """The owner of one SQLite file. Made by ``open``; every other method may be called from any thread."""
 
@@ -83,6 +70,8 @@ class Database:
         self._log_pages = log_pages
         self.right_of_way = right_of_way
         self._gives_way = gives_way
+        self.after_commit: Callable[[], None] | None = None
+        """Called on the owning thread before anybody hears of a commit; must not raise."""
         self._checkpointed_at = 0
         self.checkpoints_postponed = 0
         self.commits = 0
@@ -272,6 +261,8 @@ class Database:
             if connection.in_transaction:
                 connection.execute("COMMIT")
                 self.commits += 1
+                if self.after_commit is not None:
+                    self.after_commit()
         except sqlite3.Error as error:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):

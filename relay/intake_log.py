@@ -51,6 +51,8 @@ HELD_AT_ONCE_S: Final = 0.05
 """and so long at once; the rest is the thread's. A quick disk takes a third of a millisecond an alert."""
 OnDurable = Callable[[Sequence[int], OSError | None], None]
 """Told the numbers, and what went wrong if something did."""
+Copy = Callable[[Sequence[tuple[int, bytes]]], None]
+"""Takes bytes and where in the file each are, on the log's thread; returns when they are safe elsewhere, too, or can't be. Must not raise."""
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -82,7 +84,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class IntakeLog:
-    """Used on the event loop only; a thread of its own waits for a slow disk."""
+    """Used on the event loop only; a thread of its own waits for a slow disk, and for another machine that keeps a copy."""
 
     def __init__(self, descriptor: int, key: bytes, left: Sequence[tuple[int, Logged]]) -> None:
         """``left``: what an earlier run left, and the page where each begins."""
@@ -100,7 +102,8 @@ class IntakeLog:
         """Writes that the thread has."""
         self._held_until_s = 0.0
         """When the event loop has done all that it does beside what it has waited."""
-        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._copy: Copy | None = None
+        self._asked: queue.SimpleQueue[_Asked | Copy | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="intake log", daemon=True)
         self._thread.start()
 
@@ -135,8 +138,14 @@ class IntakeLog:
 
     @property
     def is_quick(self) -> bool:
-        """Whether ``write`` may be called: the event loop has not waited long lately, and nothing is under way that would be overtaken."""
-        return not self._under_way and time.monotonic() >= self._held_until_s
+        """Whether ``write`` may be called: the event loop has not waited long lately, nothing is under way that would be overtaken, and nobody else keeps a copy."""
+        return self._copy is None and not self._under_way and time.monotonic() >= self._held_until_s
+
+    def copy_to(self, copy: Copy | None) -> None:
+        """From now on what is written goes there, too, before it counts as durable: the whole file first. None: no longer."""
+        self._copy = copy
+        if copy is not None:
+            self._asked.put(copy)
 
     def write(self, arrivals: Sequence[Arrival]) -> range | None:
         """Make arrivals durable before this returns; their numbers here, or None where the file has no room for them.
@@ -233,12 +242,23 @@ class IntakeLog:
                 while group[-1] is not None:
                     group.append(self._asked.get_nowait())
             is_open = group[-1] is not None
-            asked = [one for one in group if one is not None]
+            asked = [one for one in group if isinstance(one, _Asked)]
             if asked:
                 self._do([one.write for one in asked])
+            self._give_away(group)
             for one in asked:
                 with contextlib.suppress(RuntimeError):  # the loop was closed: the next start finds it in the file
                     one.loop.call_soon_threadsafe(self._tell, one)
+
+    def _give_away(self, group: Sequence[_Asked | Copy | None]) -> None:
+        """The whole file to who has just asked for it, which has this group's writes in it; otherwise those."""
+        newcomers = [one for one in group if one is not None and not isinstance(one, _Asked)]
+        for newcomer in newcomers:
+            newcomer([(0, os.pread(self._descriptor, PAGES * PAGE_BYTES, 0))])
+        copy = self._copy
+        written = [one.write for one in group if isinstance(one, _Asked) and one.write.error is None]
+        if copy is not None and written and not newcomers:
+            copy([(write.at_bytes, write.data) for write in written])
 
     def _tell(self, asked: _Asked) -> None:
         self._under_way -= 1

@@ -19,7 +19,7 @@ from typing import Final
 from relay import envelope as envelopes
 from relay import spool_salvage
 from relay.clock import SystemClock
-from relay.database import explain, lock
+from relay.database import lock
 from relay.envelope import Envelope
 from relay.errors import OperatorError, SenderError
 from relay.forgone import forgive
@@ -27,6 +27,7 @@ from relay.identity import AuthorityKeys, Identity
 from relay.ids import AUTHORITY, NodeId
 from relay.ranges import RangeSet
 from relay.receipt import parse as parse_receipt
+from relay.sqlite_errors import explain
 
 _ROUNDS: Final = 4
 """Taking a damaged row out makes its number missing, which the next round mends: two rounds do, more are for safety."""

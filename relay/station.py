@@ -78,7 +78,7 @@ class Station:
         self.identity = identity
         self.passport = enrollment.own_passport().passport
         self.authority: AuthorityKeys = enrollment.authority
-        self.database = database
+        self.database, self.intake_log = database, intake_log
         self.clock = clock
         self.counters = Counters()
         self.conduct = Conduct()

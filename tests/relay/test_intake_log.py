@@ -269,3 +269,55 @@ def test_a_disk_without_room_for_the_file_leaves_nothing_and_receipts_wait_for_t
         fill(disk_dir)
         assert intake_log.open_if_room(disk_dir / FILE_NAME) is None
         assert [file.name for file in disk_dir.iterdir() if "intake" in file.name] == []
+
+
+async def test_who_keeps_a_copy_gets_the_whole_first_and_then_each_write_before_it_counts_as_durable(
+    tmp_path: Path, arrivals: list[Arrival]
+) -> None:
+    file, copy = tmp_path / FILE_NAME, bytearray(PAGES * PAGE_BYTES)
+    came = list[int]()
+    goes_on = threading.Event()
+    goes_on.set()
+
+    def keep(written: Sequence[tuple[int, bytes]]) -> None:
+        goes_on.wait(20)
+        for at, data in written:
+            copy[at : at + len(data)] = data
+            came.append(at)
+
+    with contextlib.closing(IntakeLog.open(file)) as log:
+        assert log.write(arrivals[:1]) is not None
+        assert log.is_quick
+        log.copy_to(keep)
+        assert not log.is_quick, "the event loop does not wait for another machine"
+        await logged(log, arrivals[1:2])
+        assert came[0] == 0, "the whole file"
+        assert bytes(copy) == file.read_bytes()
+        goes_on.clear()
+        appending = asyncio.create_task(logged(log, arrivals[2:3]))
+        await asyncio.sleep(0.2)
+        assert not appending.done(), "the other machine has not got it yet"
+        goes_on.set()
+        await appending
+        assert bytes(copy) == file.read_bytes()
+        log.copy_to(None)
+        assert log.is_quick
+        await logged(log, arrivals[:1])
+        assert bytes(copy) != file.read_bytes()
+
+
+async def test_what_was_not_written_here_is_not_copied(
+    tmp_path: Path, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = list[int]()
+    with contextlib.closing(IntakeLog.open(tmp_path / FILE_NAME)) as log:
+        log.copy_to(lambda written: came.extend(at for at, _ in written))
+        await logged(log, arrivals[:1])
+        came.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(intake_log, "_write_durably", fail)
+            with pytest.raises(OSError, match="Input"):
+                await logged(log, arrivals[1:2])
+        assert not came
+        await logged(log, arrivals[1:2])
+        assert len(came) == 1
