@@ -58,6 +58,8 @@ from command_center.responses.mutual_aid import MutualAid
 from command_center.responses.planner import Planner
 from command_center.services import Services
 from command_center.shelving import Shelves
+from command_center.standby import meeting
+from command_center.standby.keeping import Standby
 from command_center.state_dir import DATABASE_NAME, LOG_PAGES, PARTS, StateDir
 from command_center.suppressing import Suppressing
 from command_center.timings import Timings
@@ -123,6 +125,7 @@ async def open_center(
                     limits=config.incidents, lately=lately, passport_wire=bell.passport_wire,
                     after_commit=bell.arrived, on_word=bell.word)  # fmt: skip
     listeners = listen_configs(config.listen if listen is None else listen)
+    await asyncio.to_thread(meeting.require_lead, state, config.standby.address)
     async with contextlib.AsyncExitStack() as stack:
         socket = web_server.bind(http or config.http, metrics)
         stack.callback(socket.close)
@@ -133,6 +136,7 @@ async def open_center(
                          verifiers=worth_having() if config.verifiers is None else config.verifiers, has_intake_log=True)
         )  # fmt: skip
         await _begin(station, clock, config, issuer)
+        standby = Standby(config.standby, state=state, station=station, metrics=metrics)
         readers = stack.enter_context(contextlib.closing(Readers(station.database)))
         audit_index = stack.enter_context(
             contextlib.closing(AuditIndex(state.audit_index_file, database=station.database, metrics=metrics))
@@ -187,15 +191,16 @@ async def open_center(
             correspondence=Correspondence(database=station.database, spool=station.spool, identity=station.identity, metrics=metrics,
                                           origin=origin_of(station), clock=clock, announce=station.announce),
             outstations=Outstations(state.root_dir, database=station.database, clock=clock, metrics=metrics, origin=origin_of(station),
-                                    signing=station.identity.signing), ring=bell.ring, station_gauges=lambda: _gauges(station),
+                                    signing=station.identity.signing), ring=bell.ring, station_gauges=lambda: _gauges(station) | standby.gauges(),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(
             database=station.database, issuer=issuer, clock=clock, url=url, membership=services.membership, after_commit=bell.ring,
-            running=lambda: _running_figures(station, url), after_accounts=services.door.sweep,
+            running=lambda: _running_figures(station, url, standby.said()), after_accounts=services.door.sweep,
         )  # fmt: skip
         station.on_answer(timings.answered)
         members = await stack.enter_async_context(crew())
+        await stack.enter_async_context(standby.kept_in_step(members))
         _start_work(members, services, bell, timings, watch, tls)
         await stack.enter_async_context(open_door(state.root_dir, carrying_verbs(station)))
         await stack.enter_async_context(admin_door.serve(state.admin_socket_file, office))
@@ -270,9 +275,9 @@ def _gauges(station: Station) -> dict[str, float]:
     return {f"station_{name}": float(count) for name, count in station.counters.snapshot().items()}
 
 
-async def _running_figures(station: Station, url: str) -> dict[str, object]:
+async def _running_figures(station: Station, url: str, standby: str) -> dict[str, object]:
     status = await station.status()
-    return {"url": url, "listening_on": list(status.listening_on), "neighbors": list(status.neighbors),
+    return {"url": url, "standby": standby, "listening_on": list(status.listening_on), "neighbors": list(status.neighbors),
             "backlog": list(status.backlog), "counters": status.counters}  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from command_center.commands import (
 )
 from command_center.evidence import cli as evidence_cli
 from command_center.performing import DEFAULT_STATE, Json, State, perform, show
+from command_center.standby import cli as standby_cli
 from command_center.state_dir import StateDir
 from command_center.unit_cli import place, plan, unit
 from command_center.user_cli import token, user
@@ -39,6 +40,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hear, act, p
 node = typer.Typer(no_args_is_help=True, help="Cameras and relays.")
 app.add_typer(evidence_cli.app)
 app.add_typer(backup_cli.app)
+app.add_typer(standby_cli.app)
 app.add_typer(witness_cli.app, name="witness")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")

@@ -119,6 +119,17 @@ class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
 
 
+class StandbyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second machine that has everything and takes over when it is told to."""
+
+    address: str = ""
+    """``host:port`` where the other machine listens; empty: there is none."""
+    listen: str = ""
+    """``host:port`` where this machine listens to the other one: while it follows, and to say who leads while it leads."""
+    wait_s: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 2.0
+    """For a standby that does not answer; after that the center goes on alone, and says so."""
+
+
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Live video on demand."""
 
@@ -175,6 +186,7 @@ class CenterConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timestamp: TimestampConfig = TimestampConfig()
     witness: WitnessConfig = WitnessConfig()
     live: LiveConfig = LiveConfig()
+    standby: StandbyConfig = StandbyConfig()
 
 
 def listen_configs(endpoints: Sequence[str]) -> tuple[ListenConfig, ...]:
@@ -223,5 +235,6 @@ def default_text(name: str, http: str, url: str) -> str:
         "[retention]\n# media_days = 0  # pictures and clips, after their incident was closed; 0: for good\n\n"
         '[timestamp]\n# url = "https://tsa.example/tsr"  # RFC 3161\n# ca_file = "/etc/ssl/tsa-chain.pem"\n\n'
         '[witness]\n# folders = ["/mnt/other-machine"]\n# witnesses = ["https://other-agency.example/api/v1/witness"]\n\n'
+        '[standby]\n# address = "other-machine.example:5800"  # both machines have both lines\n# listen = "0.0.0.0:5800"\n\n'
         '[live]\n# ice_urls = ["turn:center.example:3478?transport=udp"]  # with turn_secret_file\n'
     )

@@ -31,7 +31,7 @@ from relay.clock import Clock
 from relay.errors import OperatorError
 from relay.identity import Identity, sync_dir
 
-_BY: Final = "user:local-administrator"
+BY: Final = "user:local-administrator"
 
 
 def restore(backup_dir: Path, root_dir: Path, clock: Clock, *, passphrase: str = "", keys_dir: Path | None = None) -> Manifest:  # fmt: skip
@@ -118,15 +118,21 @@ def _require_fitting(to_dir: Path, manifest: Manifest) -> None:
         )
 
 
+def begin_anew(connection: sqlite3.Connection, clock: Clock, reason: str, *, keeps_links: bool = False) -> None:
+    """Steps 2 and 3: nothing that is said from now on contradicts what was said after the copy. ``keeps_links``: those of units, and shares, of a copy that is fresh."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'stream'").fetchone():
+        connection.execute("DELETE FROM stream")
+    connection.execute("DELETE FROM session")
+    if not keeps_links:
+        connection.execute("DELETE FROM capability")
+        mutual_aid.end_all(connection, by=BY, reason=reason, now=clock.wall_ms())
+
+
 def _begin_anew(state: StateDir, manifest: Manifest, clock: Clock) -> None:
     def work(connection: sqlite3.Connection) -> None:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'stream'").fetchone():
-            connection.execute("DELETE FROM stream")
-        connection.execute("DELETE FROM session")
-        connection.execute("DELETE FROM capability")
-        mutual_aid.end_all(connection, by=_BY, reason="the center was restored from a backup", now=clock.wall_ms())
+        begin_anew(connection, clock, "the center was restored from a backup")
         fact = Remark(what=f"backup of entry {manifest.journal_size}", detail=f"root {manifest.journal_root}")
-        journal.append(connection, at_ms=clock.wall_ms(), kind="restored", actor=_BY,
+        journal.append(connection, at_ms=clock.wall_ms(), kind="restored", actor=BY,
                        subject="center", payload=facts.encode(fact))  # fmt: skip
 
     database = state.open_database()

@@ -10,6 +10,7 @@ center.sqlite             spool, ledger, journal, views, accounts, fleet: one fi
 intake.log                alerts that were receipted and that center.sqlite gets in this very moment
 audit.sqlite              where each word is in the journal: may be deleted, is made anew, and is in no backup
 blobs/                    snapshots and clips, named by their SHA-256
+standby.redo              while this folder follows another machine's center: what came and is not in center.sqlite yet
 admin.sock                the running center's local door, mode 600
 ========================  =====================================================================
 """
@@ -39,6 +40,8 @@ from relay.identity import Identity
 from relay.passport import Role
 
 DATABASE_NAME: Final = "center.sqlite"
+REDO_NAME: Final = "standby.redo"
+PROMOTING_NAME: Final = "standby.promoting"
 LOG_PAGES: Final = 8_000
 """32 MiB of write-ahead log: folding it into the file costs what its different pages cost, and most are written again and again."""
 PARTS: Final[Mapping[str, Sequence[str]]] = {
@@ -69,13 +72,28 @@ class StateDir:
         self.intake_log_file = root_dir / intake_log.FILE_NAME
         self.audit_index_file = root_dir / "audit.sqlite"
         self.blobs_dir = root_dir / "blobs"
+        self.redo_file = root_dir / REDO_NAME
+        self.promoting_file = root_dir / PROMOTING_NAME
         self.admin_socket_file = root_dir / "admin.sock"
 
     def require_initialized(self) -> None:
         """Refuse to work where there is no center.
 
         Raises:
-            NotInitialized: there is none.
+            NotInitialized: there is none, or a standby.
+        """
+        self.require_keys()
+        if self.redo_file.exists() or self.promoting_file.exists():
+            raise NotInitialized(
+                f"{self.root_dir} is a standby: its center is on the other machine. If that one is lost for good, run "
+                f"command-center promote --state {self.root_dir}"
+            )
+
+    def require_keys(self) -> None:
+        """Refuse to work where there are no center's keys.
+
+        Raises:
+            NotInitialized: there are none.
         """
         if not self.config_file.exists() or not self.authority_key_file.exists():
             raise NotInitialized(

@@ -104,6 +104,9 @@ SAID: Final[dict[str, str]] = {
     "configured": "setting noted",
     "started": "command center started",
     "restored": "restored from a backup",
+    "promoted": "standby took over",
+    "standby-in-step": "standby in step",
+    "standby-lost": "standby lost",
     "views-rebuilt": "views made anew",
     "clock-leapt": "clock leapt",
 }

@@ -64,6 +64,8 @@ _REMARKS: Final = frozenset(
         "denied",
         "callback-delivered",
         "callback-dead",
+        "standby-in-step",
+        "standby-lost",
     }
 )
 _ARRIVALS: Final = frozenset({"alert", "exhibit", "retraction", "heartbeat", "pulse", "unreadable", "answer"})

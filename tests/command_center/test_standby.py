@@ -1,0 +1,432 @@
+"""A leader and its standby, over a real connection, in one process."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from command_center import check
+from command_center.config import CenterConfig, StandbyConfig
+from command_center.custody import retention
+from command_center.errors import BadRequest, NotInitialized
+from command_center.standby import leader as leaders
+from command_center.standby.follower import Follower
+from command_center.standby.line import Called, Doorkeeper, Line, LineLost
+from command_center.standby.meeting import Outranked, require_lead, say_who_leads
+from command_center.standby.messages import Answer, Asked, Beat, Changed, Digests, Log
+from command_center.standby.promoting import promote
+from command_center.state_dir import StateDir
+from relay.clock import SimulatedClock
+from relay.errors import SpoolBusy
+from relay.header import Kind
+from relay.identity import Identity
+from relay.kinds.chunk import cut
+from tests.command_center.house import PICTURE, House, running_center
+from tests.command_center.standby_pair import follower_here
+from tests.command_center.test_ingest import exhibit, until
+
+KEYS = ("authority.key", "identity.key", "enrollment.msgpack", "center.toml")
+
+
+def make(root_dir: Path, clock: SimulatedClock) -> tuple[Path, Path, Identity]:
+    """A center's folder, and one with the same keys for its standby."""
+    state = StateDir(root_dir / "a")
+    identity = state.init(clock, name="center", site="hq", agency="agency", http="127.0.0.1:0", url="")
+    other_dir = root_dir / "b"
+    (other_dir / "blobs").mkdir(parents=True)
+    for name in KEYS:
+        (other_dir / name).write_bytes((state.root_dir / name).read_bytes())
+        (other_dir / name).chmod(0o600)
+    return state.root_dir, other_dir, identity
+
+
+@contextlib.asynccontextmanager
+async def leading(state_dir: Path, port: int, clock: SimulatedClock, *, wait_s: float = 5.0) -> AsyncIterator[House]:
+    config = CenterConfig(
+        http="127.0.0.1:0", listen=(), standby=StandbyConfig(address=f"127.0.0.1:{port}", wait_s=wait_s)
+    )
+    async with running_center(state_dir, clock=clock, config=config) as house:
+        yield house
+
+
+async def until_it_says(house: House, kind: str, times: int = 1) -> None:
+    async def is_said() -> bool:
+        return await house.query("SELECT COUNT(*) FROM entry WHERE kind = ?", kind) == [(times,)]
+
+    await until(is_said)
+
+
+def rows_of(state_dir: Path) -> list[tuple[int, bytes]]:
+    """The journal in a standby's folder."""
+    connection = sqlite3.connect(f"{(state_dir / 'center.sqlite').as_uri()}?immutable=1", uri=True)
+    with contextlib.closing(connection):
+        return connection.execute("SELECT id, leaf FROM entry ORDER BY id").fetchall()
+
+
+@contextlib.contextmanager
+def asked_of(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch, before: Callable[[Asked], None] | None = None
+) -> Iterator[list[Asked]]:
+    """What the standby is asked; ``before`` is called on its thread."""
+    asked, does = list[Asked](), follower._do
+
+    def do(message: Asked) -> Answer:
+        asked.append(message)
+        if before is not None:
+            before(message)
+        return does(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "_do", do)
+        yield asked
+
+
+async def test_a_standby_has_each_commit_when_somebody_hears_of_it(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (_, port):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            node = house.node()
+            for _ in range(20):
+                await house.deliver(node, node.alert())
+                entries = await house.query("SELECT id, leaf FROM entry ORDER BY id")
+                assert rows_of(b_dir) == entries
+            assert len(entries) > 20
+            assert house.center.services.station_gauges()["standby_in_step"] == 1
+            assert "heard_hop_ms" in house.services.metrics.text({})
+
+
+async def test_nobody_hears_of_a_commit_before_the_standby_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    goes_on, holds = threading.Event(), threading.Event()
+
+    def hold(message: Asked) -> None:
+        if isinstance(message, Changed) and holds.is_set():
+            goes_on.wait(20)
+
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch, hold):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            node = house.node()
+            holds.set()
+            delivering = asyncio.create_task(house.deliver(node, node.alert()))
+            await asyncio.sleep(0.5)
+            assert not delivering.done()
+            goes_on.set()
+            await delivering
+
+
+async def test_a_standby_that_does_not_answer_is_let_go_and_brought_up_to_date_without_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(message: Asked) -> None:
+        if isinstance(message, Changed) and hangs.is_set():
+            goes_on.wait(20)
+
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch, hang) as asked:
+        async with leading(a_dir, port, clock, wait_s=0.5) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            assert any(isinstance(message, Digests) for message in asked), "the first time it is compared"
+            asked.clear()
+            node = house.node()
+            hangs.set()
+            await house.deliver(node, node.alert())  # goes on alone, after half a second
+            assert not house.center.services.station_gauges()["standby_in_step"]
+            await house.deliver(node, node.alert())
+            hangs.clear()
+            goes_on.set()
+            await until_it_says(house, leaders.IN_STEP, 2)
+            await until_it_says(house, leaders.LOST, 1)
+            assert not any(isinstance(message, Digests) for message in asked), "what changed was remembered"
+            assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_after_a_start_and_after_too_much_only_pages_that_differ_are_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch) as asked:
+        async with leading(a_dir, port, clock) as house:
+            node = house.node()
+            for _ in range(40):
+                await house.deliver(node, node.alert())
+            await until_it_says(house, leaders.IN_STEP)
+        asked.clear()
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP, 2)
+            assert any(isinstance(message, Digests) for message in asked)
+            sent = {number for message in asked if isinstance(message, Changed) for number, _ in message.pages}
+            assert len(sent) < (a_dir / "center.sqlite").stat().st_size / 4096 / 2
+            monkeypatch.setattr(leaders, "MOST_PAGES", 3)
+            asked.clear()
+            await house.deliver(house.node("other"), house.node("third").alert())
+            monkeypatch.setattr(leaders, "MOST_PAGES", 1000)
+            await until_it_says(house, leaders.IN_STEP, 3)
+            assert any(isinstance(message, Digests) for message in asked)
+            assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_a_picture_goes_there_and_goes_when_it_is_erased(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    sha256 = hashlib.sha256(PICTURE).digest()
+    there = b_dir / "blobs" / sha256.hex()[:2] / sha256.hex()
+    with follower_here(b_dir, identity) as (_, port):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            node = house.node()
+            alert = node.alert()
+            await house.deliver(node, alert, node.body(Kind.EXHIBIT, exhibit(alert.id)),
+                                *[node.body(Kind.CHUNK, piece) for piece in cut(PICTURE, sha256)])  # fmt: skip
+
+            async def is_there() -> bool:
+                return there.exists()
+
+            async def is_gone() -> bool:
+                return not there.exists()
+
+            await until(is_there)
+            assert there.read_bytes() == PICTURE
+            await house.database.run(
+                lambda c: retention.erase(
+                    c, retention.one(c, sha256), actor="test", reason="a court said so", at_ms=clock.wall_ms()
+                )
+            )
+            await asyncio.to_thread(retention.unlink, house.database, house.services.blobs)
+            await until(is_gone)
+
+
+async def test_a_promoted_standby_is_the_center(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (follower, port):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            node = house.node()
+            alert = node.alert()
+            await house.deliver(node, alert)
+            async with house.signed_in() as client:
+                assert (await client.post("/api/v1/incidents/1/acknowledge", json={"version": 1})).status_code == 200
+
+            async def has_told_the_camera() -> bool:
+                return bool(await house.query("SELECT series FROM stream"))
+
+            await until(has_told_the_camera)
+            with pytest.raises(SpoolBusy):
+                promote(StateDir(b_dir), clock)
+            with pytest.raises(NotInitialized, match="is a standby"):
+                StateDir(b_dir).require_initialized()
+        assert follower.pages.is_whole
+    made = promote(StateDir(b_dir), clock)
+    assert made.term == 1
+    assert made.entries >= len(rows_of(a_dir)) - 2, "but for what the stopping leader wrote after it let go"
+    assert check.run(StateDir(b_dir)).problems == ()
+    async with running_center(b_dir, clock=clock) as house:
+        assert await house.query("SELECT id FROM alert") == [(alert.id,)]
+        assert await house.query("SELECT COUNT(*) FROM session") == [(0,)]
+        assert await house.query("SELECT series FROM stream") == [], "the lost center's numbers are never used twice"
+        assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'promoted'") == [(1,)]
+    with pytest.raises(BadRequest, match="is no standby"):
+        promote(StateDir(b_dir), clock)
+
+
+async def test_a_standby_that_never_had_the_whole_is_not_promoted(tmp_path: Path) -> None:
+    _, b_dir, identity = make(tmp_path, SimulatedClock())
+    with follower_here(b_dir, identity):
+        pass
+    with pytest.raises(BadRequest, match="never had the whole"):
+        promote(StateDir(b_dir), SimulatedClock())
+
+
+@pytest.mark.parametrize("step", ["_finish_following", "_lead"])
+async def test_a_promotion_that_is_interrupted_goes_on(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (_, port):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupted(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"command_center.standby.promoting.{step}", interrupted)
+        with pytest.raises(Interrupted):
+            promote(StateDir(b_dir), clock)
+    with pytest.raises(NotInitialized):
+        StateDir(b_dir).require_initialized()
+    assert promote(StateDir(b_dir), clock).term == 1
+    StateDir(b_dir).require_initialized()
+    assert check.run(StateDir(b_dir)).problems == ()
+
+
+# ---------------------------------------------------------------------- who leads
+
+
+async def test_a_leader_that_comes_back_finds_that_another_was_promoted(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    a_dir, _, identity = make(tmp_path, clock)
+    door = say_who_leads("127.0.0.1:0", identity, 1)
+    try:
+        with pytest.raises(Outranked, match="was promoted and leads"):
+            require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}")
+        with pytest.raises(Outranked):
+            async with leading(a_dir, door.port, clock):
+                pass
+    finally:
+        door.close()
+    require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}")  # nobody there: it starts
+
+
+async def test_a_leader_that_meets_another_while_it_runs_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, _, identity = make(tmp_path, clock)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    doors = list[Doorkeeper]()
+
+    async def lead_until_told_otherwise() -> None:
+        async with leading(a_dir, port, clock):
+            doors.append(say_who_leads(f"127.0.0.1:{port}", identity, 1))
+            await asyncio.sleep(20)
+
+    try:
+        with pytest.raises((Outranked, BaseExceptionGroup)) as ended:
+            await lead_until_told_otherwise()
+        assert "was promoted and leads" in repr(ended.value)
+    finally:
+        for door in doors:
+            door.close()
+
+
+async def test_one_of_an_older_claim_is_told_and_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, _, identity = make(tmp_path, clock)
+    door = say_who_leads("127.0.0.1:0", identity, 0)
+    try:
+        async with leading(a_dir, door.port, clock) as house:
+            await until_it_says(house, leaders.LOST)
+            said = await house.query("SELECT CAST(payload AS TEXT) FROM entry WHERE kind = ?", leaders.LOST)
+            assert "another center leads there" in str(said)
+        with pytest.raises(BadRequest, match="answers that it leads"):
+            require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}", alone=True)
+    finally:
+        door.close()
+
+
+# ---------------------------------------------------------------------- strangers
+
+
+def test_only_who_holds_the_centers_keys_is_let_in(tmp_path: Path) -> None:
+    identity, stranger = Identity.generate(), Identity.generate()
+    called = list[Called]()
+    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
+    try:
+        with pytest.raises(LineLost, match="somebody else answers"):  # it sees that it is not its own center
+            Line.dial("127.0.0.1", door.port, stranger, wait_s=2)
+        for first in (b"GET / HTTP/1.1\r\n\r\n", b"", bytes(200)):
+            with socket.create_connection(("127.0.0.1", door.port), timeout=10) as plain:
+                plain.sendall(first)
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(4096):
+                    pass
+        assert not called
+        line = Line.dial("127.0.0.1", door.port, identity, wait_s=2)
+        line.close()
+    finally:
+        door.close()
+        for one in called:
+            one.close()
+
+
+def test_a_caller_with_another_key_is_refused_though_it_knows_whom_it_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, stranger = Identity.generate(), Identity.generate()
+    called = list[Called]()
+    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
+
+    class Forged:
+        signing_key = identity.signing_key
+        transport_key = identity.transport_key
+        transport_secret = stranger.transport_secret
+
+    try:
+        line = Line.dial("127.0.0.1", door.port, Forged(), wait_s=2)  # type: ignore[arg-type]
+        with pytest.raises(LineLost):
+            line.answered(line.ask(Beat), 5)
+        assert door.refused == 1
+        assert not called
+    finally:
+        door.close()
+
+
+def test_strangers_who_say_nothing_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("command_center.standby.line.OPENED_WITHIN_S", 1.0)
+    identity = Identity.generate()
+    called = threading.Event()
+
+    def note(line: Called) -> None:
+        called.set()
+        line.close()
+
+    door = Doorkeeper("127.0.0.1", 0, identity, note)
+    silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(40)]
+    try:
+        for _ in range(50):
+            with contextlib.suppress(LineLost):
+                Line.dial("127.0.0.1", door.port, identity, wait_s=2).close()
+            if called.wait(0.2):
+                break
+        assert called.is_set()
+        assert door.refused >= 24, "more strangers than may wait"
+    finally:
+        for one in silent:
+            one.close()
+        door.close()
+
+
+async def test_what_a_leader_says_amiss_ends_its_line_and_harms_nothing(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    _, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (follower, port):
+        log = (b_dir / "intake.log").read_bytes()
+        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
+        with pytest.raises(LineLost, match="past the intake log's end"):
+            line.answered(line.ask(Log, at=1 << 40, data=b"x"), 5)
+        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
+        with pytest.raises(LineLost, match="hung up"):  # numbers are not bytes
+            line.answered(line.ask(Log, at="here", data=b"x"), 5)
+        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
+        line._channel.send(b"\xff\xff\xff\xff")
+        with pytest.raises(LineLost):
+            line.answered(line.ask(Beat), 5)
+        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
+        line.answered(line.ask(Beat), 5)
+        line.close()
+        assert (b_dir / "intake.log").read_bytes() == log
+        assert not follower.pages.is_whole
