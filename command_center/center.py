@@ -124,15 +124,14 @@ async def open_center(
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
                     limits=config.incidents, lately=lately, passport_wire=bell.passport_wire,
                     after_commit=bell.arrived, on_word=bell.word)  # fmt: skip
-    listeners = listen_configs(config.listen if listen is None else listen)
     await asyncio.to_thread(meeting.require_lead, state, config.standby.address)
     async with contextlib.AsyncExitStack() as stack:
         socket = web_server.bind(http or config.http, metrics)
         stack.callback(socket.close)
         tls = _encryption(config, state, socket.getsockname()[0], clock)
         station = bell.station = await stack.enter_async_context(
-            Station.open(StationConfig(state_dir=state.root_dir, listen=listeners), inbox=ingest, extra_parts=PARTS,
-                         clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES,
+            Station.open(StationConfig(state_dir=state.root_dir, listen=listen_configs(config.listen if listen is None else listen)),
+                         inbox=ingest, extra_parts=PARTS, clock=clock, database_name=DATABASE_NAME, log_pages=LOG_PAGES,
                          verifiers=worth_having() if config.verifiers is None else config.verifiers, has_intake_log=True)
         )  # fmt: skip
         await _begin(station, clock, config, issuer)

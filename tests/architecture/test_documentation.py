@@ -29,7 +29,9 @@ class Machine:
     """One machine on which a guide is followed, line by line."""
 
     folder_dir: Path
-    ports: dict[str, str] = field(default_factory=lambda: {port: str(free_port()) for port in ("8480", "5700", "5701")})
+    ports: dict[str, str] = field(
+        default_factory=lambda: {port: str(free_port()) for port in ("8480", "5700", "5701", "5800")}
+    )
     code: str = ""
     transcript: str = ""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
