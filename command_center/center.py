@@ -116,9 +116,7 @@ async def open_center(
     config = config or state.load_config()
     plans = plan_file.load(state.plans_file)
     clock = clock or SystemClock()
-    if (until_ms := state.renew_own_passport(clock)) is not None:
-        _log.info("this center's own passport was renewed", until_ms=until_ms)
-    issuer = state.load_issuer()
+    issuer = _issuer_of(state, clock)
     metrics, bell, lately = Metrics(), Bell(), AnnunciatedLately(clock)
     timings = Timings(clock=clock, metrics=metrics)
     ingest = Ingest(opener=BodyOpener(issuer.authority), clock=clock, metrics=metrics, timings=timings,
@@ -208,6 +206,12 @@ async def open_center(
         bell.ring()  # what an earlier run left to do
         _log.info("command center up", url=url, listening_on=list(station.listening_on))
         yield Center(station=station, services=services, ingest=ingest, administration=office, url=url)
+
+
+def _issuer_of(state: StateDir, clock: Clock) -> enrollments.Issuer:
+    if (until_ms := state.renew_own_passport(clock)) is not None:
+        _log.info("this center's own passport was renewed", until_ms=until_ms)
+    return state.load_issuer()
 
 
 async def _begin(station: Station, clock: Clock, config: CenterConfig, issuer: enrollments.Issuer) -> None:
