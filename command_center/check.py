@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,8 +116,27 @@ def _receipted_ahead(state: StateDir, connection: sqlite3.Connection) -> int:
 
 def _reader(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        return _frozen_reader(file)
     return connection
+
+
+def _frozen_reader(file: Path) -> sqlite3.Connection:
+    """Of a copy on a disk that can't be written, as whoever investigates holds it: SQLite wants to write beside it otherwise.
+
+    Raises:
+        SpoolDamaged: the write-ahead log beside it would be passed over.
+    """
+    log_file = file.with_name(file.name + "-wal")
+    if os.access(file.parent, os.W_OK) or (log_file.exists() and log_file.stat().st_size):
+        raise SpoolDamaged(
+            f"{file} can't be read where it is, with what {log_file.name} holds: copy the folder to a disk that can be written, and check it there"
+        )
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def _intact(connection: sqlite3.Connection) -> Iterator[str]:

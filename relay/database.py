@@ -336,8 +336,14 @@ def lock(file: Path, *, wait_s: float = 0.0) -> int:
 
     Raises:
         SpoolBusy: another process has it, and still had it after ``wait_s``.
+        OperatorError: the folder can't be written: a read-only disk, or another user's.
     """
-    descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OperatorError(
+            f"{file.parent} can't be written ({error.strerror}): look at its owner, and at whether its disk was mounted read-only"
+        ) from error
     deadline_s = time.monotonic() + wait_s
     while True:
         try:

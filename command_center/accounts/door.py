@@ -250,6 +250,7 @@ class Door:
         """Drop the rows of what is over."""
         now = self._clock.wall_ms()
         sessions.forget_old(connection, self.lives, now)
+        sessions.bring_back(connection, now)
         failures.forget_old(connection, now)
 
     async def deny_seldom(self, what: str, name: str, address: str, detail: str) -> None:

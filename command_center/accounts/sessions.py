@@ -149,6 +149,16 @@ def forget_old(connection: sqlite3.Connection, lives: Lifetimes, now_ms: int) ->
     ).rowcount
 
 
+def bring_back(connection: sqlite3.Connection, now_ms: int) -> None:
+    """What began later than now began under a clock that was set back since: it lasts no longer for that, counted from now."""
+    connection.execute("UPDATE session SET opened_at_ms = ?1 WHERE opened_at_ms > ?1", (now_ms,))
+    connection.execute("UPDATE session SET used_at_ms = ?1 WHERE used_at_ms > ?1", (now_ms,))
+    connection.execute(
+        "UPDATE api_token SET expires_at_ms = expires_at_ms - created_at_ms + ?1, created_at_ms = ?1 WHERE created_at_ms > ?1",
+        (now_ms,),
+    )
+
+
 def id_of(token_sha256: bytes) -> str:
     """What a session is called where people see it."""
     return hashlib.sha256(b"session id" + token_sha256).hexdigest()[:16]

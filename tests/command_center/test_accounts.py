@@ -193,3 +193,20 @@ async def test_a_clock_that_leaps_a_year_asks_everybody_to_sign_in_again_and_loc
         assert (await sign_in(client)).status_code == 200
         house.clock.step_wall(house.clock.wall_ms() - 365 * 86_400_000)
         assert (await client.get("/api/v1/session")).status_code == 200, "and back again costs nobody anything"
+
+
+async def test_what_began_under_a_clock_that_was_years_ahead_ends_at_its_time_and_not_years_later(house: House) -> None:
+    years_ms = 10 * 365 * 86_400_000
+    house.clock.step_wall(house.clock.wall_ms() + years_ms)
+    async with house.signed_in() as client, house.browser() as program:
+        made = await client.post("/api/v1/account/tokens", json={"name": "a", "scopes": ["incidents.read"], "days": 2})
+        program.headers["Authorization"] = f"Bearer {made.json()['secret']}"
+        house.clock.step_wall(house.clock.wall_ms() - years_ms)
+        await house.database.run(house.services.door.keep_house)  # once a minute
+        assert (await client.get("/api/v1/session")).status_code == 200
+        assert (await program.get("/api/v1/incidents")).status_code == 200
+        house.clock.advance(13 * 3_600_000)
+        assert (await client.get("/api/v1/session")).status_code == 401
+        assert (await program.get("/api/v1/incidents")).status_code == 200
+        house.clock.advance(36 * 3_600_000)
+        assert (await program.get("/api/v1/incidents")).status_code == 401
