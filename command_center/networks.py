@@ -14,3 +14,9 @@ def network_of(host: str) -> str:
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(address) if address.is_loopback else str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def place_of(host: str) -> str:
+    """The same; "" for this machine, where a proxy may stand for everybody."""
+    network = network_of(host)
+    return "" if network == "::1" or network.startswith("127.") else network

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from command_center.api.hardening import LARGE
 from command_center.metrics import Metrics
-from command_center.networks import network_of
+from command_center.networks import place_of
 from relay import open_files
 
 MOST: Final = 1024
@@ -200,9 +200,3 @@ class HttpConnection(H11Protocol):
         if not self.transport.is_closing():
             self._connections.metrics.count(counted)
         self.end()
-
-
-def place_of(host: str) -> str:
-    """What counts as one place; "" for this machine, where a proxy may be."""
-    network = network_of(host)
-    return "" if network == "::1" or network.startswith("127.") else network

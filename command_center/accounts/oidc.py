@@ -28,11 +28,14 @@ from command_center.accounts.oidc_documents import Discovery, UnknownKey, claims
 from command_center.accounts.permissions import UserRole
 from command_center.config import OidcConfig
 from command_center.errors import AccessDenied
+from command_center.networks import place_of
 from relay.clock import Clock
 from relay.errors import ConfigError
 
 LASTS_MS: Final = 10 * 60 * 1000
 MOST_UNDER_WAY: Final = 1000
+MOST_OF_ONE: Final = 500
+"""Of one place: whoever begins without end forgets only what they began themselves."""
 _MOST_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 10.0
 _LEEWAY_S: Final = 60
@@ -71,6 +74,7 @@ class _UnderWay:
     nonce: str
     verifier: str
     began_ms: int
+    place: str
 
 
 class Provider:
@@ -91,15 +95,19 @@ class Provider:
         self._under_way: OrderedDict[str, _UnderWay] = OrderedDict()
         self._documents: dict[str, tuple[int, bytes]] = {}
 
-    async def begin(self) -> Begun:
-        """Where to send a browser.
+    async def begin(self, address: str = "") -> Begun:
+        """Where to send a browser that comes from ``address``.
 
         Raises:
             AccessDenied: the provider can't be reached, or does not say what it must.
         """
         discovery = await self._discovery()
         state, now = secrets.token_urlsafe(32), self._clock.monotonic_ms()
-        under_way = _UnderWay(nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48), began_ms=now)
+        under_way = _UnderWay(nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48), began_ms=now,
+                              place=place_of(address))  # fmt: skip
+        own = [known for known, one in self._under_way.items() if one.place == under_way.place]
+        if under_way.place and len(own) >= MOST_OF_ONE:
+            del self._under_way[own[0]]
         self._under_way[state] = under_way
         while len(self._under_way) > MOST_UNDER_WAY or now - next(iter(self._under_way.values())).began_ms > LASTS_MS:
             self._under_way.popitem(last=False)

@@ -90,11 +90,11 @@ async def sign_out(person: Anyone, parts: Parts) -> Response:
 
 
 @router.get("/oidc", status_code=303, response_class=RedirectResponse, responses={404: {"model": Problem}, 503: {"model": Problem}})  # fmt: skip
-async def begin_single_sign_on(parts: Parts) -> Response:
+async def begin_single_sign_on(request: Request, parts: Parts) -> Response:
     """To the identity provider; the browser comes back to ``/oidc/callback``."""
     if parts.provider is None:
         raise NotFound("there is no identity provider here: sign in with a password")
-    begun = await parts.provider.begin()
+    begun = await parts.provider.begin(address_of(request))
     response = RedirectResponse(begun.url, status_code=303)
     # Lax: the browser comes back from another site, and must bring it along.
     set_cookie(response, parts, _STATE_COOKIE, begun.state, max_age_s=600, is_lax=True)

@@ -18,7 +18,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from command_center.accounts import UserRole
+from command_center.accounts import UserRole, oidc
 from command_center.accounts.oidc import Provider
 from command_center.config import CenterConfig, OidcConfig
 from relay.clock import SimulatedClock
@@ -263,6 +263,22 @@ async def test_the_same_provider_telling_the_truth_lets_in_once(tmp_path: Path) 
             client.cookies.set("heard_sign_on", kept)
             assert (await client.get("/api/v1/session/oidc/callback", params=params)).status_code == 401
             assert house.services.metrics["sign_ins"] == 1
+
+
+async def test_who_begins_without_end_makes_nobody_else_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc, "MOST_UNDER_WAY", 20)
+    monkeypatch.setattr(oidc, "MOST_OF_ONE", 10)
+    with lying(Liar()) as liar:
+        async with house_at(tmp_path, config_for(liar.issuer)) as house, house.browser() as client, house.browser("203.0.113.9") as flood:  # fmt: skip
+            begun = await client.get("/api/v1/session/oidc")
+            for _ in range(100):
+                assert (await flood.get("/api/v1/session/oidc")).status_code == 303
+            state = parse_qs(urlsplit(begun.headers["location"]).query)["state"][0]
+            answer = await client.get(f"/api/v1/session/oidc/callback?state={state}&error=cancelled")
+            assert "not begun here" not in answer.text
+            assert "cancelled" in answer.text
 
 
 async def test_a_sign_in_that_another_browser_began_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from command_center.api.hardening import LARGE
 from command_center.certificates import Tls
 from command_center.config import TlsConfig
 from command_center.metrics import Metrics
-from command_center.web_connections import Connections, Listener, place_of
+from command_center.networks import place_of
+from command_center.web_connections import Connections, Listener
 from relay.clock import SimulatedClock
 from tests.command_center.test_ingest import until
 
