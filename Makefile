@@ -24,7 +24,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/make_venv.sh
 demo: setup  ## run a command center, a relay and a camera, and open the console; CAMERA=… MODEL=… take your own
 	$(BIN)/command-center demo $(if $(CAMERA),--camera '$(CAMERA)') $(if $(MODEL),--model '$(MODEL)') $(if $(STATE),--state '$(STATE)')
 
-test: setup  ## the ordinary tests, in a few minutes
+test: setup  ## the ordinary tests: half an hour on two cores
 	./scripts/install_test_tools.sh
 	$(PYTEST) -m 'not slow'
 
