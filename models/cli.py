@@ -18,6 +18,7 @@ from models.errors import ManifestInvalid, SignerKeyError
 from models.manifest import Measurement, ModelManifest, Task, WeightsFormat
 from models.registry import ModelId, Registry
 from relay import command_line
+from relay.errors import OperatorError
 
 app = typer.Typer(
     help="Pack, verify and install models, and choose the one in use.",
@@ -36,7 +37,7 @@ RegistryOption = Annotated[Path, typer.Option("--registry", help="The folder of 
 def pack(
     weights: Annotated[Path, typer.Argument(help="The weights: .onnx, .pt or .engine.")],
     *,
-    to: Annotated[Path, typer.Option("--to", help="The bundle to write.")],
+    to: Annotated[Path, typer.Option("--to", help="New bundle file; nothing is ever overwritten.")],
     key: Annotated[Path, typer.Option("--key", help="A file with the 32 raw bytes of an Ed25519 seed, mode 600.")],
     name: Annotated[str, typer.Option("--name", help="The model's name, such as yard-detector.")],
     version: Annotated[str, typer.Option("--version", help="Such as 1.0.0.")],
@@ -48,6 +49,8 @@ def pack(
     measured: Annotated[Path | None, typer.Option("--measured", help="Measurements, a JSON list.")] = None,
 ) -> None:
     """Sign weights and what is said about them into one bundle."""
+    if to.exists():
+        raise OperatorError(f"{to} is there already and is never overwritten: choose another name, or move it away")
     signing_key = signers.read_signing_key(key)
     size_bytes, digest = _measure(weights)
     manifest = ModelManifest(

@@ -90,3 +90,12 @@ def test_version_that_is_none_is_refused(tmp_path: Path, key_file: Path) -> None
     bundle_file, said = pack(tmp_path, key_file, "newest", succeeds=False)
     assert "version" in said
     assert not bundle_file.exists()
+
+
+def test_a_bundle_is_never_overwritten(tmp_path: Path, key_file: Path) -> None:
+    """A node may be reading it: what is packed by a slip in its place would be what it sees with after its next start."""
+    bundle_file, _ = pack(tmp_path, key_file, "1.0.0")
+    packed = bundle_file.read_bytes()
+    _, said = pack(tmp_path, key_file, "1.0.0", succeeds=False)
+    assert "is never overwritten: choose another name" in said
+    assert bundle_file.read_bytes() == packed
