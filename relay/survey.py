@@ -40,8 +40,6 @@ _MOST_BYTES: Final = {False: 4_000_000, True: 150_000}
 """Each way; on a metered path less."""
 _RAMP: Final = 0.3
 """Of the answers, the first: TCP is still finding its pace."""
-_AT_ONCE: Final = 0.25
-"""Of the mean time between two answers: those that came within less came with each other."""
 _LEAST_SEGMENTS: Final = 100
 LEAST_SPAN_S: Final = 0.05
 """Answers that came within less tell how busy the machines were, and not how fast the path is."""
@@ -312,17 +310,27 @@ def goodput_of(answered_s: Sequence[float], piece_bytes: int) -> Goodput | None:
     steady = ordered[int(len(ordered) * _RAMP) :]
     if len(steady) < 4:
         return None
-    steady = steady[_left_of_burst(steady) :]
     span_s = steady[-1] - steady[0]
-    kbit = (len(steady) - 1) * piece_bytes * 8 / 1000 / max(LEAST_SPAN_S, span_s)
-    return Goodput(kbit=kbit, is_faster=span_s < LEAST_SPAN_S)
+    if span_s < LEAST_SPAN_S:
+        return Goodput(kbit=_kbit(len(steady) - 1, piece_bytes, LEAST_SPAN_S), is_faster=True)
+    least = min(_kbit(len(steady) - 1 - n, piece_bytes, steady[-1] - steady[n]) for n in _beginnings(steady))
+    return Goodput(kbit=least, is_faster=False)
 
 
-def _left_of_burst(answered_s: Sequence[float]) -> int:
-    """How many more came at once with the first: they waited for the same lost segment, and the time in which they did is before it."""
-    mean_s = (answered_s[-1] - answered_s[0]) / (len(answered_s) - 1)
+def _beginnings(answered_s: Sequence[float]) -> range:
+    """Where to begin to count: anywhere in the first quarter, and what that says least is believed.
+
+    What waits at the other end for a lost segment has been carried, and is answered in one go when that comes. Counted from within such a wait the path
+    seems faster than it is; counted from an answer behind which nothing had waited it does not.
+    """
     most = len(answered_s) // 4
-    return next((n for n in range(most) if answered_s[n + 1] - answered_s[n] >= mean_s * _AT_ONCE), most)
+    while most and answered_s[-1] <= answered_s[most]:
+        most -= 1
+    return range(most + 1)
+
+
+def _kbit(pieces: int, piece_bytes: int, took_s: float) -> float:
+    return pieces * piece_bytes * 8 / 1000 / took_s
 
 
 def order_of(raw: msgspec.Raw) -> SurveyOrder:

@@ -47,7 +47,7 @@ def agrees(found: PathFinding, link: LinkWanted) -> None:
     assert 0.95 * set_rtt_ms <= found.rtt_ms <= 2 * set_rtt_ms
     for measured, how in ((found.goodput_up_kbit, up), (found.goodput_down_kbit, down)):
         assert measured is not None
-        assert 0.55 * how.rate_kbit <= measured <= (1.1 if how.loss_pct else 1.02) * how.rate_kbit
+        assert 0.55 * how.rate_kbit <= measured <= 1.02 * how.rate_kbit
     assert found.loss is not None
     assert found.loss_of == "segments"
     assert abs(found.loss - up.loss_pct / 100) <= 0.03

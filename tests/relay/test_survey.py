@@ -1,7 +1,10 @@
 """A survey's manners: only for introduced neighbors, within bounds, one at a time, and honest words."""
 
 import asyncio
+import itertools
+from collections import deque
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -176,6 +179,38 @@ def test_goodput_is_right_where_a_lost_segment_held_answers_up_wherever_they_cam
     found = goodput_of(answered_s, 1_250)
     assert found is not None
     assert found.kbit == pytest.approx(100, rel=0.03)
+
+
+def answers_over(loss: float, seed: int) -> list[float]:
+    """Of pieces of six segments, sent for six seconds over 500 kbit/s and 300 ms by a TCP that sends what got lost again and hands up nothing before it."""
+    random = Random(seed)
+    segment_s, now_s, came_s = 1_400 * 8 / 500_000, 0.0, list[float]()
+    again: deque[tuple[float, int]] = deque()
+    while len(came_s) < 6 / segment_s or again:
+        if not (again and again[0][0] <= now_s):
+            came_s.append(0.0)
+        number = again.popleft()[1] if again and again[0][0] <= now_s else len(came_s) - 1
+        now_s += segment_s
+        came_s[number] = now_s + 0.3
+        if random.random() < loss:
+            again.append((now_s + 0.3, number))
+    handed_up_s = list(itertools.accumulate(came_s, max))
+    return [at_s + random.uniform(0, 0.003) for at_s in handed_up_s[5::6]]
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.04, 0.1])
+def test_no_more_is_told_than_a_link_carries_that_loses(loss: float) -> None:
+    told = [goodput_of(answers_over(loss, seed), 6 * 1_400) for seed in range(200)]
+    kbit = sorted(found.kbit for found in told if found is not None)
+    assert len(kbit) == len(told)
+    assert kbit[-1] <= 500 * 1.001, "which is the jitter of the answers"
+    assert kbit[100] >= 0.94 * 500 * (1 - loss), "and hardly less"
+
+
+def test_goodput_is_finite_where_nearly_all_answers_came_in_one_go() -> None:
+    found = goodput_of([1.0] * 9 + [2.0] * 20, 1_250)
+    assert found is not None
+    assert (found.is_faster, found.kbit) == (False, 200)
 
 
 def test_loss_is_the_kernel_s_also_where_the_bulk_connection_came_up_only_during_the_survey() -> None:
