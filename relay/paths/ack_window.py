@@ -9,6 +9,8 @@ from typing import Final
 
 LEAST: Final = 2
 """One under way and one behind it: with a single one the link idles for a round trip each time."""
+FIRST: Final = 8
+"""A link's pace is found by ``bulk_pace``, which begins with one; this must not be what it finds."""
 MOST: Final = 64
 _GROW_BELOW_S: Final = 0.15
 _SHRINK_ABOVE_S: Final = 0.20
@@ -20,7 +22,7 @@ class AckWindow:
     """Counts batches. Decides once a round trip, by its least delay: two batches sent together are no queue yet."""
 
     def __init__(self) -> None:
-        self._size = float(LEAST)
+        self._size = float(FIRST)
         self._fastest_s = float("inf")
         self._least_wait_s = float("inf")
         self._round_began_s = float("-inf")

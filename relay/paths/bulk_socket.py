@@ -33,3 +33,38 @@ def steer(connection: socket_module.socket, congestion: Congestion) -> None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket_module.IPPROTO_TCP, CONGESTION, name)
             return
+
+
+class BulkSockets:
+    """Of a lane whose connections a library makes, closes and makes again: whichever stands is told what the lane was told."""
+
+    def __init__(self) -> None:
+        self._made: list[socket_module.socket] = []
+        self._congestion = Congestion()
+        self._pace_bytes_s = 0
+
+    @property
+    def standing(self) -> list[socket_module.socket]:
+        """Those that nobody has closed: one, and while a library tries several addresses of a host side by side, more."""
+        return [connection for connection in self._made if connection.fileno() >= 0]
+
+    def made(self, connection: socket_module.socket) -> None:
+        """A socket, connected or soon to be."""
+        self._made = [*self.standing, connection]
+        self._congestion = Congestion()  # its counts begin with the connection
+        if self._pace_bytes_s:
+            self.pace(self._pace_bytes_s)
+        steer(connection, self._congestion)
+
+    def pace(self, bytes_s: int) -> None:
+        """Spread what goes evenly over time, on what stands and on what will; 0: at once."""
+        self._pace_bytes_s = bytes_s
+        self._congestion.paced(bytes_s)
+        for connection in self.standing:
+            spread(connection, bytes_s)
+
+    def steer(self) -> None:
+        """Another parcel goes: now and again, look what it is to run under."""
+        if self._congestion.is_due():
+            for connection in self.standing[-1:]:
+                steer(connection, self._congestion)

@@ -57,10 +57,17 @@ class MqttSession:
         self.transport_key = b""
         self.outbox = Outbox()
         self.lost = lost
+        self.bulk: BrokerConnection | None = None
+        """The bulk lane's connection, once the listener has answered."""
 
     def send(self, parcel: bytes, lane: Lane) -> bool:
         """Queue for the next batch; False if the lane is full or the session is over."""
         return not self.lost.done() and self.outbox.put(parcel, lane)
+
+    def pace(self, bytes_s: int) -> None:
+        """Spread what goes on the bulk lane evenly over time."""
+        if self.bulk is not None:
+            self.bulk.pace(bytes_s)
 
     def drop(self, reason: str) -> None:
         """End it; the path opens another after its back-off."""
@@ -171,6 +178,7 @@ class _Attempt:
     async def serve(self, connections: dict[Lane, BrokerConnection]) -> None:
         """Carry parcels until the session is lost."""
         self._is_open = True
+        self._session.bulk = connections[Lane.BULK]
         self._events.session_opened(self._session)
         reason = "stopped"
         try:

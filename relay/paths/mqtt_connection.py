@@ -25,6 +25,7 @@ from relay.errors import Malformed, Oversized, PathDown, SenderError
 from relay.path import Lane
 from relay.paths import ack_window
 from relay.paths.ack_window import AckWindow
+from relay.paths.bulk_socket import BulkSockets
 from relay.paths.mqtt_broker import CONNECT_S, Broker, open_socket
 from relay.paths.parcels import MAX_BATCH_BYTES
 
@@ -34,8 +35,8 @@ QOS: Final = {Lane.URGENT: 0, Lane.BULK: 1}
 """Neither is custody: the spool keeps its copy until the center's receipt, and sessions are clean, so a broker repeats nothing
 after a break. Urgent parcels go with QoS 0, the fewest bytes and nothing to wait for. Bulk goes with QoS 1 for its flow
 control alone: the broker's ack opens the window, so that a clip never lies in the kernel's buffers before a thin uplink."""
-BATCH_BYTES: Final = {Lane.URGENT: 32 * 1024, Lane.BULK: 5 * 1024}
-"""At most, or one parcel: a chunk of the usual size goes alone, so that nothing waits for a second one to be complete."""
+BATCH_BYTES: Final = {Lane.URGENT: 32 * 1024, Lane.BULK: 6 * 1024}
+"""At most, or one parcel: a chunk of the usual size and the ping that follows it, so that nothing waits for a second one to be complete."""
 _URGENT_WINDOW: Final = 4
 """Batches that the kernel has not taken yet. On the bulk lane ``AckWindow`` decides."""
 _INWARD_WINDOW: Final = 20
@@ -110,6 +111,7 @@ class BrokerConnection:
         self._may_send = asyncio.Event()
         self._may_send.set()
         self._client: _BoundedClient | None = None
+        self._bulk = BulkSockets()
 
     async def open(self) -> None:
         """Connect and log in.
@@ -123,6 +125,8 @@ class BrokerConnection:
         except OSError as error:
             reason = str(error.strerror or error)
             raise PathDown(f"{broker.owner}: can't reach the broker {broker.host}:{broker.port}: {reason}") from error
+        if self._lane == Lane.BULK:
+            self._bulk.made(socket)
         client = self._client = _BoundedClient(socket, broker.version, self._lane)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -180,6 +184,12 @@ class BrokerConnection:
             self._in_flight += 1
             self._sent_at_s[sent.mid] = self._loop.time()
             self._weigh()
+            if self._lane == Lane.BULK:
+                self._bulk.steer()
+
+    def pace(self, bytes_s: int) -> None:
+        """Spread what goes on the bulk lane evenly over time; 0: at once."""
+        self._bulk.pace(bytes_s)
 
     def _weigh(self) -> None:
         if self._in_flight < (self._window.size if self._window else _URGENT_WINDOW):

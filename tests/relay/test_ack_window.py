@@ -40,6 +40,12 @@ def test_the_link_is_busy_and_its_queue_short(kbit_s: int, rtt_s: float, least_s
     assert LEAST <= window.size <= MOST
 
 
+def test_what_a_clip_begins_with_is_not_held_up_by_it() -> None:
+    """On a satellite, whose 36 batches take ``bulk_pace`` five round trips."""
+    share, _ = carry(AckWindow(), rate_bytes_s=250_000, rtt_s=0.6, for_s=3)
+    assert share > 0.4
+
+
 def test_a_link_that_becomes_thin_is_given_less() -> None:
     window = AckWindow()
     carry(window, rate_bytes_s=2_500_000, rtt_s=0.05, for_s=20)

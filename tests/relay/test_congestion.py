@@ -14,6 +14,7 @@ from relay.passport import Role
 from relay.paths.zeromq_connections import steer
 from relay.precedence import Precedence
 from relay.tcp_info import TcpInfo, tcp_info_of
+from tests.relay.carriers import carrier
 from tests.relay.house import House, Kept, until
 
 
@@ -143,21 +144,20 @@ def _names(port: int) -> dict[bool, set[str]]:
     return found
 
 
-async def test_a_clip_s_connection_is_steered_where_a_system_s_choice_is_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["zeromq", "tls", "http", "https-through-proxy", "mqtt"])
+async def test_a_clip_s_connection_is_steered_where_a_system_s_choice_is_another(name: str, tmp_path: Path) -> None:
     needs("bbr", "cubic")
     with contextlib.closing(socket.socket()) as fresh:
         if name_of(fresh) == "cubic":
             pytest.skip("needs a system that gives connections something else than cubic")
-    house = House(tmp_path)
-    house.enroll("center", Role.CENTER)
-    house.enroll("gate", Role.CAMERA)
-    house.settle()
+    house = House.of(tmp_path / "house", {"center": Role.CENTER, "gate": Role.CAMERA})
     inbox = Kept()
     async with (
-        house.station("center", listen="tcp://127.0.0.1:0", inbox=inbox) as center,
-        house.station("gate", to=[("center", center.listening_on[0])]) as gate,
+        carrier(name, tmp_path) as way,
+        house.station("center", listen=way.listener, inbox=inbox) as center,
+        house.station("gate", to=way.dialed("center", way.endpoint_of(center))) as gate,
     ):
-        port = urlsplit(center.listening_on[0]).port or 0
+        port = urlsplit(way.https.proxy or center.listening_on[0]).port or 0
         await gate.put(gate.draft_up(Kind.CHUNK, Precedence.BULK, bytes(4_000)))
         await until(lambda: len(inbox.arrivals) == 1, "the chunk", 30)
         assert _names(port)[True] == {"cubic"}

@@ -12,6 +12,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from relay import config, hop
+from relay.bulk_pace import FIRST_TOKEN, PARCEL_BYTES
 from relay.config import ListenConfig, MqttOptions, PathConfig, RelayConfig
 from relay.counters import Counters
 from relay.errors import ConfigError
@@ -20,7 +21,8 @@ from relay.path import Lane, PathFacts
 from relay.paths import parcels
 from relay.paths.mqtt import MqttDial
 from relay.paths.mqtt_broker import Broker
-from relay.paths.mqtt_connection import MAX_PACKET_BYTES, connected
+from relay.paths.mqtt_connection import BATCH_BYTES, MAX_PACKET_BYTES, connected
+from relay.paths.outbox import Outbox
 from relay.station import Answer, AnswerLevel, Station
 from tests.relay.carriers import self_signed
 from tests.relay.house import House, Kept, until
@@ -335,6 +337,16 @@ async def test_a_full_lane_takes_nothing_more_and_says_so(tmp_path: Path) -> Non
     assert session.send(b"urgent", Lane.URGENT), "the other lane has room"
     session.drop("over")
     assert not session.send(b"urgent", Lane.URGENT)
+
+
+def test_a_chunk_and_the_ping_that_follows_it_go_in_one_batch_and_two_chunks_do_not() -> None:
+    """The ping waits for no room of its own, and so does the chunk behind it."""
+    outbox = Outbox()
+    chunk, ping = bytes(PARCEL_BYTES), hop.encode(hop.Ping(FIRST_TOKEN))
+    for parcel in (chunk, ping, chunk, chunk):
+        assert outbox.put(parcel, Lane.BULK)
+    assert outbox.take(Lane.BULK, BATCH_BYTES[Lane.BULK]) == [chunk, ping]
+    assert outbox.take(Lane.BULK, BATCH_BYTES[Lane.BULK]) == [chunk]
 
 
 @pytest.mark.parametrize(
