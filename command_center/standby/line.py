@@ -37,6 +37,8 @@ class Line:
         self._waiting: dict[int, Future[Answer]] = {}
         self._number = 0
         self.is_lost = False
+        self.why = ""
+        """What ended it first."""
         threading.Thread(target=self._listen, name="standby answers", daemon=True).start()
 
     @classmethod
@@ -74,12 +76,14 @@ class Line:
             self._number += 1
             number = self._number
             self._waiting[number] = future
+            if self.is_lost:
+                self._waiting.pop(number, None)
+                raise LineLost(self.why)
             try:
                 self._channel.send(messages.encode(kind(number=number, **fields)))
             except OSError as error:
                 self._waiting.pop(number, None)
-                self.close()
-                raise LineLost(f"the standby can't be told: {error}") from error
+                raise self._ended(f"the standby can't be told: {error}") from error
         return future
 
     def answered(self, future: "Future[Answer]", wait_s: float) -> Answer:
@@ -91,20 +95,22 @@ class Line:
         try:
             answer = future.result(wait_s)
         except TimeoutError:
-            self.close()
-            raise LineLost(f"the standby has not answered within {wait_s:g} s") from None
+            raise self._ended(f"the standby has not answered within {wait_s:g} s") from None
         if isinstance(answer, Failed):
-            self.close()
-            raise LineLost(f"the standby says: {answer.why}")
+            raise self._ended(f"the standby says: {answer.why}")
         return answer
 
-    def close(self) -> None:
+    def _ended(self, why: str) -> LineLost:
+        self.close(why)
+        return LineLost(self.why)
+
+    def close(self, why: str = "the line was closed") -> None:
         """End it: who waits is told."""
+        self.why = self.why or why
         self.is_lost = True
         self._channel.cut()
 
     def _listen(self) -> None:
-        why = "the standby hung up"
         try:
             while True:
                 answer = messages.answer(_message(self._channel))
@@ -112,13 +118,13 @@ class Line:
                 if future is not None:
                     future.set_result(answer)
         except (OSError, ValueError, SenderError) as error:
-            why = str(error) or why
-        self.close()
+            why = f"the line to the standby is lost: {error}"
+        self.close(why)
         with self._asking:
             waiting, self._waiting = self._waiting, {}
             self._channel.close()
         for future in waiting.values():
-            future.set_exception(LineLost(f"the line to the standby is lost: {why}"))
+            future.set_exception(LineLost(self.why))
 
 
 class Called:

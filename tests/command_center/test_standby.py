@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import shutil
 import socket
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ import pytest
 from command_center import check
 from command_center.config import CenterConfig, StandbyConfig
 from command_center.custody import retention
+from command_center.demonstration.household import free_port
 from command_center.errors import BadRequest, NotInitialized
 from command_center.standby import leader as leaders
 from command_center.standby.follower import Follower
@@ -153,6 +155,88 @@ async def test_a_standby_that_does_not_answer_is_let_go_and_brought_up_to_date_w
             await until_it_says(house, leaders.IN_STEP, 2)
             await until_it_says(house, leaders.LOST, 1)
             assert not any(isinstance(message, Digests) for message in asked), "what changed was remembered"
+            assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_what_a_standby_could_not_keep_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    fails = threading.Event()
+
+    def fail(message: Asked) -> None:
+        if isinstance(message, Changed) and fails.is_set():
+            raise OSError("No space left on device")
+
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch, fail) as asked:
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            asked.clear()
+            fails.set()
+            node = house.node()
+            await house.deliver(node, node.alert())
+            await until_it_says(house, leaders.LOST)
+            said = await house.query("SELECT hex(payload) FROM entry WHERE kind = ?", leaders.LOST)
+            assert b"No space left on device".hex().upper() in str(said)
+            fails.clear()
+            await until_it_says(house, leaders.IN_STEP, 2)
+            assert not any(isinstance(message, Digests) for message in asked)
+            assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_a_comparison_that_was_broken_off_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    fails = threading.Event()
+
+    def fail_at_the_end(message: Asked) -> None:
+        if isinstance(message, Changed) and fails.is_set() and not message.more:
+            raise OSError("No space left on device")
+
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch, fail_at_the_end) as asked:
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            fails.set()
+            monkeypatch.setattr(leaders, "MOST_PAGES", 0)
+            node = house.node()
+            for _ in range(5):
+                await house.deliver(node, node.alert())  # more than is remembered
+            monkeypatch.setattr(leaders, "MOST_PAGES", 1000)
+            asked.clear()
+
+            async def was_compared_twice() -> bool:
+                return sum(isinstance(message, Digests) and message.first == 1 for message in asked) >= 2
+
+            await until(was_compared_twice)
+            fails.clear()
+            await until_it_says(house, leaders.IN_STEP, 2)
+            assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_a_standby_whose_disk_is_older_than_it_said_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    port = free_port()
+    async with leading(a_dir, port, clock) as house:
+        node = house.node()
+        with follower_here(b_dir, identity, port):
+            await until_it_says(house, leaders.IN_STEP)
+        await house.deliver(node, node.alert())
+        shutil.copytree(b_dir, tmp_path / "older")
+        with follower_here(b_dir, identity, port):
+            await until_it_says(house, leaders.IN_STEP, 2)
+            await house.deliver(node, node.alert(), node.alert())
+            rows = rows_of(b_dir)
+        shutil.rmtree(b_dir)
+        shutil.copytree(tmp_path / "older", b_dir)
+        assert len(rows_of(b_dir)) < len(rows)
+        with follower_here(b_dir, identity, port) as (follower, _), asked_of(follower, monkeypatch) as asked:
+            await until_it_says(house, leaders.IN_STEP, 3)
+            assert any(isinstance(message, Digests) for message in asked)
             assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
 
 

@@ -94,6 +94,20 @@ def whole(file: Path, pages: CommittedPages) -> tuple[int, Pages]:
     return pages_in_all, in_file | in_log
 
 
+def test_a_log_that_was_cut_off_has_nothing_and_the_file_has_all(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "real.sqlite", parts=PARTS)
+    pages = CommittedPages(tmp_path / "real.sqlite")
+    try:
+        database.run_blocking(lambda c: c.execute("INSERT INTO item (content) VALUES (?)", (bytes(50_000),)))
+        database.run_blocking(lambda _: None)
+        database._fold_log(50)
+        assert (tmp_path / "real.sqlite-wal").stat().st_size == 0
+        assert pages.all_in_log() == ((tmp_path / "real.sqlite").stat().st_size // PAGE_BYTES, {})
+    finally:
+        pages.close()
+        database.close()
+
+
 def test_an_index_of_another_kind_is_refused(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "real.sqlite", parts=PARTS)
     try:
