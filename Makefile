@@ -42,7 +42,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure against the targets: make bench BENCH=relay|carriers|center|journal|camera|evidence|network|scale|video|console|tiny
+bench: setup  ## measure against the targets: make bench BENCH=relay|carriers|center|journal|camera|evidence|network|scale|video|console|tiny|standby
 	./scripts/install_test_tools.sh --bench
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 

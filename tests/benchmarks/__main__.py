@@ -31,6 +31,7 @@ NAMES = (
     "carriers",
     "seeing",
     "tiny",
+    "standby",
 )
 
 

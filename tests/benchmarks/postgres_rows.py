@@ -48,8 +48,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(connections: int) -> Iterator[Cluster | None]:
-    """A cluster; None where PostgreSQL can't be run here."""
+def cluster(connections: int, *, has_standby: bool = False) -> Iterator[Cluster | None]:
+    """A cluster; None where PostgreSQL can't be run here. ``has_standby``: a commit waits for a second one's disk, too (``synchronous_standby_names``)."""
     bin_dir = binaries()
     if bin_dir is None:
         print(
@@ -58,12 +58,12 @@ def cluster(connections: int) -> Iterator[Cluster | None]:
         yield None
         return
     port = free_port()
-    with _cluster(bin_dir, port):
+    with _cluster(bin_dir, port, has_standby=has_standby):
         yield Cluster(port, connections)
 
 
 @contextlib.contextmanager
-def _cluster(bin_dir: Path, port: int) -> Iterator[None]:
+def _cluster(bin_dir: Path, port: int, *, has_standby: bool) -> Iterator[None]:
     owner = pwd.getpwnam(_USER)
     folder_dir = Path(tempfile.mkdtemp(prefix="pg-", dir=Path.cwd()))
     try:
@@ -72,28 +72,33 @@ def _cluster(bin_dir: Path, port: int) -> Iterator[None]:
         _run([bin_dir / "initdb", "-D", data_dir, "-A", "trust", "--no-instructions"], folder_dir)
         _run(["openssl", "req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost", "-keyout", data_dir / "server.key",
               "-out", data_dir / "server.crt"], folder_dir)  # fmt: skip
-        _run(
-            [
-                bin_dir / "pg_ctl",
-                "-D",
-                data_dir,
-                "-w",
-                "-l",
-                folder_dir / "log",
-                "-o",
-                f"-k {folder_dir} -h 127.0.0.1 -p {port} -c ssl=on",
-                "start",
-            ],
-            folder_dir,
-        )
-        try:
-            sql = "CREATE TABLE alert (id bigserial PRIMARY KEY, wire bytea NOT NULL)"
-            _run([bin_dir / "psql", "-h", folder_dir, "-p", str(port), "-q", "-c", sql, "postgres"], folder_dir)
+        with _server(bin_dir, data_dir, folder_dir, port), contextlib.ExitStack() as stack:
+            _sql(bin_dir, folder_dir, port, "CREATE TABLE alert (id bigserial PRIMARY KEY, wire bytea NOT NULL)")
+            if has_standby:
+                copy_dir, copy_port = folder_dir / "copy", free_port()
+                _run([bin_dir / "pg_basebackup", "-h", folder_dir, "-p", str(port), "-U", _USER, "-D", copy_dir, "-R", "-X", "stream",
+                      "-c", "fast"], folder_dir)  # fmt: skip
+                stack.enter_context(_server(bin_dir, copy_dir, folder_dir, copy_port))
+                _sql(bin_dir, folder_dir, port, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+                _sql(bin_dir, folder_dir, port, "SELECT pg_reload_conf()")
+                stack.callback(_sql, bin_dir, folder_dir, port, "ALTER SYSTEM RESET synchronous_standby_names")
             yield
-        finally:
-            _run([bin_dir / "pg_ctl", "-D", data_dir, "-m", "fast", "-w", "stop"], folder_dir)
     finally:
         shutil.rmtree(folder_dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _server(bin_dir: Path, data_dir: Path, folder_dir: Path, port: int) -> Iterator[None]:
+    _run([bin_dir / "pg_ctl", "-D", data_dir, "-w", "-l", folder_dir / f"log-{port}", "-o",
+          f"-k {folder_dir} -h 127.0.0.1 -p {port} -c ssl=on", "start"], folder_dir)  # fmt: skip
+    try:
+        yield
+    finally:
+        _run([bin_dir / "pg_ctl", "-D", data_dir, "-m", "fast", "-w", "stop"], folder_dir)
+
+
+def _sql(bin_dir: Path, folder_dir: Path, port: int, sql: str) -> None:
+    _run([bin_dir / "psql", "-h", folder_dir, "-p", str(port), "-q", "-c", sql, _USER], folder_dir)
 
 
 def _run(command: list[str | Path], folder_dir: Path) -> None:

@@ -18,10 +18,13 @@ from command_center.custody import retention
 from command_center.demonstration.household import free_port
 from command_center.errors import BadRequest, NotInitialized
 from command_center.standby import leader as leaders
+from command_center.standby import messages
+from command_center.standby.channel import Channel
 from command_center.standby.follower import Follower
+from command_center.standby.leader import Leader
 from command_center.standby.line import Called, Doorkeeper, Line, LineLost
 from command_center.standby.meeting import Outranked, require_lead, say_who_leads
-from command_center.standby.messages import Answer, Asked, Beat, Changed, Digests, Log
+from command_center.standby.messages import Answer, Asked, Beat, Changed, Digests, Hello, Log
 from command_center.standby.promoting import promote
 from command_center.state_dir import StateDir
 from relay.clock import SimulatedClock
@@ -29,6 +32,8 @@ from relay.errors import SpoolBusy
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds.chunk import cut
+from relay.path import Lane
+from relay.paths import tls_proof
 from tests.command_center.house import PICTURE, House, running_center
 from tests.command_center.standby_pair import follower_here
 from tests.command_center.test_ingest import exhibit, until
@@ -238,6 +243,51 @@ async def test_a_standby_whose_disk_is_older_than_it_said_is_compared(
             await until_it_says(house, leaders.IN_STEP, 3)
             assert any(isinstance(message, Digests) for message in asked)
             assert rows_of(b_dir) == await house.query("SELECT id, leaf FROM entry ORDER BY id")
+
+
+async def test_what_a_lost_leader_did_not_get_to_the_end_of_counts_never(tmp_path: Path) -> None:
+    _, b_dir, identity = make(tmp_path, SimulatedClock())
+    all_of_it = {"pages_in_all": 2, "run": b"r" * 16, "sequence": 1}
+    with follower_here(b_dir, identity) as (_, port):
+        for more, number in ((True, 1), (False, 2)):
+            line = Line.dial("127.0.0.1", port, identity, wait_s=2)
+            line.answered(line.ask(Hello, format=messages.FORMAT, term=0), 5)
+            line.answered(line.ask(Changed, pages=[(number, b"x" * 4096)], more=more, **all_of_it), 5)
+            line.close()
+        assert (b_dir / "center.sqlite").read_bytes() == bytes(4096) + b"x" * 4096
+
+
+async def test_the_late_end_of_an_earlier_line_does_not_end_the_one_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, start = list[Leader](), Leader.start
+
+    def noted(leader: Leader) -> None:
+        made.append(leader)
+        start(leader)
+
+    monkeypatch.setattr(Leader, "start", noted)
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    with follower_here(b_dir, identity) as (_, port):
+        async with leading(a_dir, port, clock) as house:
+            await until_it_says(house, leaders.IN_STEP)
+            called = list[Called]()
+            door = Doorkeeper("127.0.0.1", 0, identity, called.append)
+            earlier = Line.dial("127.0.0.1", door.port, identity, wait_s=2)
+
+            async def is_taken() -> bool:
+                return bool(called)
+
+            await until(is_taken)
+            made[0]._lost(earlier, LineLost("late"))
+            door.close()
+            called[0].close()
+            await asyncio.sleep(0.1)
+            assert earlier.is_lost
+            assert made[0].is_in_step
+            assert house.center.station.intake_log is not None
+            assert not house.center.station.intake_log.is_quick, "records still go there, too"
 
 
 async def test_after_a_start_and_after_too_much_only_pages_that_differ_are_sent(
@@ -465,6 +515,24 @@ def test_a_caller_with_another_key_is_refused_though_it_knows_whom_it_calls(
             line.answered(line.ask(Beat), 5)
         assert door.refused == 1
         assert not called
+    finally:
+        door.close()
+
+
+def test_a_node_that_proves_its_own_key_is_not_the_center(tmp_path: Path) -> None:
+    identity, node = Identity.generate(), Identity.generate()
+    called = list[Called]()
+    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
+    try:
+        plain = socket.create_connection(("127.0.0.1", door.port), timeout=5)
+        channel = Channel(plain, tls_proof.calling_context(), server_side=False)
+        shown = tls_proof.require_issued_by(channel.certificate(), identity.signing_key)
+        channel.send(tls_proof.opening(bytes(16), Lane.URGENT, identity=node, listener_transport_key=identity.transport_key,
+                                       certificate_sha256=shown))  # fmt: skip
+        with pytest.raises(OSError, match=r"hung up|reset"):
+            channel.receive(1)
+        channel.close()
+        assert (door.refused, called) == (1, [])
     finally:
         door.close()
 
