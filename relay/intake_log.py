@@ -51,8 +51,8 @@ HELD_AT_ONCE_S: Final = 0.05
 """and so long at once; the rest is the thread's. A quick disk takes a third of a millisecond an alert."""
 OnDurable = Callable[[Sequence[int], OSError | None], None]
 """Told the numbers, and what went wrong if something did."""
-Copy = Callable[[Sequence[tuple[int, bytes]]], None]
-"""Takes bytes and where in the file each are, on the log's thread; returns when they are safe elsewhere, too, or can't be. Must not raise."""
+Copy = Callable[[Sequence[tuple[int, bytes]]], Callable[[], None]]
+"""Sends bytes, and where in the file each are, on the log's thread; what it returns waits until they are safe elsewhere, too, or can't be. Neither raises."""
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -142,7 +142,7 @@ class IntakeLog:
         return self._copy is None and not self._under_way and time.monotonic() >= self._held_until_s
 
     def copy_to(self, copy: Copy | None) -> None:
-        """From now on what is written goes there, too, before it counts as durable: the whole file first. None: no longer."""
+        """The whole file goes there, and from now on what is written, before it counts as durable. None: no longer."""
         self._copy = copy
         if copy is not None:
             self._asked.put(copy)
@@ -243,22 +243,21 @@ class IntakeLog:
                     group.append(self._asked.get_nowait())
             is_open = group[-1] is not None
             asked = [one for one in group if isinstance(one, _Asked)]
+            wait = self._begin_copying([one.write for one in asked])
             if asked:
                 self._do([one.write for one in asked])
-            self._give_away(group)
+            wait()
+            for newcomer in group:
+                if newcomer is not None and not isinstance(newcomer, _Asked):
+                    newcomer([(0, os.pread(self._descriptor, PAGES * PAGE_BYTES, 0))])()
             for one in asked:
                 with contextlib.suppress(RuntimeError):  # the loop was closed: the next start finds it in the file
                     one.loop.call_soon_threadsafe(self._tell, one)
 
-    def _give_away(self, group: Sequence[_Asked | Copy | None]) -> None:
-        """The whole file to who has just asked for it, which has this group's writes in it; otherwise those."""
-        newcomers = [one for one in group if one is not None and not isinstance(one, _Asked)]
-        for newcomer in newcomers:
-            newcomer([(0, os.pread(self._descriptor, PAGES * PAGE_BYTES, 0))])
+    def _begin_copying(self, writes: Sequence[_Write]) -> Callable[[], None]:
+        """While the disk here writes. What fails here alone is there all the same, of nobody's promise, until its room is used again."""
         copy = self._copy
-        written = [one.write for one in group if isinstance(one, _Asked) and one.write.error is None]
-        if copy is not None and written and not newcomers:
-            copy([(write.at_bytes, write.data) for write in written])
+        return copy([(write.at_bytes, write.data) for write in writes]) if copy is not None and writes else _nothing
 
     def _tell(self, asked: _Asked) -> None:
         self._under_way -= 1
@@ -289,6 +288,10 @@ def read(file: Path) -> list[Logged]:
     """
     content = file.read_bytes()
     return [logged for _, logged in _records_in(content, _key_in(file, content))]
+
+
+def _nothing() -> None:
+    """Nobody keeps a copy."""
 
 
 def _write_durably(descriptor: int, pieces: Sequence[tuple[int, bytes]]) -> None:

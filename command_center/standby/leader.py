@@ -15,7 +15,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
@@ -180,22 +180,29 @@ class Leader:
 
     # ------------------------------------------------------------------ the intake log's thread
 
-    def logged(self, written: Sequence[tuple[int, bytes]]) -> None:
-        """Records of the intake log: returns when the standby has them, or is lost."""
-        line = self._line
+    def logged(self, written: Sequence[tuple[int, bytes]]) -> Callable[[], None]:
+        """Send records of the intake log; what is returned waits until the standby has them, or is lost."""
+        line, began_s = self._line, time.perf_counter()
         if line is None:
-            return
-        began_s = time.perf_counter()
+            return _nothing
         try:
             asked = [line.ask(Log, at=at, data=data) for at, data in written]
-            for future in asked:
-                line.answered(future, self._wait_s)
         except LineLost as error:
             self._lost(line, error)
-            return
-        if written[0][0] == 0:  # the head, which is only written with the whole
-            self._is_log_there.set()
-        self._metrics.observe_ms("standby_log", (time.perf_counter() - began_s) * 1000)
+            return _nothing
+
+        def wait() -> None:
+            try:
+                for future in asked:
+                    line.answered(future, self._wait_s)
+            except LineLost as error:
+                self._lost(line, error)
+                return
+            if written[0][0] == 0:  # the head, which is only written with the whole
+                self._is_log_there.set()
+            self._metrics.observe_ms("standby_log", (time.perf_counter() - began_s) * 1000)
+
+        return wait
 
     # ------------------------------------------------------------------ this class's thread
 
@@ -367,6 +374,10 @@ class Leader:
             lambda connection: journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor="center",
                                               subject="center", payload=facts.encode(fact))
         )  # fmt: skip
+
+
+def _nothing() -> None:
+    """There is no standby to wait for."""
 
 
 def _as(kind: type[T], line: Line, future: "Future[Answer]", wait_s: float) -> T:
