@@ -102,7 +102,15 @@ def test_a_log_that_was_cut_off_has_nothing_and_the_file_has_all(tmp_path: Path)
         database.run_blocking(lambda _: None)
         database._fold_log(50)
         assert (tmp_path / "real.sqlite-wal").stat().st_size == 0
-        assert pages.all_in_log() == ((tmp_path / "real.sqlite").stat().st_size // PAGE_BYTES, {})
+        whole = (tmp_path / "real.sqlite").stat().st_size // PAGE_BYTES
+        assert pages.all_in_log() == (whole, {})
+        index = bytearray((tmp_path / "real.sqlite-shm").read_bytes())
+        index[20:24] = bytes(4)  # as after a recovery that found no log
+        for name, content in (("", (tmp_path / "real.sqlite").read_bytes()), ("-wal", b""), ("-shm", bytes(index))):
+            (tmp_path / f"other{name}").write_bytes(content)
+        other = CommittedPages(tmp_path / "other")
+        assert other.all_in_log() == (whole, {})
+        other.close()
     finally:
         pages.close()
         database.close()
