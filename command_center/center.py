@@ -188,7 +188,7 @@ async def open_center(
             correspondence=Correspondence(database=station.database, spool=station.spool, identity=station.identity, metrics=metrics,
                                           origin=origin_of(station), clock=clock, announce=station.announce),
             outstations=Outstations(state.root_dir, database=station.database, clock=clock, metrics=metrics, origin=origin_of(station),
-                                    signing=station.identity.signing), ring=bell.ring, station_gauges=lambda: _gauges(station) | standby.gauges(),
+                                    signing=station.identity.signing), ring=bell.ring, standby=standby, station_gauges=lambda: _gauges(station) | standby.gauges(),
         )  # fmt: skip
         stack.push_async_callback(_checkpoint, services)  # the last words of this run are signed, too
         office = Administration(

@@ -24,6 +24,7 @@ from command_center.responses.handovers import Handovers
 from command_center.responses.mutual_aid import MutualAid
 from command_center.responses.planner import Planner
 from command_center.shelving import Shelves
+from command_center.standby.keeping import Standby
 from command_center.suppressing import Suppressing
 from command_center.units.board import Board
 from command_center.viewings import Viewings
@@ -75,5 +76,6 @@ class Services:
     """Ours in their fleets."""
     ring: Callable[[], None]
     """Wakes the work that follows a commit."""
+    standby: Standby
     station_gauges: Callable[[], dict[str, float]]
     """Figures of the station that hold now."""

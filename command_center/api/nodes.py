@@ -15,7 +15,7 @@ from command_center.api.membership_shapes import (
     WaitingList,
     WaitingMachine,
 )
-from command_center.api.shapes import NodeList, Problem
+from command_center.api.shapes import NodeList, Problem, StandbyState
 from command_center.errors import BadRequest, NotPossible
 from command_center.fleet import Standing
 from command_center.membership import ENROLLS
@@ -30,6 +30,16 @@ NodeHex = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 async def fleet(_: FleetReader, parts: Parts) -> NodeList:
     """Every node: when it was last heard, and what has not come."""
     return await parts.readers.run(lambda connection: NodeList(nodes=list(queries.nodes(connection, parts.clock))))
+
+
+@router.get("/standby")
+async def standby(_: FleetReader, parts: Parts) -> StandbyState:
+    """Whether another machine has all that this center has."""
+    leader = parts.standby.leader
+    if leader is None:
+        return StandbyState(address="", is_in_step=False, why_not="", since_ms=None)
+    return StandbyState(address=parts.config.standby.address, is_in_step=leader.is_in_step,
+                        why_not="" if leader.is_in_step else leader.why_not, since_ms=leader.since_ms)  # fmt: skip
 
 
 @router.get("/waiting", responses={403: {"model": Problem}})

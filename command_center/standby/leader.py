@@ -88,6 +88,8 @@ class Leader:
         self.outranked: asyncio.Future[int] = self._loop.create_future()
         """The other machine leads, and was promoted later: its term. This one must stop."""
         self.why_not = "it was not reached yet"
+        self.since_ms: int | None = None
+        """Wall time since when it is in step, or is not."""
 
     def start(self) -> None:
         """Look for the standby, for as long as this runs."""
@@ -364,7 +366,7 @@ class Leader:
         is_in_step = self._is_live
         if is_in_step == self._was_in_step or self._is_closing:
             return
-        self._was_in_step = is_in_step
+        self._was_in_step, self.since_ms = is_in_step, self._clock.wall_ms()
         host, port = self._address
         fact = Remark(what=f"{host}:{port}", detail="" if is_in_step else self.why_not)
         kind = IN_STEP if is_in_step else LOST

@@ -62,7 +62,8 @@ class Line:
                 channel.close()
                 raise
         except (OSError, BadSignature) as error:
-            raise LineLost(f"no standby of this center at {host}:{port}: {error}") from error
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            raise LineLost(f"no standby of this center at {host}:{port}: {why}") from error
         return cls(channel)
 
     def ask(self, kind: Callable[..., Asked], **fields: object) -> "Future[Answer]":

@@ -28,7 +28,8 @@ SESSION: Final = {"username": USERNAME, "role": "dispatcher", "csrf": CSRF}
 MAX_FAILED_SIGN_INS: Final = 5
 NOTHING_YET: Final[dict[str, "Record"]] = {"/api/v1/units": {"units": []}, "/api/v1/places": {"places": []},
                                         "/api/v1/suppressions": {"suppressions": []}, "/api/v1/quality": {"sources": []},
-                                        "/api/v1/nodes/waiting": {"waiting": []}}  # fmt: skip
+                                        "/api/v1/nodes/waiting": {"waiting": []},
+                                        "/api/v1/nodes/standby": {"address": "", "is_in_step": False, "why_not": "", "since_ms": None}}  # fmt: skip
 """What this stand-in has none of; the pages about it are tested with a real center."""
 
 Record = dict[str, Any]

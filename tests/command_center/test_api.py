@@ -19,7 +19,7 @@ from relay.kinds.chunk import cut
 from tests.command_center.house import PASSWORD, House
 from tests.command_center.test_ingest import exhibit, until
 
-READS = ["/api/v1/session", "/api/v1/incidents", "/api/v1/incidents/1", "/api/v1/nodes", "/api/v1/events",
+READS = ["/api/v1/session", "/api/v1/incidents", "/api/v1/incidents/1", "/api/v1/nodes", "/api/v1/nodes/standby", "/api/v1/events",
          "/api/v1/snapshots/" + "0" * 64, "/api/v1/journal/checkpoint", "/api/v1/journal/entries",
          "/api/v1/journal/proof?entry=1"]  # fmt: skip
 

@@ -30,6 +30,7 @@ from command_center.evidence.verifier.bag import Payload
 from command_center.evidence.verifier.container import Archive, Source
 from command_center.evidence.verifier.errors import Unreadable, Wrong
 from command_center.evidence.verifier.statements import Statements
+from command_center.standby import messages as standby_messages
 from relay import envelope
 from relay.identity import Identity
 from tests.fuzz.decoder import Decoder
@@ -40,6 +41,19 @@ _ISSUER: Final = "https://id.example"
 _NOT_AS_EXPORTED: Final = (Wrong, Unreadable)
 _VECTORS: Final = make_all()
 _CENTER_KEY: Final = bytes(range(32))
+_ASKED: Final[Mapping[str, standby_messages.Asked]] = {
+    "hello": standby_messages.Hello(number=1, format=1, term=2),
+    "changed": standby_messages.Changed(
+        number=2, pages=[(7, bytes(64))], more=True, pages_in_all=9, run=bytes(16), sequence=3
+    ),
+    "log": standby_messages.Log(number=3, at=4096, data=b"record"),
+    "blob": standby_messages.Blob(number=4, sha256=bytes(32), is_first=True, is_last=False, data=b"piece"),
+}
+_ANSWERS: Final[Mapping[str, standby_messages.Answer]] = {
+    "standing": standby_messages.Standing(number=1, leads=False, term=0, run=bytes(16), sequence=5),
+    "wants": standby_messages.Wants(number=2, blobs=[bytes(32)]),
+    "failed": standby_messages.Failed(number=3, why="the disk is full"),
+}
 
 
 class Memory:
@@ -268,6 +282,8 @@ CENTER: Final[dict[str, Decoder]] = {
     "receiver_url": Decoder(read=lambda data: guard.require_url(_text(data)), valid={"ours": b"https://units.example/heard"}, refuses_with=(BadRequest,)),
     "webhook_secret": Decoder(read=lambda data: signing.secret_of(_text(data)), refuses_with=(ValueError,),
                               valid={"ours": b"whsec_" + base64.b64encode(bytes(range(32)))}),
+    "standby_asked": Decoder(read=standby_messages.asked, valid={name: standby_messages.encode(one)[4:] for name, one in _ASKED.items()}),
+    "standby_answer": Decoder(read=standby_messages.answer, valid={name: standby_messages.encode(one)[4:] for name, one in _ANSWERS.items()}),
     "small_picture": Decoder(read=_small, valid=_PICTURES, refuses_with=(NotFound,)),
     "masked_picture": Decoder(read=lambda data: masking.mask(data, "blur", [(0, 0, 4, 4)]), refuses_with=(masking.CannotMask,),
                               valid={name: _PICTURES[name] for name in ("jpeg", "png")}),

@@ -51,6 +51,8 @@ _READS_BYTES_IN_THE_CENTER = re.compile(
 NOT_FROM_OUTSIDE = {
     "relay/cli.py": "answers of its own station", "relay/emitter.py": "answers of its own station",
     "relay/intake_log.py": "its own file, proved by its own key: tests/relay/test_intake_log.py tears it",
+    "relay/committed_pages.py": "SQLite's own log of its own database: tests/relay/test_committed_pages.py damages it",
+    "command_center/standby/page_file.py": "its own file, each record with its digest: tests/command_center/test_standby_page_file.py tears it",
     "relay/ledger.py": "its own rows", "relay/tcp_info.py": "the kernel's struct, of a checked length", "relay/trust.py": "its own row, verified",
     "relay/service.py": "the door: door_emit, door_retract", "camera_node/cli.py": "answers of its own station", "camera_node/detector_keeper.py": "eye_report, framed",
     "camera_node/detector_service.py": "its parent's order", "camera_node/live/camera_feed.py": "eye_tap, framed", "camera_node/live/stage.py": "stage_order, framed",

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 
 import { bytes, duration, percent, plural, words } from "../model/format";
 import { backlog, gapWords, refusalWords, roomWords, stateWords } from "../model/fleet";
-import type { FleetNode, PathFacts, QualityRow } from "../wire/shapes";
+import type { FleetNode, PathFacts, QualityRow, StandbyState } from "../wire/shapes";
 import { useAnswer } from "./answer";
 import { useDesk } from "./desk_context";
 import { CameraLine } from "./fleet_strip";
@@ -23,6 +23,7 @@ export function FleetPage(): JSX.Element {
   return (
     <main id="page" tabIndex={-1} class="page whole" aria-labelledby="fleet-page-title">
       <div class="page-head"><h2 id="fleet-page-title">Fleet</h2><p class="hint">{plural(nodes.length, "node")}; whoever needs a look stands first.</p></div>
+      <Standby />
       <Waiting />
       {nodes.length === 0 ? <p class="empty">No node is enrolled yet. {may(desk, "fleet.manage") ? "Invite the first one below." : "An administrator invites the first one here."}</p> : <div class="table-scroll" tabIndex={0} role="region" aria-label="Nodes"><table class="table">
         <thead><tr><th>Node</th><th>State</th><th>Cameras</th><th>Paths</th><th>Not heard yet</th><th>Model, software</th><th>Owner</th></tr></thead>
@@ -33,6 +34,16 @@ export function FleetPage(): JSX.Element {
       <Invite />
     </main>
   );
+}
+
+/** The second machine: whether a loss of this one would lose anything. Nothing where none is configured. */
+function Standby(): JSX.Element | null {
+  const { value } = useAnswer<StandbyState>("/nodes/standby", { everyMs: 10_000 });
+  if (!value?.address) return null;
+  const since = value.since_ms === null ? null : <> since <Time at={value.since_ms} /></>;
+  return value.is_in_step
+    ? <p id="standby" class="hint">Standby: in step{since}. What is shown here is on a second machine, too.</p>
+    : <p id="standby" class="node-troubles">△ Standby: not in step{since}. This center is on its own: tell whoever runs it. Why: {value.why_not}</p>;
 }
 
 function NodeRow({ node }: { node: FleetNode }): JSX.Element {

@@ -200,6 +200,13 @@ export interface FleetNode {
   release: string;
 }
 
+export interface StandbyState {
+  address: string;
+  is_in_step: boolean;
+  why_not: string;
+  since_ms: number | null;
+}
+
 export interface QualityRow {
   node: NodeName;
   camera: string;
