@@ -6,6 +6,7 @@ The TLS state is kept in memory (``ssl.SSLObject``), behind a lock that is never
 import contextlib
 import socket as socket_module
 import ssl
+import struct
 import threading
 from typing import Final
 
@@ -41,11 +42,16 @@ class Channel:
         """For each step on the network; None: as long as it takes."""
         self._socket.settimeout(timeout_s)
 
+    def give_up_sending_after(self, timeout_s: float) -> None:
+        """Where the other end takes nothing, or nothing arrives there, for so long."""
+        self._socket.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDTIMEO, _timeval(timeout_s))
+        self._socket.setsockopt(socket_module.IPPROTO_TCP, socket_module.TCP_USER_TIMEOUT, round(timeout_s * 1000))
+
     def send(self, content: bytes) -> None:
         """Hand it to TCP.
 
         Raises:
-            OSError: it is over.
+            OSError: it is over, or the other end takes nothing.
         """
         with self._sending:
             with self._state:
@@ -94,3 +100,9 @@ class Channel:
             raise ConnectionError("the other end hung up")
         with self._state:
             self._incoming.write(wire)
+
+
+def _timeval(seconds: float) -> bytes:
+    """socket(7): a struct timeval."""
+    whole = int(seconds)
+    return struct.pack("@ll", whole, round((seconds - whole) * 1e6))

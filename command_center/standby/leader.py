@@ -10,6 +10,7 @@ the file stands still until it is in the log, and then a commit has told us.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import sqlite3
@@ -104,6 +105,8 @@ class Leader:
         self._wake.set()
         self._is_log_there.set()
         self._thread.join(2 * self._wait_s + 1)
+        with contextlib.suppress(OperatorError):
+            self._database.run_blocking(lambda _: None)  # a commit that is under way still reads the log
         self._changes.close()
 
     @property
@@ -230,6 +233,7 @@ class Leader:
             if standing.leads:
                 self._meet_another(standing.term)
                 return
+            line.wait_at_most(_CATCHING_UP_WAIT_S)
             self._line = line
             self._have_log_copied()
             self._catch_up(line, standing)
@@ -302,6 +306,7 @@ class Leader:
             return pages
 
     def _go_live(self, line: Line) -> None:
+        line.wait_at_most(self._wait_s)
         self._send_what_it_lacks(line)
         self._is_live = not line.is_lost
 
@@ -366,16 +371,20 @@ class Leader:
         is_in_step = self._is_live
         if is_in_step == self._was_in_step or self._is_closing:
             return
-        self._was_in_step, self.since_ms = is_in_step, self._clock.wall_ms()
         host, port = self._address
         fact = Remark(what=f"{host}:{port}", detail="" if is_in_step else self.why_not)
         kind = IN_STEP if is_in_step else LOST
-        self._metrics.count(kind.replace("-", "_"))
         (_log.info if is_in_step else _log.error)(kind.replace("-", " "), address=f"{host}:{port}", why=fact.detail)
-        self._database.run_blocking(
-            lambda connection: journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor="center",
-                                              subject="center", payload=facts.encode(fact))
-        )  # fmt: skip
+        try:
+            self._database.run_blocking(
+                lambda connection: journal.append(connection, at_ms=self._clock.wall_ms(), kind=kind, actor="center",
+                                                  subject="center", payload=facts.encode(fact))
+            )  # fmt: skip
+        except OperatorError as error:  # a full disk: it is said with the next change, or the next turn
+            _log.error("not journalled", what=kind, why=str(error))
+            return
+        self._metrics.count(kind.replace("-", "_"))
+        self._was_in_step, self.since_ms = is_in_step, self._clock.wall_ms()
 
 
 def _nothing() -> None:

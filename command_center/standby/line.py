@@ -66,6 +66,11 @@ class Line:
             raise LineLost(f"no standby of this center at {host}:{port}: {why}") from error
         return cls(channel)
 
+    def wait_at_most(self, wait_s: float) -> None:
+        """For a standby that takes nothing: from now on."""
+        with contextlib.suppress(OSError):  # it is lost: the next word says so
+            self._channel.give_up_sending_after(wait_s)
+
     def ask(self, kind: Callable[..., Asked], **fields: object) -> "Future[Answer]":
         """Send a message of this kind, under the next number; the answer comes in the future.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from command_center import check
+from command_center import check, journal
 from command_center.config import CenterConfig, StandbyConfig
 from command_center.custody import retention
 from command_center.demonstration.household import free_port
@@ -28,7 +28,7 @@ from command_center.standby.messages import Answer, Asked, Beat, Changed, Digest
 from command_center.standby.promoting import promote
 from command_center.state_dir import StateDir
 from relay.clock import SimulatedClock
-from relay.errors import SpoolBusy
+from relay.errors import DiskFull, SpoolBusy
 from relay.header import Kind
 from relay.identity import Identity
 from relay.kinds.chunk import cut
@@ -177,6 +177,53 @@ async def test_a_standby_that_does_not_answer_is_let_go_and_brought_up_to_date_w
             await until_it_says(house, leaders.LOST, 1)
             assert not any(isinstance(message, Digests) for message in asked), "what changed was remembered"
             await until_they_are_the_same(house, b_dir)
+
+
+async def test_a_standby_that_takes_nothing_does_not_hold_a_big_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: Asked) -> None:
+        if hangs.is_set():
+            goes_on.wait(60)
+
+    with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch, hang):
+        try:
+            async with leading(a_dir, port, clock, wait_s=0.5) as house:
+                await until_it_says(house, leaders.IN_STEP)
+                await house.database.run(lambda c: c.execute("CREATE TABLE big (content BLOB)"))
+                hangs.set()
+                async with asyncio.timeout(30):  # more than a socket holds: this waits for somebody who reads
+                    await house.database.run(lambda c: c.execute("INSERT INTO big VALUES (zeroblob(32000000))"))
+                assert not house.center.services.station_gauges()["standby_in_step"]
+        finally:
+            goes_on.set()
+
+
+async def test_a_change_that_can_not_be_journalled_is_said_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
+    clock = SimulatedClock()
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    port, refused = free_port(), list[str]()
+    does = journal.append
+
+    def full(*args: object, **fields: object) -> object:
+        if fields.get("kind") == leaders.LOST and len(refused) < 3:
+            refused.append("once")
+            raise DiskFull("the disk is full")
+        return does(*args, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal, "append", full)
+    async with leading(a_dir, port, clock) as house:
+        await until_it_says(house, leaders.LOST)
+        assert len(refused) == 3
+        with follower_here(b_dir, identity, port):
+            await until_it_says(house, leaders.IN_STEP)
 
 
 async def test_what_a_standby_could_not_keep_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
