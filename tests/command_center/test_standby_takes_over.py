@@ -2,14 +2,19 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import signal
 import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from command_center.demonstration.household import free_port
+from command_center.demonstration.household import BIN_DIR, free_port
 from relay.identity import Identity
 from tests.benchmarks.center import _nodes
 from tests.command_center.standby_pair import Pair, following, leading, tool, wait_until_in_step
@@ -62,3 +67,78 @@ async def test_a_standby_takes_over_with_everything_that_was_promised(tmp_path: 
     assert alerts == ids == sum(len(node.wires) for node in nodes), "each once, however often it was sent"
     assert "all as written" in tool("check", "--state", leader_dir)
     assert len(set(notes)) == len(notes) >= 10
+
+
+RELAY: Final = """state_dir = "."
+
+[[path]]
+name = "to-a"
+endpoint = "tls://127.0.0.1:{a}"
+kind = "tls"
+peer = "command-center"
+
+[[path]]
+name = "to-b"
+endpoint = "tls://127.0.0.1:{b}"
+kind = "tls"
+peer = "command-center"
+"""
+
+
+def emit(state_dir: Path) -> str:
+    done = subprocess.run([BIN_DIR / "alert-relay", "emit", "--state", state_dir, "--label", "gunshot", "--camera", "mic1"], check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    return str(json.loads(done.stdout)["id"])
+
+
+def alerts_in(state_dir: Path) -> set[str]:
+    with contextlib.closing(
+        sqlite3.connect(f"{(state_dir / 'center.sqlite').as_uri()}?mode=ro", uri=True)
+    ) as connection:
+        return {row[0].hex() for row in connection.execute("SELECT id FROM alert")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_camera_with_a_path_to_each_machine_is_heard_by_the_one_that_took_over(tmp_path: Path) -> None:
+    pair, camera_dir = Pair(tmp_path), tmp_path / "camera"
+    ports, http_port = {"a": free_port(), "b": free_port()}, free_port()
+    said = list[str]()
+    with contextlib.ExitStack() as stack:
+        with (
+            following(pair.b_dir, "--overwrite"),
+            leading(pair.a_dir, f"tls://127.0.0.1:{ports['a']}", http_port) as first,
+        ):
+            invited = tool("node", "invite", "gate", "--role", "camera", "--site", "yard", "--approved", "--json", "--url",
+                           f"http://127.0.0.1:{http_port}", "--state", pair.a_dir)  # fmt: skip
+            subprocess.run([BIN_DIR / "alert-relay", "enroll", json.loads(invited)["code"], "--state", camera_dir], check=True,
+                           capture_output=True)  # fmt: skip
+            (camera_dir / "relay.toml").write_text(RELAY.format(**ports))
+            running = subprocess.Popen([BIN_DIR / "alert-relay", "run", "--config", camera_dir / "relay.toml"],
+                                       stdout=subprocess.DEVNULL)  # fmt: skip
+            stack.callback(running.wait, 20)
+            stack.callback(running.kill)
+            wait_until_in_step(pair.a_dir)
+            said.append(emit(camera_dir))
+            until(lambda: set(said) == alerts_in(pair.a_dir))
+            first.send_signal(signal.SIGKILL)
+            first.wait(20)
+        for file in ("center.sqlite", "center.sqlite-wal", "center.sqlite-shm", "intake.log"):
+            (pair.a_dir / file).unlink(missing_ok=True)
+        said.append(emit(camera_dir))  # while nobody listens
+        tool("promote", "--state", pair.b_dir)
+        assert set(said[:1]) == alerts_in(pair.b_dir)
+        with leading(pair.b_dir, f"tls://127.0.0.1:{ports['b']}"):
+            until(lambda: set(said) == alerts_in(pair.b_dir))
+            said.append(emit(camera_dir))
+            until(lambda: set(said) == alerts_in(pair.b_dir))
+    assert "all as written" in tool("check", "--state", pair.b_dir)
+    with contextlib.closing(sqlite3.connect(pair.b_dir / "center.sqlite")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM alert").fetchone() == (3,), "each once"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 40
+    while not holds():
+        assert time.monotonic() < deadline_s, "did not happen within 40 s"
+        time.sleep(0.1)
