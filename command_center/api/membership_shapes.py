@@ -66,3 +66,14 @@ class StandingOrder(Shape):
     standing: Literal["approved", "quarantined", "revoked"]
     was: Literal["approved", "quarantined"]
     reason: str = Field(min_length=3, max_length=300)
+
+
+class StandbyState(Shape):
+    """The second machine, if there is to be one."""
+
+    address: str
+    """Empty: none is configured."""
+    is_in_step: bool
+    why_not: str
+    since_ms: int | None
+    """Of this state; null while it is not known."""

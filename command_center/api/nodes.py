@@ -11,11 +11,12 @@ from command_center.api.membership_shapes import (
     Approved,
     InviteOrder,
     MadeInvite,
+    StandbyState,
     StandingOrder,
     WaitingList,
     WaitingMachine,
 )
-from command_center.api.shapes import NodeList, Problem, StandbyState
+from command_center.api.shapes import NodeList, Problem
 from command_center.errors import BadRequest, NotPossible
 from command_center.fleet import Standing
 from command_center.membership import ENROLLS

@@ -213,17 +213,6 @@ class NodeList(Shape):
     nodes: list[Node]
 
 
-class StandbyState(Shape):
-    """The second machine, if there is to be one."""
-
-    address: str
-    """Empty: none is configured."""
-    is_in_step: bool
-    why_not: str
-    since_ms: int | None
-    """Of this state; null while it is not known."""
-
-
 class Acknowledge(Shape):
     """Compare-and-set: the version that the person saw."""
 

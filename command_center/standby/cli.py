@@ -33,7 +33,9 @@ def follow_command(
         bool,
         typer.Option("--overwrite", help="This folder holds a center: what it has, and the leader does not, is lost."),
     ] = False,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged, as JSON on stderr.")
+    ] = "info",
 ) -> None:
     """Keep a copy of another machine's center, commit by commit, until Ctrl-C."""
     logs.as_json(log_level)

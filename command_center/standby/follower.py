@@ -77,6 +77,8 @@ class Follower:
 
     def close(self) -> None:
         """After ``serve`` has ended."""
+        if self._next is not None:
+            self._next.close()
         self.pages.close()
         os.close(self._log_file)
         os.close(self._lock)
@@ -85,7 +87,7 @@ class Follower:
         """The leader calls, on whatever thread; an earlier line is its own of before."""
         with self._calls:
             if self._next is not None:
-                self._next.cut()
+                self._next.close()  # nobody has read from it yet
             self._next = line
             if self._current is not None:
                 self._current.cut()

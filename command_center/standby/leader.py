@@ -17,8 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -28,7 +27,7 @@ from command_center.facts import Remark
 from command_center.metrics import Metrics
 from command_center.standby import messages
 from command_center.standby.line import Line, LineLost
-from command_center.standby.messages import Answer, Beat, Blob, Changed, Digests, Found, Hello, Log, Standing, Wants
+from command_center.standby.messages import Beat, Blob, Changed, Digests, Found, Hello, Log, Standing, Wants
 from command_center.standby.page_file import digest_of
 from relay.clock import Clock
 from relay.committed_pages import PAGE_BYTES, CommittedPages, Pages
@@ -47,7 +46,6 @@ _CATCHING_UP_WAIT_S: Final = 60.0
 """For an answer while nobody waits for it: the standby's disk may have much to do."""
 IN_STEP: Final = "standby-in-step"
 LOST: Final = "standby-lost"
-T = TypeVar("T", bound=Answer)
 
 
 class Leader:
@@ -229,7 +227,7 @@ class Leader:
     def _keep_in_step(self) -> None:
         line = Line.dial(*self._address, self._identity, wait_s=self._wait_s)
         try:
-            standing = _as(Standing, line, line.ask(Hello, format=messages.FORMAT, term=self._term), self._wait_s)  # fmt: skip
+            standing = line.answered_as(Standing, line.ask(Hello, format=messages.FORMAT, term=self._term), self._wait_s)  # fmt: skip
             if standing.leads:
                 self._meet_another(standing.term)
                 return
@@ -239,7 +237,7 @@ class Leader:
             self._catch_up(line, standing)
             self._say()
             while not self._is_closing:
-                wants = _as(Wants, line, line.ask(Beat), _CATCHING_UP_WAIT_S)
+                wants = line.answered_as(Wants, line.ask(Beat), _CATCHING_UP_WAIT_S)
                 for sha256 in wants.blobs:
                     self._send_blob(line, sha256)
                 if not wants.blobs:
@@ -319,7 +317,7 @@ class Leader:
                 count = len(content) // PAGE_BYTES
                 if not count:
                     break
-                found = _as(Found, line, line.ask(Digests, first=first, count=count),
+                found = line.answered_as(Found, line.ask(Digests, first=first, count=count),
                             _CATCHING_UP_WAIT_S).digests  # fmt: skip
                 differing = {
                     first + at: page for at in range(count)
@@ -389,14 +387,6 @@ class Leader:
 
 def _nothing() -> None:
     """There is no standby to wait for."""
-
-
-def _as(kind: type[T], line: Line, future: "Future[Answer]", wait_s: float) -> T:
-    answer = line.answered(future, wait_s)
-    if not isinstance(answer, kind):
-        line.close()
-        raise LineLost(f"expected {kind.__name__} of the standby, found {type(answer).__name__}")
-    return answer
 
 
 def _chunks(pages: Pages) -> Iterator[list[tuple[int, bytes]]]:

@@ -9,7 +9,7 @@ import socket as socket_module
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final
+from typing import Final, TypeVar
 
 from command_center.standby import messages
 from command_center.standby.channel import Channel
@@ -22,6 +22,9 @@ from relay.paths import tls_proof
 OPENED_WITHIN_S: Final = 5.0
 _MOST_STRANGERS: Final = 16
 """Connections that have not said yet who they are."""
+
+
+T = TypeVar("T", bound=Answer)
 
 
 class LineLost(OperatorError):
@@ -104,6 +107,17 @@ class Line:
             raise self._ended(f"the standby has not answered within {wait_s:g} s") from None
         if isinstance(answer, Failed):
             raise self._ended(f"the standby says: {answer.why}")
+        return answer
+
+    def answered_as(self, kind: type[T], future: "Future[Answer]", wait_s: float) -> T:
+        """``answered``, of this kind.
+
+        Raises:
+            LineLost: as there, or it is of another kind.
+        """
+        answer = self.answered(future, wait_s)
+        if not isinstance(answer, kind):
+            raise self._ended(f"expected {kind.__name__} of the standby, found {type(answer).__name__}")
         return answer
 
     def _ended(self, why: str) -> LineLost:
