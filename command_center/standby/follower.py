@@ -33,7 +33,7 @@ from command_center.standby.page_file import PageFile, Record
 from command_center.state_dir import StateDir
 from relay import intake_log
 from relay.database import lock
-from relay.errors import HeardError, UnsupportedVersion
+from relay.errors import HeardError, SpoolFull, UnsupportedVersion
 from relay.identity import sync_dir
 
 _log = structlog.get_logger("command_center.standby")
@@ -72,8 +72,6 @@ class Follower:
         self._next: Called | None = None
         self._current: Called | None = None
         self._is_closing = False
-        self.took = 0
-        """Messages that were made durable."""
 
     def close(self) -> None:
         """After ``serve`` has ended."""
@@ -128,7 +126,7 @@ class Follower:
     def _answered(self, asked: Asked) -> Answer:
         try:
             return self._do(asked)
-        except (OSError, sqlite3.Error, HeardError, WrongHash) as error:
+        except (OSError, sqlite3.Error, HeardError) as error:
             _log.error("not kept", what=type(asked).__name__, why=str(error))
             return Failed(number=asked.number, why=str(error))
 
@@ -162,7 +160,6 @@ class Follower:
                 return Wants(number=asked.number, blobs=self._wanted())
             case Blob():
                 self._take_blob(asked)
-        self.took += 1
         return Done(number=asked.number)
 
     def _open_log(self) -> int:
@@ -199,6 +196,14 @@ class Follower:
             return {row[0] for row in connection.execute("SELECT sha256 FROM stored_object")}
 
     def _take_blob(self, asked: Blob) -> None:
+        """One that can't be kept, or is not what its name says, is asked for again after the next commit: no alert waits for a picture."""
+        try:
+            self._write_blob(asked)
+        except (OSError, SpoolFull, WrongHash) as error:
+            _log.error("not kept", what=asked.sha256.hex(), why=str(error))
+            self._lacks.discard(asked.sha256)
+
+    def _write_blob(self, asked: Blob) -> None:
         with self._partial_file.open("wb" if asked.is_first else "ab") as stream:
             stream.write(asked.data)
         if asked.is_last:

@@ -238,9 +238,7 @@ class Leader:
             self._say()
             while not self._is_closing:
                 wants = line.answered_as(Wants, line.ask(Beat), _CATCHING_UP_WAIT_S)
-                for sha256 in wants.blobs:
-                    self._send_blob(line, sha256)
-                if not wants.blobs:
+                if not sum([self._send_blob(line, sha256) for sha256 in wants.blobs]):
                     self._wake.wait(_BEAT_EVERY_S)
                     self._wake.clear()
         finally:
@@ -281,7 +279,7 @@ class Leader:
                 sent.update(pages)
                 self._send(line, pages, more=True, wait_s=_CATCHING_UP_WAIT_S)
             self._database.run_blocking(lambda _: self._go_live(line))
-        except LineLost:
+        except BaseException:  # whatever it was goes on; what was sent without its end does not count
             self._still_lacks(sent)
             if not goes_on:
                 with self._lock:
@@ -330,12 +328,12 @@ class Leader:
         finally:
             os.close(descriptor)
 
-    def _send_blob(self, line: Line, sha256: bytes) -> None:
-        """One that was erased between is asked for no more, once the standby's database says so, too."""
+    def _send_blob(self, line: Line, sha256: bytes) -> bool:
+        """Whether it is here. One that was erased between is asked for no more, once the standby's database says so, too."""
         try:
             stream = self._blobs.file_of(sha256).open("rb")
         except FileNotFoundError:
-            return
+            return False
         with stream:
             piece, is_first = stream.read(messages.PIECE_BYTES), True
             while True:
@@ -343,7 +341,7 @@ class Leader:
                 blob = {"sha256": sha256, "is_first": is_first, "is_last": not following, "data": piece}
                 line.answered(line.ask(Blob, **blob), _CATCHING_UP_WAIT_S)
                 if not following:
-                    return
+                    return True
                 piece, is_first = following, False
 
     # ------------------------------------------------------------------ any thread

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket as socket_module
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
@@ -20,6 +21,7 @@ from relay.path import Lane
 from relay.paths import tls_proof
 
 OPENED_WITHIN_S: Final = 5.0
+_AGAIN_S: Final = 0.2
 _MOST_STRANGERS: Final = 16
 """Connections that have not said yet who they are."""
 
@@ -191,6 +193,7 @@ class Doorkeeper:
         self._on_called = on_called
         self._context, self._certificate = tls_proof.listening_context(identity)
         self._strangers = threading.BoundedSemaphore(_MOST_STRANGERS)
+        self._is_closed = False
         self.refused = 0
         try:
             self._listener = socket_module.create_server((host, port))
@@ -203,6 +206,7 @@ class Doorkeeper:
 
     def close(self) -> None:
         """No longer."""
+        self._is_closed = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket_module.SHUT_RDWR)
         self._listener.close()
@@ -212,7 +216,10 @@ class Doorkeeper:
             try:
                 plain, _ = self._listener.accept()
             except OSError:
-                return
+                if self._is_closed:
+                    return
+                time.sleep(_AGAIN_S)  # no descriptor is free, or the caller was gone at once
+                continue
             if not self._strangers.acquire(blocking=False):
                 self.refused += 1
                 plain.close()

@@ -3,15 +3,11 @@
 import contextlib
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from command_center.demonstration.household import BIN_DIR, free_port
-from command_center.standby.follower import Follower
-from command_center.standby.line import Doorkeeper
-from command_center.state_dir import StateDir
 from relay.identity import Identity
 
 PASSPHRASE = "kept in the safe of the station"
@@ -85,19 +81,3 @@ def leading(
 
 def following(state_dir: Path, *more: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     return process("follow", "--state", state_dir, "--log-level", "error", *more, says=b"Following")
-
-
-@contextlib.contextmanager
-def follower_here(state_dir: Path, identity: Identity, port: int = 0) -> Iterator[tuple[Follower, int]]:
-    """A standby in this process."""
-    follower = Follower(StateDir(state_dir))
-    door = Doorkeeper("127.0.0.1", port, identity, follower.called)
-    serving = threading.Thread(target=follower.serve)
-    serving.start()
-    try:
-        yield follower, door.port
-    finally:
-        door.close()
-        follower.stop()
-        serving.join(20)
-        follower.close()

@@ -9,8 +9,7 @@ from command_center.accounts import UserRole
 from command_center.config import CenterConfig, StandbyConfig
 from command_center.demonstration.household import free_port
 from tests.command_center.console_desk import IN_CHROMIUM, center_of_today, room, violations
-from tests.command_center.standby_pair import follower_here
-from tests.command_center.test_standby import KEYS
+from tests.command_center.standby_here import KEYS, follower_here
 
 pytestmark = [*IN_CHROMIUM]
 

@@ -1,113 +1,36 @@
-"""A leader and its standby, over a real connection, in one process."""
+"""A leader and its standby, over a real connection, in one process: commit by commit, and after every absence."""
 
 import asyncio
-import contextlib
 import hashlib
 import shutil
-import socket
-import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from command_center import check, journal
-from command_center.config import CenterConfig, StandbyConfig
+from command_center import journal
 from command_center.custody import retention
 from command_center.demonstration.household import free_port
-from command_center.errors import BadRequest, NotInitialized
 from command_center.standby import leader as leaders
 from command_center.standby import messages
-from command_center.standby.channel import Channel
-from command_center.standby.follower import Follower
 from command_center.standby.leader import Leader
 from command_center.standby.line import Called, Doorkeeper, Line, LineLost
-from command_center.standby.meeting import Outranked, require_lead, say_who_leads
-from command_center.standby.messages import Answer, Asked, Beat, Changed, Digests, Hello, Log
-from command_center.standby.promoting import promote
-from command_center.state_dir import StateDir
+from command_center.standby.messages import Asked, Beat, Changed, Digests, Hello
 from relay.clock import SimulatedClock
-from relay.errors import DiskFull, SpoolBusy
+from relay.errors import DiskFull
 from relay.header import Kind
-from relay.identity import Identity
 from relay.kinds.chunk import cut
-from relay.path import Lane
-from relay.paths import tls_proof
-from tests.command_center.house import PICTURE, House, running_center
-from tests.command_center.standby_pair import follower_here
+from tests.command_center.house import PICTURE
+from tests.command_center.standby_here import (
+    asked_of,
+    follower_here,
+    leading,
+    make,
+    rows_of,
+    until_it_says,
+    until_they_are_the_same,
+)
 from tests.command_center.test_ingest import exhibit, until
-
-KEYS = ("authority.key", "identity.key", "enrollment.msgpack", "center.toml")
-
-
-def make(root_dir: Path, clock: SimulatedClock) -> tuple[Path, Path, Identity]:
-    """A center's folder, and one with the same keys for its standby."""
-    state = StateDir(root_dir / "a")
-    identity = state.init(clock, name="center", site="hq", agency="agency", http="127.0.0.1:0", url="")
-    other_dir = root_dir / "b"
-    (other_dir / "blobs").mkdir(parents=True)
-    for name in KEYS:
-        (other_dir / name).write_bytes((state.root_dir / name).read_bytes())
-        (other_dir / name).chmod(0o600)
-    return state.root_dir, other_dir, identity
-
-
-@contextlib.asynccontextmanager
-async def leading(state_dir: Path, port: int, clock: SimulatedClock, *, wait_s: float = 5.0) -> AsyncIterator[House]:
-    config = CenterConfig(
-        http="127.0.0.1:0", listen=(), standby=StandbyConfig(address=f"127.0.0.1:{port}", wait_s=wait_s)
-    )
-    async with running_center(state_dir, clock=clock, config=config) as house:
-        yield house
-
-
-async def until_it_says(house: House, kind: str, times: int = 1) -> None:
-    async def is_said() -> bool:
-        return await house.query("SELECT COUNT(*) FROM entry WHERE kind = ?", kind) == [(times,)]
-
-    await until(is_said)
-
-
-def rows_of(state_dir: Path) -> list[tuple[int, bytes]]:
-    """The journal in a standby's folder."""
-    connection = sqlite3.connect(f"{(state_dir / 'center.sqlite').as_uri()}?immutable=1", uri=True)
-    with contextlib.closing(connection):
-        return connection.execute("SELECT id, leaf FROM entry ORDER BY id").fetchall()
-
-
-async def until_they_are_the_same(house: House, b_dir: Path) -> None:
-    """Page by page; the first has counters of its own."""
-
-    async def are_the_same() -> bool:
-        copy_file = b_dir.parent / "now.sqlite"
-        copy_file.unlink(missing_ok=True)
-        with (
-            contextlib.closing(house.database.reader()) as source,
-            contextlib.closing(sqlite3.connect(copy_file)) as target,
-        ):
-            source.backup(target)
-        return copy_file.read_bytes()[4096:] == (b_dir / "center.sqlite").read_bytes()[4096:]
-
-    await until(are_the_same)
-
-
-@contextlib.contextmanager
-def asked_of(
-    follower: Follower, monkeypatch: pytest.MonkeyPatch, before: Callable[[Asked], None] | None = None
-) -> Iterator[list[Asked]]:
-    """What the standby is asked; ``before`` is called on its thread."""
-    asked, does = list[Asked](), follower._do
-
-    def do(message: Asked) -> Answer:
-        asked.append(message)
-        if before is not None:
-            before(message)
-        return does(message)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(follower, "_do", do)
-        yield asked
 
 
 async def test_a_standby_has_each_commit_when_somebody_hears_of_it(tmp_path: Path) -> None:
@@ -410,238 +333,58 @@ async def test_a_picture_goes_there_and_goes_when_it_is_erased(tmp_path: Path) -
             await until(is_gone)
 
 
-async def test_a_promoted_standby_is_the_center(tmp_path: Path) -> None:
-    clock = SimulatedClock()
-    a_dir, b_dir, identity = make(tmp_path, clock)
-    with follower_here(b_dir, identity) as (follower, port):
-        async with leading(a_dir, port, clock) as house:
-            await until_it_says(house, leaders.IN_STEP)
-            node = house.node()
-            alert = node.alert()
-            await house.deliver(node, alert)
-            async with house.signed_in() as client:
-                assert (await client.post("/api/v1/incidents/1/acknowledge", json={"version": 1})).status_code == 200
-
-            async def has_told_the_camera() -> bool:
-                return bool(await house.query("SELECT series FROM stream"))
-
-            await until(has_told_the_camera)
-            with pytest.raises(SpoolBusy):
-                promote(StateDir(b_dir), clock)
-            with pytest.raises(NotInitialized, match="is a standby"):
-                StateDir(b_dir).require_initialized()
-        assert follower.pages.is_whole
-    made = promote(StateDir(b_dir), clock)
-    assert made.term == 1
-    assert made.entries >= len(rows_of(a_dir)) - 2, "but for what the stopping leader wrote after it let go"
-    assert check.run(StateDir(b_dir)).problems == ()
-    async with running_center(b_dir, clock=clock) as house:
-        assert await house.query("SELECT id FROM alert") == [(alert.id,)]
-        assert await house.query("SELECT COUNT(*) FROM session") == [(0,)]
-        assert await house.query("SELECT series FROM stream") == [], "the lost center's numbers are never used twice"
-        assert await house.query("SELECT COUNT(*) FROM entry WHERE kind = 'promoted'") == [(1,)]
-    with pytest.raises(BadRequest, match="is no standby"):
-        promote(StateDir(b_dir), clock)
-
-
-async def test_a_standby_that_never_had_the_whole_is_not_promoted(tmp_path: Path) -> None:
-    _, b_dir, identity = make(tmp_path, SimulatedClock())
-    with follower_here(b_dir, identity):
-        pass
-    with pytest.raises(BadRequest, match="never had the whole"):
-        promote(StateDir(b_dir), SimulatedClock())
-
-
-@pytest.mark.parametrize("step", ["_finish_following", "_lead"])
-async def test_a_promotion_that_is_interrupted_goes_on(
-    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+async def test_an_error_of_this_disk_in_a_comparison_is_no_reason_to_believe_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
     clock = SimulatedClock()
     a_dir, b_dir, identity = make(tmp_path, clock)
+    compares, failed = Leader._send_differing, list[str]()
+
+    def fail_once(leader: Leader, line: Line) -> None:
+        if not failed:
+            failed.append("once")
+            raise OSError("Input/output error")
+        compares(leader, line)
+
     with follower_here(b_dir, identity) as (_, port):
         async with leading(a_dir, port, clock) as house:
             await until_it_says(house, leaders.IN_STEP)
-
-    class Interrupted(Exception):
-        pass
-
-    def interrupted(*_: object) -> None:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        patch.setattr(f"command_center.standby.promoting.{step}", interrupted)
-        with pytest.raises(Interrupted):
-            promote(StateDir(b_dir), clock)
-    with pytest.raises(NotInitialized):
-        StateDir(b_dir).require_initialized()
-    assert promote(StateDir(b_dir), clock).term == 1
-    StateDir(b_dir).require_initialized()
-    assert check.run(StateDir(b_dir)).problems == ()
+            monkeypatch.setattr(leaders, "MOST_PAGES", 0)
+            monkeypatch.setattr(Leader, "_send_differing", fail_once)
+            node = house.node()
+            for _ in range(5):
+                await house.deliver(node, node.alert())  # more than is remembered
+            monkeypatch.setattr(leaders, "MOST_PAGES", 1000)
+            await until_it_says(house, leaders.IN_STEP, 2)
+            assert failed
+            await until_they_are_the_same(house, b_dir)
 
 
-# ---------------------------------------------------------------------- who leads
-
-
-async def test_a_leader_that_comes_back_finds_that_another_was_promoted(tmp_path: Path) -> None:
-    clock = SimulatedClock()
-    a_dir, _, identity = make(tmp_path, clock)
-    door = say_who_leads("127.0.0.1:0", identity, 1)
-    try:
-        with pytest.raises(Outranked, match="was promoted and leads"):
-            require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}")
-        with pytest.raises(Outranked):
-            async with leading(a_dir, door.port, clock):
-                pass
-    finally:
-        door.close()
-    require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}")  # nobody there: it starts
-
-
-async def test_a_leader_that_meets_another_while_it_runs_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
-    clock = SimulatedClock()
-    a_dir, _, identity = make(tmp_path, clock)
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-    doors = list[Doorkeeper]()
-
-    async def lead_until_told_otherwise() -> None:
-        async with leading(a_dir, port, clock):
-            doors.append(say_who_leads(f"127.0.0.1:{port}", identity, 1))
-            await asyncio.sleep(20)
-
-    try:
-        with pytest.raises((Outranked, BaseExceptionGroup)) as ended:
-            await lead_until_told_otherwise()
-        assert "was promoted and leads" in repr(ended.value)
-    finally:
-        for door in doors:
-            door.close()
-
-
-async def test_one_of_an_older_claim_is_told_and_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaders, "_AGAIN_S", (0.05, 0.2))
-    clock = SimulatedClock()
-    a_dir, _, identity = make(tmp_path, clock)
-    door = say_who_leads("127.0.0.1:0", identity, 0)
-    try:
-        async with leading(a_dir, door.port, clock) as house:
-            await until_it_says(house, leaders.LOST)
-            said = await house.query("SELECT hex(payload) FROM entry WHERE kind = ?", leaders.LOST)
-            assert b"another center leads there".hex().upper() in str(said)
-        with pytest.raises(BadRequest, match="answers that it leads"):
-            require_lead(StateDir(a_dir), f"127.0.0.1:{door.port}", alone=True)
-    finally:
-        door.close()
-
-
-# ---------------------------------------------------------------------- strangers
-
-
-def test_only_who_holds_the_centers_keys_is_let_in(tmp_path: Path) -> None:
-    identity, stranger = Identity.generate(), Identity.generate()
-    called = list[Called]()
-    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
-    try:
-        with pytest.raises(LineLost, match="somebody else answers"):  # it sees that it is not its own center
-            Line.dial("127.0.0.1", door.port, stranger, wait_s=2)
-        for first in (b"GET / HTTP/1.1\r\n\r\n", b"", bytes(200)):
-            with socket.create_connection(("127.0.0.1", door.port), timeout=10) as plain:
-                plain.sendall(first)
-                plain.shutdown(socket.SHUT_WR)
-                while plain.recv(4096):
-                    pass
-        assert not called
-        line = Line.dial("127.0.0.1", door.port, identity, wait_s=2)
-        line.close()
-    finally:
-        door.close()
-        for one in called:
-            one.close()
-
-
-def test_a_caller_with_another_key_is_refused_though_it_knows_whom_it_calls(
+async def test_a_picture_that_is_lost_or_damaged_costs_no_time_and_no_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    identity, stranger = Identity.generate(), Identity.generate()
-    called = list[Called]()
-    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
-
-    class Forged:
-        signing_key = identity.signing_key
-        transport_key = identity.transport_key
-        transport_secret = stranger.transport_secret
-
-    try:
-        line = Line.dial("127.0.0.1", door.port, Forged(), wait_s=2)  # type: ignore[arg-type]
-        with pytest.raises(LineLost):
-            line.answered(line.ask(Beat), 5)
-        assert door.refused == 1
-        assert not called
-    finally:
-        door.close()
-
-
-def test_a_node_that_proves_its_own_key_is_not_the_center(tmp_path: Path) -> None:
-    identity, node = Identity.generate(), Identity.generate()
-    called = list[Called]()
-    door = Doorkeeper("127.0.0.1", 0, identity, called.append)
-    try:
-        plain = socket.create_connection(("127.0.0.1", door.port), timeout=5)
-        channel = Channel(plain, tls_proof.calling_context(), server_side=False)
-        shown = tls_proof.require_issued_by(channel.certificate(), identity.signing_key)
-        channel.send(tls_proof.opening(bytes(16), Lane.URGENT, identity=node, listener_transport_key=identity.transport_key,
-                                       certificate_sha256=shown))  # fmt: skip
-        with pytest.raises(OSError, match=r"hung up|reset"):
-            channel.receive(1)
-        channel.close()
-        assert (door.refused, called) == (1, [])
-    finally:
-        door.close()
-
-
-def test_strangers_who_say_nothing_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("command_center.standby.line.OPENED_WITHIN_S", 1.0)
-    identity = Identity.generate()
-    called = threading.Event()
-
-    def note(line: Called) -> None:
-        called.set()
-        line.close()
-
-    door = Doorkeeper("127.0.0.1", 0, identity, note)
-    silent = [socket.create_connection(("127.0.0.1", door.port)) for _ in range(40)]
-    try:
-        for _ in range(50):
-            with contextlib.suppress(LineLost):
-                Line.dial("127.0.0.1", door.port, identity, wait_s=2).close()
-            if called.wait(0.2):
-                break
-        assert called.is_set()
-        assert door.refused >= 24, "more strangers than may wait"
-    finally:
-        for one in silent:
-            one.close()
-        door.close()
-
-
-async def test_what_a_leader_says_amiss_ends_its_line_and_harms_nothing(tmp_path: Path) -> None:
     clock = SimulatedClock()
-    _, b_dir, identity = make(tmp_path, clock)
-    with follower_here(b_dir, identity) as (follower, port):
-        log = (b_dir / "intake.log").read_bytes()
-        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
-        with pytest.raises(LineLost, match="past the intake log's end"):
-            line.answered(line.ask(Log, at=1 << 40, data=b"x"), 5)
-        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
-        with pytest.raises(LineLost, match="hung up"):  # numbers are not bytes
-            line.answered(line.ask(Log, at="here", data=b"x"), 5)
-        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
-        line._channel.send(b"\xff\xff\xff\xff")
-        with pytest.raises(LineLost):
-            line.answered(line.ask(Beat), 5)
-        line = Line.dial("127.0.0.1", port, identity, wait_s=2)
-        line.answered(line.ask(Beat), 5)
-        line.close()
-        assert (b_dir / "intake.log").read_bytes() == log
-        assert not follower.pages.is_whole
+    a_dir, b_dir, identity = make(tmp_path, clock)
+    sha256 = hashlib.sha256(PICTURE).digest()
+    async with leading(a_dir, free_port(), clock) as house:
+        node = house.node()
+        alert = node.alert()
+        await house.deliver(node, alert, node.body(Kind.EXHIBIT, exhibit(alert.id)),
+                            *[node.body(Kind.CHUNK, piece) for piece in cut(PICTURE, sha256)])  # fmt: skip
+
+        async def is_stored() -> bool:
+            return bool(await house.query("SELECT 1 FROM stored_object"))
+
+        await until(is_stored)
+        file = house.services.blobs.file_of(sha256)
+    for damage in (lambda: file.write_bytes(b"something else"), file.unlink):
+        damage()
+        with follower_here(b_dir, identity) as (follower, port), asked_of(follower, monkeypatch) as asked:
+            async with leading(a_dir, port, clock) as house:
+                steps = await house.query("SELECT COUNT(*) FROM entry WHERE kind = ?", leaders.IN_STEP)
+                await until_it_says(house, leaders.IN_STEP, int(str(steps[0][0])) + 1)
+                await asyncio.sleep(1.5)
+                assert 1 <= sum(isinstance(message, Beat) for message in asked) < 8
+                assert house.center.services.station_gauges()["standby_in_step"] == 1
+        assert not (b_dir / "blobs" / sha256.hex()[:2] / sha256.hex()).exists()
