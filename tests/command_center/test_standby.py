@@ -347,15 +347,21 @@ async def test_an_error_of_this_disk_in_a_comparison_is_no_reason_to_believe_it_
             raise OSError("Input/output error")
         compares(leader, line)
 
+    def away(*_: object, **__: object) -> Line:
+        raise LineLost("away")
+
     with follower_here(b_dir, identity) as (_, port):
         async with leading(a_dir, port, clock) as house:
             await until_it_says(house, leaders.IN_STEP)
-            monkeypatch.setattr(leaders, "MOST_PAGES", 0)
             monkeypatch.setattr(Leader, "_send_differing", fail_once)
-            node = house.node()
-            for _ in range(5):
-                await house.deliver(node, node.alert())  # more than is remembered
-            monkeypatch.setattr(leaders, "MOST_PAGES", 1000)
+            with monkeypatch.context() as patch:
+                patch.setattr(Line, "dial", away)
+                patch.setattr(leaders, "MOST_PAGES", 0)
+                node = house.node()
+                for _ in range(5):
+                    await house.deliver(node, node.alert())  # more than is remembered
+                await until_it_says(house, leaders.LOST)
+                house.database._fold_log(1000)  # nor is it in the log any more
             await until_it_says(house, leaders.IN_STEP, 2)
             assert failed
             await until_they_are_the_same(house, b_dir)
